@@ -1,0 +1,156 @@
+//! What is never drift: the server's own metadata and the notes that tools leave on objects. By exact key, never by prefix.
+
+use serde_json::{Map, Value};
+
+use crate::path::Step;
+
+/// Members of `metadata` that only the server writes.
+const SERVER_METADATA: [&str; 8] = [
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
+    "selfLink",
+];
+
+/// Annotations that kubectl, controllers, Argo CD, Helm and Driftline write for themselves.
+const TOOL_ANNOTATIONS: [&str; 20] = [
+    "argocd.argoproj.io/installation-id",
+    "argocd.argoproj.io/refresh",
+    "autoscaling.alpha.kubernetes.io/conditions",
+    "autoscaling.alpha.kubernetes.io/current-metrics",
+    "control-plane.alpha.kubernetes.io/leader",
+    "deployment.kubernetes.io/revision",
+    "deprecated.daemonset.template.generation",
+    "driftline.dev/edited-after",
+    "driftline.dev/edited-by",
+    "driftline.dev/hold-reason",
+    "driftline.dev/hold-until",
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "kubectl.kubernetes.io/restartedAt",
+    "meta.helm.sh/release-name",
+    "meta.helm.sh/release-namespace",
+    "pv.kubernetes.io/bind-completed",
+    "pv.kubernetes.io/bound-by-controller",
+    "pv.kubernetes.io/provisioned-by",
+    "volume.kubernetes.io/selected-node",
+    "volume.kubernetes.io/storage-provisioner",
+];
+
+/// True if a difference at this place is never drift.
+pub fn is_never_drift(path: &[Step]) -> bool {
+    let field = |n: usize| match path.get(n) {
+        Some(Step::Field(name)) => Some(name.as_str()),
+        _ => None,
+    };
+    match (field(0), path.len()) {
+        (Some("apiVersion" | "kind" | "status"), _) => return true,
+        (Some("metadata"), 2) if field(1).is_some_and(|name| SERVER_METADATA.contains(&name)) => {
+            return true;
+        }
+        _ => {}
+    }
+    let annotation = path.len() >= 3
+        && field(path.len() - 2) == Some("annotations")
+        && field(path.len() - 3) == Some("metadata");
+    annotation
+        && field(path.len() - 1).is_some_and(|key| TOOL_ANNOTATIONS.binary_search(&key).is_ok())
+}
+
+/// Brings a declaration into the form the server stores: a Secret's `stringData` becomes `data`, its namespace is
+/// filled in, and what only the server writes is dropped.
+pub fn normalise(object: &mut Value, namespace: Option<&str>) {
+    let secret = object.get("kind").and_then(Value::as_str) == Some("Secret")
+        && object.get("apiVersion").and_then(Value::as_str) == Some("v1");
+    let Some(root) = object.as_object_mut() else {
+        return;
+    };
+    root.remove("status");
+    if let Some(metadata) = root.get_mut("metadata").and_then(Value::as_object_mut) {
+        for key in SERVER_METADATA {
+            metadata.remove(key);
+        }
+        match namespace {
+            Some(namespace) => metadata.insert("namespace".to_owned(), namespace.into()),
+            None => metadata.remove("namespace"),
+        };
+    }
+    if secret {
+        merge_string_data(root);
+    }
+}
+
+/// The server does the same on write; `stringData` wins over `data`.
+fn merge_string_data(secret: &mut Map<String, Value>) {
+    use base64::Engine as _;
+    let Some(Value::Object(plain)) = secret.remove("stringData") else {
+        return;
+    };
+    let data = secret
+        .entry("data")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if data.is_null() {
+        *data = Value::Object(Map::new());
+    }
+    let Some(data) = data.as_object_mut() else {
+        return;
+    };
+    for (key, value) in plain {
+        if let Value::String(text) = value {
+            data.insert(
+                key,
+                base64::engine::general_purpose::STANDARD
+                    .encode(text)
+                    .into(),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::path::FieldPath;
+
+    fn never(path: &str) -> bool {
+        is_never_drift(&path.parse::<FieldPath>().expect(path).0)
+    }
+
+    #[test]
+    fn tool_notes_are_sorted_for_the_search() {
+        assert!(TOOL_ANNOTATIONS.is_sorted());
+    }
+
+    #[test]
+    fn keys_are_matched_exactly() {
+        assert!(never(
+            "metadata.annotations[\"kubectl.kubernetes.io/restartedAt\"]"
+        ));
+        assert!(never(
+            "spec.template.metadata.annotations[\"kubectl.kubernetes.io/restartedAt\"]"
+        ));
+        assert!(never("status.replicas"));
+        assert!(never("metadata.resourceVersion"));
+        assert!(!never(
+            "metadata.annotations[\"kubectl.kubernetes.io/restartedAtX\"]"
+        ));
+        assert!(!never("metadata.labels[\"meta.helm.sh/release-name\"]"));
+        assert!(!never("spec.status"));
+        assert!(!never("data.uid"));
+    }
+
+    #[test]
+    fn string_data_becomes_data_and_normalising_is_idempotent() {
+        let mut o = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "uid": "x"}, "data": {"a": "eA=="}, "stringData": {"a": "y", "b": "z"}});
+        normalise(&mut o, Some("shop"));
+        let expected = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "shop"}, "data": {"a": "eQ==", "b": "eg=="}});
+        assert_eq!(o, expected);
+        normalise(&mut o, Some("shop"));
+        assert_eq!(o, expected);
+    }
+}

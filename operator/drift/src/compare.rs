@@ -1,0 +1,284 @@
+//! Compares a declared object with a live one: every declared field, by the rules of its schema. What the live object
+//! has beyond the declaration is not looked at here.
+
+use base64::Engine as _;
+use serde_json::{Map, Value};
+
+use crate::bookkeeping::is_never_drift;
+use crate::path::{FieldPath, Step};
+use crate::quantity;
+use crate::schema::{ListTopology, Node, NodeId, Schema};
+
+/// How a field differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// Declared and live have different values.
+    Changed,
+    /// Declared, not live.
+    Missing,
+}
+
+impl Change {
+    /// The word used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "Changed",
+            Self::Missing => "Missing",
+        }
+    }
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldDrift {
+    /// Where.
+    pub path: FieldPath,
+    /// How.
+    pub change: Change,
+    /// The declared value.
+    pub declared: Option<Value>,
+    /// The live value; `None` where there is none.
+    pub live: Option<Value>,
+}
+
+/// Every declared field of `declared` that `live` does not have or has with another value, in the order of the declaration's
+/// sorted fields. `null` is absent, on both sides.
+pub fn compare(declared: &Value, live: &Value, schema: &Schema) -> Vec<FieldDrift> {
+    let mut walk = Walk {
+        schema,
+        path: Vec::new(),
+        found: Vec::new(),
+    };
+    walk.value(declared, live, schema.root());
+    walk.found
+}
+
+struct Walk<'a> {
+    schema: &'a Schema,
+    path: Vec<Step>,
+    found: Vec<FieldDrift>,
+}
+
+/// The schema node of places about which nothing is known.
+const UNKNOWN: NodeId = NodeId(u32::MAX);
+
+impl Walk<'_> {
+    fn value(&mut self, declared: &Value, live: &Value, node: NodeId) {
+        match (declared, live) {
+            (Value::Null, _) => {}
+            (Value::Object(d), Value::Object(l)) => self.object(d, l, node),
+            (Value::Array(d), Value::Array(l)) => self.list(d, l, node),
+            _ if scalar_equal(self.schema.node(node), declared, live) => {}
+            _ => self.changed(declared, live),
+        }
+    }
+
+    fn object(&mut self, declared: &Map<String, Value>, live: &Map<String, Value>, node: NodeId) {
+        for (name, value) in declared {
+            if value.is_null() {
+                continue;
+            }
+            self.path.push(Step::Field(name.clone()));
+            if !is_never_drift(&self.path) {
+                match live.get(name) {
+                    None | Some(Value::Null) => self.missing(value),
+                    Some(other) => self.value(value, other, self.member(node, name)),
+                }
+            }
+            self.path.pop();
+        }
+    }
+
+    fn member(&self, node: NodeId, name: &str) -> NodeId {
+        match self.schema.node(node) {
+            Node::Struct(fields) => fields.field(name).unwrap_or(UNKNOWN),
+            Node::Map { values, .. } => *values,
+            _ => UNKNOWN,
+        }
+    }
+
+    fn list(&mut self, declared: &[Value], live: &[Value], node: NodeId) {
+        let Node::List { items, topology } = self.schema.node(node) else {
+            if !lists_equal(declared, live) {
+                self.changed(&Value::from(declared), &Value::from(live));
+            }
+            return;
+        };
+        match topology {
+            ListTopology::Set => self.set(declared, live, *items),
+            ListTopology::Map { keys } if declared.iter().chain(live).all(Value::is_object) => {
+                self.keyed(declared, live, *items, keys);
+            }
+            _ => self.atomic(declared, live, *items),
+        }
+    }
+
+    /// One value: any difference inside is reported for the whole list. Elements are compared by what is declared of
+    /// them, because the server fills in defaults inside atomic lists too.
+    fn atomic(&mut self, declared: &[Value], live: &[Value], items: NodeId) {
+        let known = self.found.len();
+        if declared.len() == live.len() {
+            for (n, (d, l)) in declared.iter().zip(live).enumerate() {
+                self.path.push(Step::Index(n));
+                self.value(d, l, items);
+                self.path.pop();
+            }
+            if self.found.len() == known {
+                return;
+            }
+        }
+        self.found.truncate(known);
+        self.changed(&Value::from(declared), &Value::from(live));
+    }
+
+    fn set(&mut self, declared: &[Value], live: &[Value], items: NodeId) {
+        for value in declared.iter().filter(|v| !v.is_null()) {
+            if !live.iter().any(|l| self.same(value, l, items)) {
+                self.path.push(Step::Member(value.clone()));
+                self.missing(value);
+                self.path.pop();
+            }
+        }
+    }
+
+    fn same(&self, declared: &Value, live: &Value, node: NodeId) -> bool {
+        let mut walk = Walk {
+            schema: self.schema,
+            path: self.path.clone(),
+            found: Vec::new(),
+        };
+        walk.value(declared, live, node);
+        walk.found.is_empty()
+    }
+
+    fn keyed(
+        &mut self,
+        declared: &[Value],
+        live: &[Value],
+        items: NodeId,
+        keys: &[(std::sync::Arc<str>, Option<Value>)],
+    ) {
+        for (n, value) in declared.iter().enumerate() {
+            let identity = key_of(value, keys);
+            let nth = declared[..n]
+                .iter()
+                .filter(|v| same_key(&key_of(v, keys), &identity))
+                .count();
+            let other = live
+                .iter()
+                .filter(|v| same_key(&key_of(v, keys), &identity))
+                .nth(nth);
+            let pairs = keys
+                .iter()
+                .zip(&identity)
+                .filter_map(|((k, _), v)| Some((k.to_string(), v.clone()?)))
+                .collect();
+            self.path.push(Step::Select(pairs, nth));
+            match other {
+                Some(other) => self.value(value, other, items),
+                None => self.missing(value),
+            }
+            self.path.pop();
+        }
+    }
+
+    fn changed(&mut self, declared: &Value, live: &Value) {
+        self.push(Change::Changed, declared, Some(live.clone()));
+    }
+
+    fn missing(&mut self, declared: &Value) {
+        self.push(Change::Missing, declared, None);
+    }
+
+    fn push(&mut self, change: Change, declared: &Value, live: Option<Value>) {
+        self.found.push(FieldDrift {
+            path: FieldPath(self.path.clone()),
+            change,
+            declared: Some(declared.clone()),
+            live,
+        });
+    }
+}
+
+/// The keys of a list element; a key that is left out has its default.
+fn key_of(element: &Value, keys: &[(std::sync::Arc<str>, Option<Value>)]) -> Vec<Option<Value>> {
+    keys.iter()
+        .map(|(name, default)| {
+            element
+                .get(&**name)
+                .filter(|v| !v.is_null())
+                .or(default.as_ref())
+                .cloned()
+        })
+        .collect()
+}
+
+fn same_key(a: &[Option<Value>], b: &[Option<Value>]) -> bool {
+    a.iter().zip(b).all(|(a, b)| match (a, b) {
+        (Some(a), Some(b)) => literally_equal(a, b),
+        (None, None) => true,
+        _ => false,
+    })
+}
+
+fn scalar_equal(node: &Node, a: &Value, b: &Value) -> bool {
+    match node {
+        Node::Quantity => quantity::equal(a, b),
+        Node::Bytes => both(a, b, decode_base64),
+        Node::Time => both(a, b, |t| t.parse::<jiff::Timestamp>().ok()),
+        Node::Duration => both(a, b, quantity::parse_duration),
+        _ => literally_equal(a, b),
+    }
+}
+
+/// Equal as texts, or as what `read` makes of both.
+fn both<T: PartialEq>(a: &Value, b: &Value, read: impl Fn(&str) -> Option<T>) -> bool {
+    let (Some(a), Some(b)) = (a.as_str(), b.as_str()) else {
+        return a == b;
+    };
+    a == b || read(a).zip(read(b)).is_some_and(|(a, b)| a == b)
+}
+
+/// Line breaks are allowed in the base64 of a manifest.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let clean: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    base64::engine::general_purpose::STANDARD.decode(clean).ok()
+}
+
+/// Equal, with numbers compared by value (`3` and `3.0`) and `null` members absent.
+pub fn literally_equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => numbers_equal(a, b),
+        (Value::Array(a), Value::Array(b)) => lists_equal(a, b),
+        (Value::Object(a), Value::Object(b)) => {
+            let covers = |a: &Map<String, Value>, b: &Map<String, Value>| {
+                a.iter()
+                    .filter(|(_, v)| !v.is_null())
+                    .all(|(k, v)| b.get(k).is_some_and(|w| literally_equal(v, w)))
+            };
+            covers(a, b) && covers(b, a)
+        }
+        _ => a == b,
+    }
+}
+
+fn lists_equal(a: &[Value], b: &[Value]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| literally_equal(a, b))
+}
+
+fn numbers_equal(a: &serde_json::Number, b: &serde_json::Number) -> bool {
+    match (a.as_i64(), b.as_i64(), a.as_u64(), b.as_u64()) {
+        (Some(a), Some(b), ..) => a == b,
+        (.., Some(a), Some(b)) => a == b,
+        _ => {
+            a == b
+                || a.as_f64()
+                    .zip(b.as_f64())
+                    .is_some_and(|(a, b)| a.total_cmp(&b).is_eq())
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "compare_tests.rs"]
+mod tests;

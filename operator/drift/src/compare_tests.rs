@@ -1,0 +1,277 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::schema::{SchemaBuilder, StructNode};
+
+/// A small schema: containers keyed by name with env, ports, args; a set; quantities; bytes.
+fn schema() -> Schema {
+    let mut b = SchemaBuilder::new();
+    let scalar = b.push(Node::Scalar);
+    let quantity = b.push(Node::Quantity);
+    let bytes = b.push(Node::Bytes);
+    let time = b.push(Node::Time);
+    let map = |values| Node::Map {
+        values,
+        atomic: false,
+    };
+    let quantities = b.push(map(quantity));
+    let strings = b.push(map(scalar));
+    let secrets = b.push(map(bytes));
+    let atomic = b.push(Node::List {
+        items: scalar,
+        topology: ListTopology::Atomic,
+    });
+    let set = b.push(Node::List {
+        items: scalar,
+        topology: ListTopology::Set,
+    });
+    let record = |fields: &[(&str, NodeId)]| {
+        let mut fields: Vec<(Arc<str>, NodeId)> =
+            fields.iter().map(|(n, i)| (Arc::from(*n), *i)).collect();
+        fields.sort();
+        Node::Struct(StructNode {
+            fields: fields.into(),
+            preserve_unknown: false,
+            atomic: false,
+        })
+    };
+    let keyed = |items, keys: &[(&str, Option<Value>)]| Node::List {
+        items,
+        topology: ListTopology::Map {
+            keys: keys
+                .iter()
+                .map(|(k, d)| (Arc::from(*k), d.clone()))
+                .collect(),
+        },
+    };
+    let env = b.push(record(&[("name", scalar), ("value", scalar)]));
+    let envs = b.push(keyed(env, &[("name", None)]));
+    let port = b.push(record(&[
+        ("containerPort", scalar),
+        ("protocol", scalar),
+        ("name", scalar),
+    ]));
+    let ports = b.push(keyed(
+        port,
+        &[("containerPort", None), ("protocol", Some(json!("TCP")))],
+    ));
+    let container = b.push(record(&[
+        ("name", scalar),
+        ("image", scalar),
+        ("args", atomic),
+        ("env", envs),
+        ("ports", ports),
+        ("limits", quantities),
+    ]));
+    let containers = b.push(keyed(container, &[("name", None)]));
+    let subject = b.push(record(&[
+        ("kind", scalar),
+        ("name", scalar),
+        ("apiGroup", scalar),
+    ]));
+    let subjects = b.push(Node::List {
+        items: subject,
+        topology: ListTopology::Atomic,
+    });
+    let metadata = b.push(record(&[
+        ("labels", strings),
+        ("annotations", strings),
+        ("finalizers", set),
+    ]));
+    let spec = b.push(record(&[
+        ("replicas", scalar),
+        ("containers", containers),
+        ("since", time),
+        ("subjects", subjects),
+    ]));
+    let root = b.push(record(&[
+        ("metadata", metadata),
+        ("spec", spec),
+        ("data", secrets),
+    ]));
+    Schema::new(b.finish(), root)
+}
+
+fn drifts(declared: Value, live: Value) -> Vec<String> {
+    compare(&declared, &live, &schema())
+        .iter()
+        .map(|d| format!("{} {}", d.change.as_str(), d.path))
+        .collect()
+}
+
+#[test]
+fn live_extras_and_order_of_keyed_lists_do_not_matter() {
+    let declared = json!({"spec": {"containers": [{"name": "web", "env": [{"name": "A", "value": "1"}, {"name": "B"}]}]}});
+    let live = json!({"spec": {"replicas": 1, "containers": [{"name": "x"}, {"name": "web", "tty": true, "env": [{"name": "B"}, {"name": "C"}, {"name": "A", "value": "1"}]}]}});
+    assert_eq!(drifts(declared, live), Vec::<String>::new());
+}
+
+#[test]
+fn an_image_is_named_by_its_container() {
+    let declared = json!({"spec": {"containers": [{"name": "web", "image": "a:1"}]}});
+    let live = json!({"spec": {"containers": [{"name": "web", "image": "a:2"}]}});
+    let found = compare(&declared, &live, &schema());
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].path.to_string(), "spec.containers[name=web].image");
+    assert_eq!(
+        (found[0].declared.clone(), found[0].live.clone()),
+        (Some(json!("a:1")), Some(json!("a:2")))
+    );
+}
+
+#[test]
+fn a_key_that_is_left_out_has_its_default() {
+    let declared = json!({"spec": {"containers": [{"name": "w", "ports": [{"containerPort": 80, "name": "http"}]}]}});
+    let live = json!({"spec": {"containers": [{"name": "w", "ports": [{"containerPort": 80, "protocol": "UDP", "name": "dns"}, {"containerPort": 80, "protocol": "TCP", "name": "http"}]}]}});
+    assert_eq!(drifts(declared.clone(), live), Vec::<String>::new());
+    let other = json!({"spec": {"containers": [{"name": "w", "ports": [{"containerPort": 80, "protocol": "UDP"}]}]}});
+    assert_eq!(
+        drifts(declared, other),
+        ["Missing spec.containers[name=w].ports[containerPort=80,protocol=TCP]"]
+    );
+}
+
+#[test]
+fn duplicates_in_a_keyed_list_are_matched_in_order() {
+    let declared = json!({"spec": {"containers": [{"name": "w", "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}]}});
+    let live = json!({"spec": {"containers": [{"name": "w", "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "3"}]}]}});
+    assert_eq!(
+        drifts(declared, live),
+        ["Changed spec.containers[name=w].env[name=A;#1].value"]
+    );
+}
+
+#[test]
+fn an_atomic_list_differs_as_a_whole_but_may_have_defaults_inside() {
+    let declared = json!({"spec": {"subjects": [{"kind": "Group", "name": "devs"}]}});
+    let defaulted =
+        json!({"spec": {"subjects": [{"kind": "Group", "name": "devs", "apiGroup": "rbac"}]}});
+    assert_eq!(drifts(declared.clone(), defaulted), Vec::<String>::new());
+    let longer = json!({"spec": {"subjects": [{"kind": "Group", "name": "devs"}, {"kind": "User", "name": "m"}]}});
+    assert_eq!(drifts(declared, longer), ["Changed spec.subjects"]);
+    let args = |a: Value| json!({"spec": {"containers": [{"name": "w", "args": a}]}});
+    assert_eq!(
+        drifts(args(json!(["a", "b"])), args(json!(["b", "a"]))),
+        ["Changed spec.containers[name=w].args"]
+    );
+}
+
+#[test]
+fn values_are_equal_by_meaning() {
+    let declared = json!({"data": {"a": "YQ==\n"}, "metadata": {"finalizers": ["b", "a"]}, "spec": {"replicas": 3.0, "since": "2026-01-01T01:00:00+01:00", "containers": [{"name": "w", "limits": {"cpu": 0.5}}]}});
+    let live = json!({"data": {"a": "YQ=="}, "metadata": {"finalizers": ["a", "b", "c"]}, "spec": {"replicas": 3, "since": "2026-01-01T00:00:00Z", "containers": [{"name": "w", "limits": {"cpu": "500m"}}]}});
+    assert_eq!(drifts(declared, live), Vec::<String>::new());
+}
+
+#[test]
+fn null_is_absent_and_types_matter() {
+    assert_eq!(
+        drifts(
+            json!({"spec": {"replicas": null}}),
+            json!({"spec": {"replicas": 3}})
+        ),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        drifts(
+            json!({"spec": {"replicas": 1}}),
+            json!({"spec": {"replicas": null}})
+        ),
+        ["Missing spec.replicas"]
+    );
+    assert_eq!(
+        drifts(
+            json!({"spec": {"replicas": 1}}),
+            json!({"spec": {"replicas": "1"}})
+        ),
+        ["Changed spec.replicas"]
+    );
+    assert_eq!(
+        drifts(json!({"spec": {"replicas": 1}}), json!({"spec": []})),
+        ["Changed spec"]
+    );
+}
+
+#[test]
+fn status_and_tool_notes_never_differ() {
+    let declared = json!({"status": {"a": 1}, "metadata": {"creationTimestamp": "x", "annotations": {"deployment.kubernetes.io/revision": "1", "a": "1"}}});
+    assert_eq!(
+        drifts(declared, json!({"metadata": {"annotations": {"a": "1"}}})),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn without_a_schema_lists_are_compared_whole() {
+    let found = compare(
+        &json!({"l": [{"a": 1}], "m": {"k": 1}}),
+        &json!({"l": [{"a": 1, "b": 2}], "m": {"k": 1, "x": 2}}),
+        &Schema::unknown(),
+    );
+    assert_eq!(
+        found.iter().map(|d| d.path.to_string()).collect::<Vec<_>>(),
+        ["l"]
+    );
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        "[a-c]{0,2}".prop_map(Value::from)
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let names = prop::sample::select(vec![
+            "spec",
+            "containers",
+            "name",
+            "env",
+            "value",
+            "args",
+            "metadata",
+            "labels",
+            "finalizers",
+            "data",
+            "x",
+        ]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(names, inner, 0..4).prop_map(|m| Value::Object(
+                m.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
+            )),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_value_does_not_differ_from_itself(v in value()) {
+        prop_assert_eq!(compare(&v, &v, &schema()), vec![]);
+        prop_assert_eq!(compare(&v, &v, &Schema::unknown()), vec![]);
+    }
+
+    #[test]
+    fn every_drift_names_the_declared_value_at_its_path(d in value(), l in value()) {
+        for drift in compare(&d, &l, &schema()) {
+            let at = if drift.path.0.is_empty() { Some(&d) } else { drift.path.get(&d) };
+            let duplicate = drift.path.0.iter().any(|s| matches!(s, Step::Select(p, n) if p.is_empty() || *n > 0 || p.iter().any(|(_, v)| !v.is_string())));
+            if !duplicate {
+                prop_assert_eq!(at.is_some(), true, "{}", drift.path);
+            }
+            prop_assert_eq!(drift.live.is_none(), drift.change == Change::Missing);
+        }
+    }
+
+    #[test]
+    fn what_is_added_live_never_counts(mut d in value(), extra in value()) {
+        let mut l = d.clone();
+        if let (Some(l), Some(d)) = (l.as_object_mut(), d.as_object_mut()) {
+            l.insert("extra".into(), extra);
+            prop_assert_eq!(compare(&Value::Object(d.clone()), &Value::Object(l.clone()), &schema()), vec![]);
+        }
+    }
+}

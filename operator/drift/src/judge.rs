@@ -1,0 +1,203 @@
+//! From a declaration and what is live to a verdict.
+
+use serde_json::Value;
+
+use crate::compare::{FieldDrift, compare};
+use crate::expected::{Expectation, is_zero};
+use crate::ownership::{Attribution, Owners};
+use crate::schema::Schema;
+
+/// What a verdict on a field stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Basis {
+    /// The declared value and the live value alone.
+    Declared,
+    /// The server's own answer to a dry-run creation of the declared object.
+    Expected,
+}
+
+impl Basis {
+    /// The word used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Declared => "Declared",
+            Self::Expected => "Expected",
+        }
+    }
+}
+
+/// What is the matter with the object as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ObjectChange {
+    /// It is there, some of its fields are not as declared.
+    Changed,
+    /// It is declared and not there.
+    Missing,
+    /// It was deleted and is held by a finalizer.
+    Terminating,
+}
+
+impl ObjectChange {
+    /// The word used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "Changed",
+            Self::Missing => "Missing",
+            Self::Terminating => "Terminating",
+        }
+    }
+}
+
+/// A field that differs, what the verdict stands on and who the API server says did it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JudgedField {
+    /// Path, kind of change and values.
+    pub drift: FieldDrift,
+    /// What the verdict stands on.
+    pub basis: Basis,
+    /// The manager that owns the field, if any does.
+    pub by: Option<Attribution>,
+}
+
+/// A drifted object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// What is the matter with the object as a whole.
+    pub change: ObjectChange,
+    /// The fields, in the order of their paths; empty unless `change` is [`ObjectChange::Changed`].
+    pub fields: Vec<JudgedField>,
+    /// The live object's uid, where it exists.
+    pub uid: Option<String>,
+    /// When its deletion was asked for, for [`ObjectChange::Terminating`] (RFC 3339).
+    pub deleted_at: Option<String>,
+}
+
+/// Why nothing can be said about an object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Unknown {
+    /// Its watch has not listed it yet.
+    NotSeen,
+    /// Its watch has heard nothing for too long.
+    Blind,
+    /// The operator may not read its kind.
+    Forbidden,
+    /// The policy's account may not read its kind there.
+    NotAllowed,
+    /// Its kind is not served by the cluster.
+    NotServed,
+    /// It differs at first sight and the server's own version of it is being asked for.
+    Unverified,
+    /// Its declaration renders differently each time at the only fields that differ.
+    Unstable,
+    /// Chart or operator settings keep it from being compared (live Secrets).
+    NotCompared,
+}
+
+impl Unknown {
+    /// The reason in CamelCase, as conditions use it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotSeen => "NotSeenYet",
+            Self::Blind => "WatchBlind",
+            Self::Forbidden => "Forbidden",
+            Self::NotAllowed => "NotAllowed",
+            Self::NotServed => "KindNotServed",
+            Self::Unverified => "Unverified",
+            Self::Unstable => "RenderUnstable",
+            Self::NotCompared => "NotCompared",
+        }
+    }
+}
+
+/// What is known about one declared object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// Live is what Git declares.
+    InSync,
+    /// It is not.
+    Drifted(Box<Finding>),
+    /// Nothing can be said.
+    Unknown(Unknown),
+}
+
+/// What judging one observation led to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// A verdict that stands.
+    Verdict(Verdict),
+    /// It differs, and whether the server itself makes the difference is not known: ask for the expected object.
+    AskExpected,
+}
+
+/// Judges one declared object against its live one.
+///
+/// `unstable` are the declared paths (JSON pointers) that do not render the same twice; they are left out of the comparison.
+/// `live` is `None` where the object does not exist.
+pub fn judge(
+    declared: &Value,
+    live: Option<&Value>,
+    schema: &Schema,
+    expectation: &Expectation,
+    unstable: &[String],
+) -> Outcome {
+    let Some(live) = live else {
+        return drifted(ObjectChange::Missing, Vec::new(), None, None);
+    };
+    let text = |key: &str| Some(live.get("metadata")?.get(key)?.as_str()?.to_owned());
+    if let Some(at) = text("deletionTimestamp") {
+        return drifted(ObjectChange::Terminating, Vec::new(), text("uid"), Some(at));
+    }
+    let mut drifts = compare(declared, live, schema);
+    if !unstable.is_empty() {
+        let before = drifts.len();
+        drifts.retain(|d| {
+            !unstable
+                .iter()
+                .any(|pointer| d.path.touches_pointer(pointer, declared))
+        });
+        if drifts.is_empty() && before > 0 {
+            return Outcome::Verdict(Verdict::Unknown(Unknown::Unstable));
+        }
+    }
+    if drifts.is_empty() {
+        return Outcome::Verdict(Verdict::InSync);
+    }
+    let basis = match expectation {
+        Expectation::Unsettled => return Outcome::AskExpected,
+        Expectation::AsDeclared => Basis::Declared,
+        Expectation::Rewritten(rewrites) => {
+            drifts.retain(|d| !rewrites.iter().any(|r| r.explains(d)));
+            Basis::Expected
+        }
+        Expectation::Refused => {
+            drifts.retain(|d| !(d.live.is_none() && d.declared.as_ref().is_some_and(is_zero)));
+            Basis::Declared
+        }
+    };
+    if drifts.is_empty() {
+        return Outcome::Verdict(Verdict::InSync);
+    }
+    let owners = Owners::of(live);
+    let fields = drifts
+        .into_iter()
+        .map(|drift| {
+            let by = owners.owner(&drift.path);
+            JudgedField { drift, basis, by }
+        })
+        .collect();
+    drifted(ObjectChange::Changed, fields, text("uid"), None)
+}
+
+fn drifted(
+    change: ObjectChange,
+    fields: Vec<JudgedField>,
+    uid: Option<String>,
+    deleted_at: Option<String>,
+) -> Outcome {
+    Outcome::Verdict(Verdict::Drifted(Box::new(Finding {
+        change,
+        fields,
+        uid,
+        deleted_at,
+    })))
+}

@@ -1,0 +1,23 @@
+//! Driftline's core: what differs between what Git declares and what runs, and what that means.
+//!
+//! Everything here is pure: no I/O, no clock, no async, no Kubernetes client. Values come in as
+//! [`serde_json::Value`], verdicts go out as plain data. The rooms around it read the world and act on it.
+
+pub mod bookkeeping;
+pub mod compare;
+pub mod declared;
+pub mod expected;
+pub mod judge;
+pub mod ownership;
+pub mod path;
+pub mod quantity;
+pub mod redact;
+pub mod schema;
+pub mod subject;
+
+pub use compare::{Change, FieldDrift, compare};
+pub use declared::{DeclaredObject, Problem, ProblemKind, Provenance};
+pub use judge::{Basis, Finding, ObjectChange, Unknown, Verdict};
+pub use path::FieldPath;
+pub use schema::Schema;
+pub use subject::{GroupKind, GroupVersionKind, ObjectId};
