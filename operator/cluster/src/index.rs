@@ -1,0 +1,1 @@
+//! The compact index of declared and live objects.

@@ -1,0 +1,1 @@
+//! Declared objects, kept out of memory.
