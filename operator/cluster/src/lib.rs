@@ -1,11 +1,16 @@
 //! What Kubernetes says: discovery, schemas, watches, the compact index, the expected object, access reviews.
 
+pub mod access;
+pub mod account;
 mod call;
 pub mod discovery;
+pub mod dry_run;
 pub mod error;
+pub mod guard;
 pub mod index;
 pub mod store;
 pub mod trigger;
 pub mod watch;
 
+pub use account::Account;
 pub use error::{Category, Error, Result};
