@@ -1,0 +1,54 @@
+//! TLS for the Git server, under a certificate authority made for it alone.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::error::{Error, Result};
+
+/// A certificate for `localhost` and `127.0.0.1`, and who vouches for it.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    pub(crate) ca_pem: String,
+    pub(crate) acceptor: TlsAcceptor,
+}
+
+impl Tls {
+    pub(crate) fn new() -> Result<Self> {
+        let failed = |error: &dyn std::fmt::Display| Error::Certificate {
+            reason: error.to_string(),
+        };
+        let ca_key = KeyPair::generate().map_err(|e| failed(&e))?;
+        let mut ca = CertificateParams::default();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        ca.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
+        let ca_certificate = ca.self_signed(&ca_key).map_err(|e| failed(&e))?;
+        let issuer = Issuer::new(ca, ca_key);
+
+        let key = KeyPair::generate().map_err(|e| failed(&e))?;
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let certificate = CertificateParams::new(names)
+            .and_then(|params| params.signed_by(&key, &issuer))
+            .map_err(|e| failed(&e))?;
+        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| {
+                builder
+                    .with_no_client_auth()
+                    .with_single_cert(vec![certificate.der().clone()], private)
+            })
+            .map_err(|e| failed(&e))?;
+        Ok(Self {
+            ca_pem: ca_certificate.pem(),
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        })
+    }
+}

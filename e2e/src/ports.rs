@@ -1,0 +1,30 @@
+//! Ports for servers that come back on the port they had.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::error::{IoContext, Result};
+
+/// Binds a free port of the loopback interface. It lies below the range from
+/// which the kernel takes ports of outgoing connections, so that it is still
+/// free when a server that was stopped binds it again.
+pub(crate) fn bind() -> Result<TcpListener> {
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 8_000;
+    let seed = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.subsec_nanos() / 1000);
+    for attempt in 0..200 {
+        let offset = seed
+            .wrapping_add(std::process::id())
+            .wrapping_add(attempt * 97)
+            % COUNT;
+        let Ok(port) = u16::try_from(FIRST + offset) else {
+            continue;
+        };
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener);
+        }
+    }
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing("binding a port of", "127.0.0.1")
+}

@@ -1,0 +1,4 @@
+//! Tests against the real control plane and servers.
+
+mod harness;
+mod servers;
