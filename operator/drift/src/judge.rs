@@ -89,6 +89,8 @@ pub enum Unknown {
     Unverified,
     /// Its declaration renders differently each time at the only fields that differ.
     Unstable,
+    /// The source has an error, and what was declared before cannot be told from what was removed.
+    NotRendered,
     /// Chart or operator settings keep it from being compared (live Secrets).
     NotCompared,
 }
@@ -104,6 +106,7 @@ impl Unknown {
             Self::NotServed => "KindNotServed",
             Self::Unverified => "Unverified",
             Self::Unstable => "RenderUnstable",
+            Self::NotRendered => "NotRendered",
             Self::NotCompared => "NotCompared",
         }
     }

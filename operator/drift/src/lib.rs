@@ -12,6 +12,7 @@ pub mod ownership;
 pub mod path;
 pub mod quantity;
 pub mod redact;
+pub mod report;
 pub mod schema;
 pub mod subject;
 
@@ -19,5 +20,6 @@ pub use compare::{Change, FieldDrift, compare};
 pub use declared::{DeclaredObject, Problem, ProblemKind, Provenance};
 pub use judge::{Basis, Finding, ObjectChange, Unknown, Verdict};
 pub use path::FieldPath;
+pub use report::{Report, ReportedField, report};
 pub use schema::Schema;
 pub use subject::{GroupKind, GroupVersionKind, ObjectId};

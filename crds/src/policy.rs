@@ -1,0 +1,363 @@
+//! The `DriftPolicy`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Says what to compare: a Git repository, and the parts of it that declare what runs in this cluster.
+/// The operator compares continuously and writes one DriftRecord for each object that differs.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "driftline.dev",
+    version = "v1alpha1",
+    kind = "DriftPolicy",
+    plural = "driftpolicies",
+    shortname = "dp",
+    category = "driftline",
+    namespaced,
+    doc = "Says what to compare with what runs in this cluster: a Git repository and the parts of it that declare Kubernetes objects. The operator compares continuously and writes one DriftRecord for each object that differs.",
+    status = "DriftPolicyStatus",
+    validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: at most 63 characters, because labels of records carry it"),
+    printcolumn = r#"{"name":"Enforcement","type":"string","jsonPath":".spec.enforcement"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Drifted","type":"integer","jsonPath":".status.summary.drifted"}"#,
+    printcolumn = r#"{"name":"Oldest","type":"date","jsonPath":".status.oldestDriftSince"}"#,
+    printcolumn = r#"{"name":"Revision","type":"string","jsonPath":".status.source.revision"}"#,
+    printcolumn = r#"{"name":"Unverified","type":"integer","jsonPath":".status.summary.unverified","priority":1}"#,
+    printcolumn = r#"{"name":"Unknown","type":"integer","jsonPath":".status.summary.unknown","priority":1}"#,
+    printcolumn = r#"{"name":"Last Check","type":"string","jsonPath":".status.lastHandledCheck","priority":1}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftPolicySpec {
+    /// How far Driftline goes against drift. Only Observe is available yet: it reports and never writes.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == 'Observe'").message("enforcement: only Observe is available yet; Warn, Revert and Prevent will come with a later version"))]
+    pub enforcement: Enforcement,
+    /// A service account of this namespace that decides what this policy may see: only kinds that it may list are
+    /// reported, only Secrets that it may get are used. May be left out in the operator's own namespace only, where the reader account of the
+    /// installation stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.size() >= 1 && self.size() <= 253").message("serviceAccountName: name a service account of the policy's namespace"))]
+    pub service_account_name: Option<String>,
+    /// Who is responsible; goes with every record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+    /// Where the declarations are.
+    pub source: Source,
+    /// How often everything is verified besides the watches, which report changes at once. At least 1m.
+    #[serde(default = "default_verify_every")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(s|m|h))+$') && duration(self) >= duration('1m')").message("verifyEvery: a duration of at least 1m, for example 1h"))]
+    #[schemars(length(max = 32))]
+    pub verify_every: String,
+    /// The parts of the source to compare.
+    #[x_kube(validation = Rule::new("self.all(t, self.exists_one(u, u.name == t.name))").message("targets: give each target a name of its own"))]
+    #[schemars(length(min = 1, max = 32))]
+    pub targets: Vec<Target>,
+}
+
+fn default_verify_every() -> String {
+    "1h".to_owned()
+}
+
+/// How far Driftline goes against drift.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Enforcement {
+    /// Report only.
+    #[default]
+    Observe,
+    /// Report, and warn whoever makes a change.
+    Warn,
+    /// Put live edits back.
+    Revert,
+    /// Refuse changes.
+    Prevent,
+}
+
+/// Who is responsible for what a policy watches.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    /// The team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub team: Option<String>,
+    /// How to reach it: a channel, an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub contact: Option<String>,
+    /// Where its runbook is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub runbook: Option<String>,
+}
+
+/// Where declarations come from.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// A Git repository.
+    pub git: GitSource,
+}
+
+/// A Git repository and what to read of it.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.secretRef) || !self.url.startsWith('http://')").message("source.git: credentials never go over plain http; use an https:// or ssh:// url, or remove secretRef"))]
+pub struct GitSource {
+    /// The repository: https://, ssh:// (or user@host:path), or http:// without credentials. file:// only where the operator
+    /// was started with --allow-file-urls, for tests and demonstrations.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^(https?|ssh|file)://[^/]*[^\\\\s]+$') || self.matches('^[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:[^\\\\s]+$')").message("source.git.url: use https://HOST/PATH, ssh://USER@HOST/PATH or USER@HOST:PATH"))]
+    #[x_kube(validation = Rule::new("!self.matches('^https?://[^/]*@')").message("source.git.url: credentials do not belong into the url; put them into a Secret and name it in secretRef"))]
+    pub url: String,
+    /// What to follow; exactly one of branch, tag, semver, commit.
+    #[serde(rename = "ref")]
+    pub reference: GitReference,
+    /// How often the repository is asked for new commits. At least 10s.
+    #[serde(default = "default_interval")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(s|m|h))+$') && duration(self) >= duration('10s')").message("source.git.interval: a duration of at least 10s, for example 1m"))]
+    #[schemars(length(max = 32))]
+    pub interval: String,
+    /// How long one fetch may take. From 1s to 10m.
+    #[serde(default = "default_timeout")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('10m')").message("source.git.timeout: a duration from 1s to 10m, for example 1m"))]
+    #[schemars(length(max = 32))]
+    pub timeout: String,
+    /// A Secret of this namespace with what the repository asks for: username and password, bearerToken, or identity and
+    /// known_hosts; besides, caFile for a server with a certificate authority of its own. Used only if the policy's service account may get it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretReference>,
+}
+
+fn default_interval() -> String {
+    "1m".to_owned()
+}
+
+fn default_timeout() -> String {
+    "1m".to_owned()
+}
+
+/// A Secret of the policy's namespace.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SecretReference {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// What of a repository to follow.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("[has(self.branch), has(self.tag), has(self.semver), has(self.commit)].filter(x, x).size() == 1").message("source.git.ref: set exactly one of branch, tag, semver, commit"))]
+pub struct GitReference {
+    /// A branch, for example main.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new("!self.startsWith('-')").message("source.git.ref.branch: a branch name does not begin with -"))]
+    pub branch: Option<String>,
+    /// A tag, for example v1.4.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new("!self.startsWith('-')").message("source.git.ref.tag: a tag name does not begin with -"))]
+    pub tag: Option<String>,
+    /// A range of versions, for example ">=1.4.0, <2.0.0"; the highest tag within it is followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub semver: Option<String>,
+    /// One commit, by its full hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-f]{40}([0-9a-f]{24})?$')").message("source.git.ref.commit: the full hash in lower case, 40 or 64 hexadecimal digits"))]
+    pub commit: Option<String>,
+}
+
+/// A part of the source to compare.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// The target's name, unique in the policy.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("targets.name: lower case letters, digits and -, beginning and ending with a letter or digit"))]
+    pub name: String,
+    /// Kubernetes manifests.
+    pub kubernetes: KubernetesTarget,
+}
+
+/// Kubernetes manifests of a folder or file.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KubernetesTarget {
+    /// A folder or file, relative to the repository's root: with a kustomization.yaml it is built by kustomize, with a
+    /// Chart.yaml rendered by Helm, else every *.yaml, *.yml and *.json file below it is read. "." is the root.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')").message("targets.kubernetes.path: a path inside the repository, relative to its root, without .."))]
+    pub path: String,
+    /// The namespace of namespaced objects that name none. Default: the policy's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("targets.kubernetes.namespace: lower case letters, digits and -"))]
+    pub namespace: Option<String>,
+    /// How a chart is rendered; only for a folder with a Chart.yaml.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helm: Option<HelmOptions>,
+}
+
+/// How a Helm chart is rendered.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HelmOptions {
+    /// The release's name. Default: the target's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 53))]
+    pub release_name: Option<String>,
+    /// Values files, relative to the chart, inside the repository; later ones win.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub values_files: Vec<String>,
+    /// Values; they win over the files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "free_object")]
+    pub values: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+fn free_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "description": "Values; they win over the files.",
+        "type": "object",
+        "nullable": true,
+        "x-kubernetes-preserve-unknown-fields": true
+    })
+}
+
+/// What the operator found.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftPolicyStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready (checks succeed; says nothing about drift) and Drifted; Reconciling and Stalled while they are true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "condition_list")]
+    pub conditions: Vec<Condition>,
+    /// The revision compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceStatus>,
+    /// Counts over all targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+    /// Since when the oldest open drift has been known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_drift_since: Option<Time>,
+    /// The ten oldest drifted objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub worst: Vec<WorstEntry>,
+    /// How many records there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<RecordCounts>,
+    /// Each target's own state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<TargetStatus>,
+    /// The value of the check annotation that was last answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_check: Option<String>,
+}
+
+fn condition_list(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let items = generator.subschema_for::<Condition>();
+    schemars::json_schema!({
+        "description": "Ready (checks succeed; says nothing about drift) and Drifted; Reconciling and Stalled while they are true.",
+        "type": "array",
+        "items": items,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"]
+    })
+}
+
+/// The revision compared with.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceStatus {
+    /// What was followed and the commit it led to, for example main@sha1:4f0c….
+    pub revision: String,
+    /// When it was first fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_at: Option<Time>,
+    /// The commit's author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// The first line of the commit's message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Counts of declared objects: `declared` is the sum of the others.
+#[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// All declared objects.
+    pub declared: u32,
+    /// Live is what is declared.
+    pub in_sync: u32,
+    /// It is not.
+    pub drifted: u32,
+    /// Different at first sight, and the server has not yet been asked whether it makes the difference itself.
+    pub unverified: u32,
+    /// Could not be compared.
+    pub unknown: u32,
+}
+
+/// One drifted object among the worst.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorstEntry {
+    /// The target.
+    pub target: String,
+    /// The object, for example apps/Deployment shop/web.
+    pub subject: String,
+    /// The fields, in short.
+    pub fields: String,
+    /// Since when it has been known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// The record's name.
+    pub record: String,
+}
+
+/// How many records there are.
+#[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordCounts {
+    /// Open records.
+    pub open: u32,
+    /// Drifted objects without a record, because a policy has at most 500.
+    pub omitted: u32,
+}
+
+/// One target's state.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetStatus {
+    /// The target.
+    pub name: String,
+    /// True if all of it is checked, else False; Unknown before the first check.
+    pub ready: String,
+    /// Why, in CamelCase.
+    pub reason: String,
+    /// Why, in a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The revision it was rendered from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The digest of what else went into rendering.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
+    /// When it was last rendered or verified as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_at: Option<Time>,
+    /// Its counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+}

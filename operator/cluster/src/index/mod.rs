@@ -1,0 +1,371 @@
+//! The compact index: what is declared, and what is known about each of it. Mutated synchronously by [`Index::declare`],
+//! [`Index::observe`], [`Index::forget`] and their kin; what changes is queued for whoever writes.
+//!
+//! Live objects pass through and are dropped. Of each declared object the index holds its identity, the place of its
+//! declaration in [`Blobs`], the last resourceVersion and the verdict: some 200 bytes. Each queue holds an object at most
+//! once, so that none is longer than the index.
+
+mod observe;
+mod read;
+mod scope;
+mod slab;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use drift::expected::Expectation;
+use drift::{GroupVersionKind, ObjectId, Report, Unknown};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+pub use read::{Change, Question, State, Tally};
+pub use scope::ScopeKey;
+
+use crate::store::{BlobRef, Blobs};
+use scope::{ScopeId, Scopes};
+use slab::{DeclId, Slab};
+
+/// A target of a policy, numbered by whoever declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TargetId(pub u32);
+
+/// One object of a batch.
+#[derive(Debug, Clone)]
+pub struct Declaration {
+    /// What it declares.
+    pub id: ObjectId,
+    /// The version it is declared and compared in.
+    pub kind: GroupVersionKind,
+    /// Where the declaration is.
+    pub blob: BlobRef,
+    /// The digest of the declaration.
+    pub digest: u64,
+}
+
+/// All that a target declares at a revision.
+#[derive(Debug)]
+pub struct Batch {
+    /// The declarations' texts.
+    pub blobs: Blobs,
+    /// The objects, each at most once.
+    pub declarations: Vec<Declaration>,
+    /// False if something could not be read or rendered: what was declared before and is absent now is then unknown,
+    /// not gone.
+    pub complete: bool,
+}
+
+/// An object whose live state has to be read again, because its declaration changed while its watch was running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reread {
+    /// The scope whose watch covers it.
+    pub scope: ScopeKey,
+    /// The object.
+    pub id: ObjectId,
+}
+
+/// What is known of one declared object.
+#[derive(Debug)]
+struct Decl {
+    target: TargetId,
+    scope: ScopeId,
+    /// The next declaration of the same object, by another target.
+    next: Option<DeclId>,
+    name: Box<str>,
+    blob: BlobRef,
+    digest: u64,
+    /// The last resourceVersion judged; 0 before the first.
+    version: u64,
+    /// The last list in which it was seen.
+    epoch: u32,
+    /// The batch that declared it.
+    batch: u32,
+    expectation: Expectation,
+    verdict: Known,
+    queued: bool,
+    asked: bool,
+}
+
+/// A verdict in its compact form.
+#[derive(Debug, Clone, PartialEq)]
+enum Known {
+    InSync,
+    Drifted(Arc<Report>),
+    Unknown(Unknown),
+}
+
+#[derive(Debug)]
+struct Target {
+    blobs: Blobs,
+    batch: u32,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    slab: Slab,
+    /// The first declaration of an object, by the hash of its identity.
+    heads: HashMap<u128, DeclId>,
+    scopes: Scopes,
+    targets: HashMap<TargetId, Target>,
+    tallies: HashMap<(TargetId, ScopeId), Tally>,
+    /// Where a target's account may not look.
+    denied: HashSet<(TargetId, ScopeId)>,
+    changes: VecDeque<DeclId>,
+    /// Objects that were drifted and are no longer declared.
+    dropped: VecDeque<(TargetId, ObjectId)>,
+    questions: VecDeque<DeclId>,
+    /// Targets whose counts changed.
+    dirty: HashSet<TargetId>,
+}
+
+/// The index. Cheap to share; every call takes a lock for microseconds.
+#[derive(Debug, Default)]
+pub struct Index {
+    inner: Mutex<Inner>,
+    changed: Notify,
+    asked: Notify,
+    dirtied: Notify,
+}
+
+/// The hash of an identity. 128 bits: two objects of one cluster never share it by accident.
+fn key_of(kind: &drift::GroupKind, namespace: Option<&str>, name: &str) -> u128 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    for part in [&*kind.group, &*kind.kind, namespace.unwrap_or(""), name] {
+        hasher.update(part.as_bytes());
+        hasher.update(&[0]);
+    }
+    hasher.digest128()
+}
+
+impl Index {
+    /// An empty index.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces what a target declares. Objects whose declaration did not change keep their verdict; what is no longer
+    /// declared is dropped (or unknown, if the batch is not complete). Gives the objects to read again.
+    pub fn declare(&self, target: TargetId, batch: Batch) -> Vec<Reread> {
+        let mut inner = self.inner.lock();
+        let number = inner
+            .targets
+            .get(&target)
+            .map_or(1, |t| t.batch.wrapping_add(1));
+        inner.targets.insert(
+            target,
+            Target {
+                blobs: batch.blobs,
+                batch: number,
+            },
+        );
+        let mut rereads = Vec::new();
+        for declaration in batch.declarations {
+            if let Some(reread) = inner.declare_one(target, number, declaration) {
+                rereads.push(reread);
+            }
+        }
+        for id in inner.slab.ids(|d| d.target == target && d.batch != number) {
+            if batch.complete {
+                inner.remove(id);
+            } else {
+                inner.set(id, Known::Unknown(Unknown::NotRendered));
+            }
+        }
+        inner.dirty.insert(target);
+        drop(inner);
+        self.wake();
+        rereads
+    }
+
+    /// Drops a target and all it declares.
+    pub fn forget(&self, target: TargetId) {
+        let mut inner = self.inner.lock();
+        for id in inner.slab.ids(|d| d.target == target) {
+            inner.remove(id);
+        }
+        inner.targets.remove(&target);
+        inner.tallies.retain(|(t, _), _| *t != target);
+        inner.denied.retain(|(t, _)| *t != target);
+        inner.dirty.remove(&target);
+        drop(inner);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let inner = self.inner.lock();
+        if !inner.changes.is_empty() || !inner.dropped.is_empty() {
+            self.changed.notify_one();
+        }
+        if !inner.questions.is_empty() {
+            self.asked.notify_one();
+        }
+        if !inner.dirty.is_empty() {
+            self.dirtied.notify_one();
+        }
+    }
+}
+
+impl Inner {
+    fn declare_one(
+        &mut self,
+        target: TargetId,
+        batch: u32,
+        declaration: Declaration,
+    ) -> Option<Reread> {
+        let Declaration {
+            id,
+            kind,
+            blob,
+            digest,
+        } = declaration;
+        let scope = self.scopes.intern(&kind, id.namespace.as_ref());
+        let key = key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+        if let Some(known) = self.find(key, target) {
+            let ready = self.scopes.get(scope).is_some_and(|s| s.ready);
+            let decl = self.slab.get_mut(known)?;
+            let same = decl.digest == digest && decl.scope == scope;
+            let lost = decl.verdict == Known::Unknown(Unknown::NotRendered);
+            decl.blob = blob;
+            decl.batch = batch;
+            if same && !lost {
+                return None;
+            }
+            if decl.scope == scope {
+                if !same {
+                    decl.expectation = Expectation::Unsettled;
+                }
+                decl.digest = digest;
+                decl.version = 0;
+                self.set(known, Known::Unknown(Unknown::NotSeen));
+                return ready.then(|| Reread {
+                    scope: ScopeKey::new(kind, id.namespace.clone()),
+                    id,
+                });
+            }
+            self.remove(known);
+        }
+        let ready = self.scopes.get(scope).is_some_and(|s| s.ready);
+        let decl = Decl {
+            target,
+            scope,
+            next: self.heads.get(&key).copied(),
+            name: (&*id.name).into(),
+            blob,
+            digest,
+            version: 0,
+            epoch: 0,
+            batch,
+            expectation: Expectation::Unsettled,
+            verdict: Known::Unknown(Unknown::NotSeen),
+            queued: false,
+            asked: false,
+        };
+        let place = self.slab.insert(decl);
+        self.heads.insert(key, place);
+        self.scopes.join(scope, place);
+        self.tally(target, scope)
+            .add(&Known::Unknown(Unknown::NotSeen));
+        ready.then(|| Reread {
+            scope: ScopeKey::new(kind, id.namespace.clone()),
+            id,
+        })
+    }
+
+    /// A target's declaration of an object.
+    fn find(&self, key: u128, target: TargetId) -> Option<DeclId> {
+        self.chain(key)
+            .find(|(_, d)| d.target == target)
+            .map(|(id, _)| id)
+    }
+
+    /// All declarations of an object.
+    fn chain(&self, key: u128) -> impl Iterator<Item = (DeclId, &Decl)> {
+        let mut next = self.heads.get(&key).copied();
+        std::iter::from_fn(move || {
+            let id = next?;
+            let decl = self.slab.get(id)?;
+            next = decl.next;
+            Some((id, decl))
+        })
+    }
+
+    fn tally(&mut self, target: TargetId, scope: ScopeId) -> &mut Tally {
+        self.tallies.entry((target, scope)).or_default()
+    }
+
+    fn identity(&self, id: DeclId) -> Option<ObjectId> {
+        let decl = self.slab.get(id)?;
+        let scope = self.scopes.get(decl.scope)?;
+        Some(ObjectId {
+            group_kind: scope.key.kind.group_kind.clone(),
+            namespace: scope.key.namespace.clone(),
+            name: (&*decl.name).into(),
+        })
+    }
+
+    /// Sets a verdict, keeps the counts and queues the change if it is one.
+    fn set(&mut self, id: DeclId, known: Known) {
+        let Some(decl) = self.slab.get_mut(id) else {
+            return;
+        };
+        if decl.verdict == known {
+            return;
+        }
+        let old = std::mem::replace(&mut decl.verdict, known.clone());
+        let (target, scope) = (decl.target, decl.scope);
+        let tally = self.tally(target, scope);
+        tally.remove(&old);
+        tally.add(&known);
+        self.dirty.insert(target);
+        self.queue(id);
+    }
+
+    fn queue(&mut self, id: DeclId) {
+        if let Some(decl) = self.slab.get_mut(id)
+            && !std::mem::replace(&mut decl.queued, true)
+        {
+            self.changes.push_back(id);
+        }
+    }
+
+    fn remove(&mut self, id: DeclId) {
+        let Some(object) = self.identity(id) else {
+            return;
+        };
+        let key = key_of(
+            &object.group_kind,
+            object.namespace.as_deref(),
+            &object.name,
+        );
+        let Some(decl) = self.slab.remove(id) else {
+            return;
+        };
+        self.unlink(key, id, decl.next);
+        self.scopes.leave(decl.scope, id);
+        self.tally(decl.target, decl.scope).remove(&decl.verdict);
+        self.tallies.retain(|_, t| t.declared() > 0);
+        self.dirty.insert(decl.target);
+        if decl.verdict != Known::InSync {
+            self.dropped.push_back((decl.target, object));
+        }
+    }
+
+    fn unlink(&mut self, key: u128, id: DeclId, next: Option<DeclId>) {
+        if self.heads.get(&key) == Some(&id) {
+            match next {
+                Some(next) => self.heads.insert(key, next),
+                None => self.heads.remove(&key),
+            };
+            return;
+        }
+        let before = self
+            .chain(key)
+            .find(|(_, d)| d.next == Some(id))
+            .map(|(place, _)| place);
+        if let Some(decl) = before.and_then(|b| self.slab.get_mut(b)) {
+            decl.next = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

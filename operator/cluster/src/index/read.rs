@@ -1,0 +1,335 @@
+//! Reading the index: counts, changes to write down, questions for the server.
+
+use std::sync::Arc;
+
+use drift::{DeclaredObject, ObjectId, Report, Unknown};
+
+use super::slab::DeclId;
+use super::{Decl, Index, Inner, Known, ScopeKey, TargetId};
+
+/// Counts of declared objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// As declared.
+    pub in_sync: u32,
+    /// Not as declared.
+    pub drifted: u32,
+    /// Different at first sight, the server not asked yet.
+    pub unverified: u32,
+    /// Nothing can be said.
+    pub unknown: u32,
+}
+
+impl Tally {
+    /// The sum.
+    pub fn declared(&self) -> u32 {
+        self.in_sync + self.drifted + self.unverified + self.unknown
+    }
+
+    fn slot(&mut self, known: &Known) -> &mut u32 {
+        match known {
+            Known::InSync => &mut self.in_sync,
+            Known::Drifted(_) => &mut self.drifted,
+            Known::Unknown(Unknown::Unverified) => &mut self.unverified,
+            Known::Unknown(_) => &mut self.unknown,
+        }
+    }
+
+    pub(super) fn add(&mut self, known: &Known) {
+        *self.slot(known) += 1;
+    }
+
+    pub(super) fn remove(&mut self, known: &Known) {
+        let slot = self.slot(known);
+        *slot = slot.saturating_sub(1);
+    }
+
+    /// Adds another tally.
+    pub fn merge(&mut self, other: Self) {
+        self.in_sync += other.in_sync;
+        self.drifted += other.drifted;
+        self.unverified += other.unverified;
+        self.unknown += other.unknown;
+    }
+}
+
+/// What is known of an object, as it counts now.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// As declared.
+    InSync,
+    /// Not as declared.
+    Drifted(Arc<Report>),
+    /// Nothing can be said.
+    Unknown(Unknown),
+    /// No longer declared by the target.
+    Dropped,
+}
+
+/// An object whose state changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The target that declares it.
+    pub target: TargetId,
+    /// The object.
+    pub id: ObjectId,
+    /// The apiVersion it is compared in; empty for [`State::Dropped`].
+    pub api_version: String,
+    /// Where it is declared; `None` for [`State::Dropped`].
+    pub provenance: Option<drift::Provenance>,
+    /// Its state.
+    pub state: State,
+}
+
+/// A declaration that the server is to be asked about.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub(super) decl: DeclId,
+    pub(super) digest: u64,
+    /// The scope whose watch covers the object.
+    pub scope: ScopeKey,
+    /// The object.
+    pub id: ObjectId,
+    /// What is declared.
+    pub declared: DeclaredObject,
+    /// The schema it is compared by.
+    pub schema: drift::Schema,
+}
+
+impl Index {
+    /// Waits until there are changes.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Waits until there are questions.
+    pub async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    /// Waits until counts have changed.
+    pub async fn dirtied(&self) {
+        self.dirtied.notified().await;
+    }
+
+    /// The targets whose counts have changed since the last call.
+    pub fn take_dirty(&self) -> Vec<TargetId> {
+        std::mem::take(&mut self.inner.lock().dirty)
+            .into_iter()
+            .collect()
+    }
+
+    /// At most so many changed objects, with their states as of now, oldest change first.
+    pub fn take_changes(&self, most: usize) -> Vec<Change> {
+        let mut inner = self.inner.lock();
+        let mut changes = Vec::new();
+        while changes.len() < most {
+            if let Some((target, id)) = inner.dropped.pop_front() {
+                changes.push(Change {
+                    target,
+                    id,
+                    api_version: String::new(),
+                    provenance: None,
+                    state: State::Dropped,
+                });
+                continue;
+            }
+            let Some(next) = inner.changes.pop_front() else {
+                break;
+            };
+            if let Some(decl) = inner.slab.get_mut(next) {
+                decl.queued = false;
+                changes.extend(inner.change(next));
+            }
+        }
+        changes
+    }
+
+    /// Queues every drifted object of a target again, for a writer that starts anew.
+    pub fn requeue(&self, target: TargetId) {
+        let mut inner = self.inner.lock();
+        for id in inner
+            .slab
+            .ids(|d| d.target == target && d.verdict != Known::InSync)
+        {
+            inner.queue(id);
+        }
+        drop(inner);
+        self.wake();
+    }
+
+    /// The state of one object as a target declares it; `None` if it does not.
+    pub fn state(&self, target: TargetId, id: &ObjectId) -> Option<State> {
+        let inner = self.inner.lock();
+        let key = super::key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+        let decl = inner.slab.get(inner.find(key, target)?)?;
+        Some(inner.effective(decl))
+    }
+
+    /// The next question for the server.
+    pub fn next_question(&self) -> Option<Question> {
+        let mut inner = self.inner.lock();
+        while let Some(decl) = inner.questions.pop_front() {
+            if let Some(question) = inner.question(decl) {
+                return Some(question);
+            }
+        }
+        None
+    }
+
+    /// How many changes and questions wait.
+    pub fn queued(&self) -> (usize, usize) {
+        let inner = self.inner.lock();
+        (
+            inner.changes.len() + inner.dropped.len(),
+            inner.questions.len(),
+        )
+    }
+
+    /// A target's counts, by what counts now: a blind scope's objects are unknown.
+    pub fn tally(&self, target: TargetId) -> Tally {
+        let inner = self.inner.lock();
+        let mut sum = Tally::default();
+        for ((_, scope), tally) in inner.tallies.iter().filter(|((t, _), _)| *t == target) {
+            let hidden = inner.denied.contains(&(target, *scope))
+                || inner.scopes.get(*scope).is_none_or(|s| s.trouble.is_some());
+            if hidden {
+                sum.unknown += tally.declared();
+            } else {
+                sum.merge(*tally);
+            }
+        }
+        sum
+    }
+
+    /// Why objects of a target are unknown: scope, reason and how many, for scopes as a whole.
+    pub fn troubles(&self, target: TargetId) -> Vec<(ScopeKey, Unknown, u32)> {
+        let inner = self.inner.lock();
+        let mut found: Vec<_> = inner
+            .tallies
+            .iter()
+            .filter(|((t, _), _)| *t == target)
+            .filter_map(|((_, id), tally)| {
+                let scope = inner.scopes.get(*id)?;
+                let denied = inner
+                    .denied
+                    .contains(&(target, *id))
+                    .then_some(Unknown::NotAllowed);
+                let reason = denied.or_else(|| scope.trouble.clone())?;
+                Some((scope.key.clone(), reason, tally.declared()))
+            })
+            .collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found
+    }
+
+    /// The scopes in which something is declared, with their number of declarations.
+    pub fn scopes(&self) -> Vec<(ScopeKey, usize)> {
+        let inner = self.inner.lock();
+        inner
+            .scopes
+            .iter()
+            .filter(|s| !s.members.is_empty())
+            .map(|s| (s.key.clone(), s.members.len()))
+            .collect()
+    }
+
+    /// The scopes in which a target declares something.
+    pub fn scopes_of(&self, target: TargetId) -> Vec<ScopeKey> {
+        let inner = self.inner.lock();
+        inner
+            .tallies
+            .keys()
+            .filter(|(t, _)| *t == target)
+            .filter_map(|(_, s)| Some(inner.scopes.get(*s)?.key.clone()))
+            .collect()
+    }
+
+    /// True once each scope of a target has been listed or is known to be unreadable, and no object waits to be read.
+    pub fn is_settled(&self, target: TargetId) -> bool {
+        let inner = self.inner.lock();
+        let mut scopes = inner.tallies.keys().filter(|(t, _)| *t == target);
+        scopes.all(|(_, s)| {
+            inner
+                .scopes
+                .get(*s)
+                .is_some_and(|s| s.ready || s.trouble.is_some())
+        })
+    }
+
+    /// The resourceVersions last judged in a scope, by name; 0 for objects that are absent or not seen yet.
+    pub fn versions(&self, scope: &ScopeKey) -> Vec<(String, u64)> {
+        let inner = self.inner.lock();
+        let Some(scope) = inner.scopes.id(scope).and_then(|id| inner.scopes.get(id)) else {
+            return Vec::new();
+        };
+        scope
+            .members
+            .iter()
+            .filter_map(|m| inner.slab.get(*m))
+            .map(|d| (d.name.to_string(), d.version))
+            .collect()
+    }
+
+    /// All drifted objects of a target, as they count now.
+    pub fn drifted(&self, target: TargetId) -> Vec<Change> {
+        let inner = self.inner.lock();
+        let hit = |d: &Decl| d.target == target && matches!(d.verdict, Known::Drifted(_));
+        let found = inner.slab.iter().filter(|(_, d)| hit(d));
+        found
+            .filter_map(|(id, _)| inner.change(id))
+            .filter(|c| matches!(c.state, State::Drifted(_)))
+            .collect()
+    }
+}
+
+impl Inner {
+    fn effective(&self, decl: &Decl) -> State {
+        if self.denied.contains(&(decl.target, decl.scope)) {
+            return State::Unknown(Unknown::NotAllowed);
+        }
+        if let Some(trouble) = self.scopes.get(decl.scope).and_then(|s| s.trouble.clone()) {
+            return State::Unknown(trouble);
+        }
+        match &decl.verdict {
+            Known::InSync => State::InSync,
+            Known::Drifted(report) => State::Drifted(Arc::clone(report)),
+            Known::Unknown(unknown) => State::Unknown(unknown.clone()),
+        }
+    }
+
+    fn change(&self, id: DeclId) -> Option<Change> {
+        let decl = self.slab.get(id)?;
+        let state = self.effective(decl);
+        let provenance = match state {
+            State::Drifted(_) => self
+                .targets
+                .get(&decl.target)
+                .and_then(|t| t.blobs.read(decl.blob).ok())
+                .map(|d| d.provenance),
+            _ => None,
+        };
+        let api_version = self.scopes.get(decl.scope)?.key.kind.api_version();
+        Some(Change {
+            target: decl.target,
+            id: self.identity(id)?,
+            api_version,
+            provenance,
+            state,
+        })
+    }
+
+    fn question(&self, id: DeclId) -> Option<Question> {
+        let decl = self.slab.get(id).filter(|d| d.asked)?;
+        let scope = self.scopes.get(decl.scope)?;
+        let declared = self.targets.get(&decl.target)?.blobs.read(decl.blob).ok()?;
+        Some(Question {
+            decl: id,
+            digest: decl.digest,
+            scope: scope.key.clone(),
+            id: self.identity(id)?,
+            declared,
+            schema: scope.schema.clone(),
+        })
+    }
+}

@@ -1,0 +1,307 @@
+use drift::{DeclaredObject, GroupKind, Provenance};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::store::BlobWriter;
+
+const TARGET: TargetId = TargetId(1);
+
+fn kind() -> GroupVersionKind {
+    GroupVersionKind::new("", "v1", "ConfigMap")
+}
+
+fn scope() -> ScopeKey {
+    ScopeKey::new(kind(), Some("shop".into()))
+}
+
+fn id(name: &str) -> ObjectId {
+    ObjectId::new(GroupKind::new("", "ConfigMap"), Some("shop"), name)
+}
+
+fn batch(objects: &[(&str, &str)], complete: bool) -> Batch {
+    let mut writer = BlobWriter::new().expect("open");
+    let declarations = objects
+        .iter()
+        .map(|(name, value)| {
+            let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": {"k": value}});
+            let provenance = Provenance { file: "f.yaml".into(), document: 1, line: 1 };
+            let (blob, digest) = writer.push(&DeclaredObject { object, provenance, lines: vec![], unstable: vec![] }).expect("push");
+            Declaration { id: id(name), kind: kind(), blob, digest }
+        })
+        .collect();
+    Batch {
+        blobs: writer.finish().expect("finish"),
+        declarations,
+        complete,
+    }
+}
+
+fn live(name: &str, value: &str, version: u32) -> Value {
+    json!({"metadata": {"name": name, "namespace": "shop", "resourceVersion": version.to_string()}, "data": {"k": value}})
+}
+
+fn listed(index: &Index, objects: &[Value]) {
+    index.restarted(&scope());
+    for object in objects {
+        assert!(index.observe(&scope(), object));
+    }
+    index.ready(&scope());
+}
+
+fn states(index: &Index) -> Vec<(String, &'static str)> {
+    let name = |s: &State| match s {
+        State::InSync => "in sync",
+        State::Drifted(r) => r.change.as_str(),
+        State::Unknown(u) => u.reason(),
+        State::Dropped => "dropped",
+    };
+    index
+        .take_changes(100)
+        .iter()
+        .map(|c| (c.id.name.to_string(), name(&c.state)))
+        .collect()
+}
+
+#[test]
+fn an_edit_is_drift_and_its_undoing_is_not() {
+    let index = Index::new();
+    assert_eq!(
+        index.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true)),
+        vec![]
+    );
+    assert_eq!(
+        index.tally(TARGET),
+        Tally {
+            unknown: 2,
+            ..Tally::default()
+        }
+    );
+    listed(&index, &[live("a", "1", 5), live("b", "1", 6)]);
+    assert_eq!(
+        index.tally(TARGET),
+        Tally {
+            in_sync: 2,
+            ..Tally::default()
+        }
+    );
+    states(&index);
+    index.observe(&scope(), &live("a", "2", 7));
+    assert_eq!(states(&index), [("a".to_owned(), "Changed")]);
+    index.observe(&scope(), &live("a", "1", 8));
+    assert_eq!(states(&index), [("a".to_owned(), "in sync")]);
+    index.gone(&scope(), &live("b", "1", 9));
+    assert_eq!(states(&index), [("b".to_owned(), "Missing")]);
+    assert_eq!(
+        index.tally(TARGET),
+        Tally {
+            in_sync: 1,
+            drifted: 1,
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn what_a_complete_list_does_not_hold_is_missing() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true));
+    listed(&index, &[live("a", "1", 5), live("b", "1", 6)]);
+    states(&index);
+    listed(&index, &[live("a", "1", 5)]);
+    assert_eq!(states(&index), [("b".to_owned(), "Missing")]);
+    listed(&index, &[live("a", "1", 5), live("b", "1", 12)]);
+    assert_eq!(states(&index), [("b".to_owned(), "in sync")]);
+}
+
+#[test]
+fn older_observations_change_nothing() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[live("a", "1", 5)]);
+    index.observe(&scope(), &live("a", "2", 9));
+    states(&index);
+    index.observe(&scope(), &live("a", "1", 7));
+    assert_eq!(states(&index), []);
+    assert_eq!(index.tally(TARGET).drifted, 1);
+}
+
+#[test]
+fn first_sight_asks_and_the_answer_settles() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true));
+    listed(&index, &[live("a", "2", 5), live("b", "2", 6)]);
+    assert_eq!(
+        index.tally(TARGET),
+        Tally {
+            unverified: 2,
+            ..Tally::default()
+        }
+    );
+    let (first, second) = (
+        index.next_question().expect("one"),
+        index.next_question().expect("two"),
+    );
+    assert!(index.next_question().is_none());
+    for question in [&first, &second] {
+        let answer = if &*question.id.name == "a" { "2" } else { "1" };
+        let expected = live("x", answer, 1);
+        let expectation =
+            Expectation::from_answer(&json!({"data": {"k": "1"}}), &expected, &question.schema);
+        index.settle(question, expectation);
+    }
+    index.observe(&scope(), &live("a", "2", 5));
+    index.observe(&scope(), &live("b", "2", 6));
+    assert_eq!(
+        index.tally(TARGET),
+        Tally {
+            in_sync: 1,
+            drifted: 1,
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn a_new_commit_asks_to_read_what_it_changed() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true));
+    listed(&index, &[live("a", "1", 5), live("b", "1", 6)]);
+    let rereads = index.declare(TARGET, batch(&[("a", "2"), ("b", "1"), ("c", "1")], true));
+    assert_eq!(
+        rereads
+            .iter()
+            .map(|r| r.id.name.to_string())
+            .collect::<Vec<_>>(),
+        ["a", "c"]
+    );
+    assert_eq!(
+        index.tally(TARGET),
+        Tally {
+            in_sync: 1,
+            unknown: 2,
+            ..Tally::default()
+        }
+    );
+    index.observe(&scope(), &live("a", "2", 5));
+    index.absent(&scope(), &id("c"));
+    assert_eq!(
+        index.tally(TARGET),
+        Tally {
+            in_sync: 2,
+            drifted: 1,
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn a_broken_source_leaves_what_is_absent_unknown() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true));
+    listed(&index, &[live("a", "1", 5), live("b", "1", 6)]);
+    index.declare(TARGET, batch(&[("a", "1")], false));
+    assert_eq!(
+        index.tally(TARGET),
+        Tally {
+            in_sync: 1,
+            unknown: 1,
+            ..Tally::default()
+        }
+    );
+    index.observe(&scope(), &live("b", "2", 9));
+    assert_eq!(index.tally(TARGET).unknown, 1);
+    let rereads = index.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true));
+    assert_eq!(rereads.len(), 1);
+    index.observe(&scope(), &live("b", "2", 9));
+    assert_eq!(index.tally(TARGET).drifted, 1);
+}
+
+#[test]
+fn what_is_no_longer_declared_is_dropped() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true));
+    listed(&index, &[live("a", "2", 5), live("b", "1", 6)]);
+    states(&index);
+    index.declare(TARGET, batch(&[("b", "1")], true));
+    assert_eq!(states(&index), [("a".to_owned(), "dropped")]);
+    index.forget(TARGET);
+    assert_eq!(index.scopes(), vec![]);
+    assert_eq!(index.tally(TARGET), Tally::default());
+}
+
+#[test]
+fn blindness_is_unknown_and_ends_with_a_list() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[live("a", "1", 5)]);
+    index.failed(&scope(), Unknown::Blind);
+    assert_eq!(
+        index.tally(TARGET),
+        Tally {
+            unknown: 1,
+            ..Tally::default()
+        }
+    );
+    assert_eq!(index.troubles(TARGET), vec![(scope(), Unknown::Blind, 1)]);
+    listed(&index, &[live("a", "1", 5)]);
+    assert_eq!(
+        index.tally(TARGET),
+        Tally {
+            in_sync: 1,
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn two_targets_judge_the_same_object_apart_and_a_denial_hides_from_one() {
+    let index = Index::new();
+    let other = TargetId(2);
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    index.declare(other, batch(&[("a", "2")], true));
+    listed(&index, &[live("a", "1", 5)]);
+    assert_eq!(
+        (index.tally(TARGET).in_sync, index.tally(other).unverified),
+        (1, 1)
+    );
+    index.allow(TARGET, &scope(), false);
+    assert_eq!(index.tally(TARGET).unknown, 1);
+    assert_eq!(
+        index.state(TARGET, &id("a")),
+        Some(State::Unknown(Unknown::NotAllowed))
+    );
+    index.allow(TARGET, &scope(), true);
+    index.forget(other);
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+    index.observe(&scope(), &live("a", "3", 6));
+    assert_eq!(index.tally(TARGET).drifted, 1);
+}
+
+/// The state after any order of lost and repeated events is that of the last one.
+mod level_triggered {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_last_word_counts(events in prop::collection::vec((0..3u32, 0..3u32), 1..20), keep in prop::collection::vec(any::<bool>(), 20)) {
+            let index = Index::new();
+            index.declare(TARGET, batch(&[("a", "0")], true));
+            listed(&index, &[live("a", "0", 1)]);
+            let last = events.len() - 1;
+            for (n, (value, action)) in events.iter().enumerate() {
+                let version = u32::try_from(n).expect("small") + 2;
+                let object = live("a", &value.to_string(), version);
+                if n != last && !keep[n] {
+                    continue;
+                }
+                if *action == 0 { index.gone(&scope(), &object) } else { index.observe(&scope(), &object); }
+            }
+            let (value, action) = events[last];
+            let expected = if action == 0 || value != 0 { 1 } else { 0 };
+            prop_assert_eq!(index.tally(TARGET).drifted, expected);
+            prop_assert_eq!(index.tally(TARGET).declared(), 1);
+        }
+    }
+}
