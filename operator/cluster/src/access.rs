@@ -93,14 +93,24 @@ struct Inner {
 impl Access {
     /// Keeps answers, asking all of them again whenever `changes` moves (see [`crate::trigger::rbac`]).
     pub fn start(client: Client, changes: watch::Receiver<u64>, options: AccessOptions) -> Self {
-        let inner =
-            Arc::new(Inner { client, options, entries: Mutex::default(), generation: watch::channel(0).0 });
+        let inner = Arc::new(Inner {
+            client,
+            options,
+            entries: Mutex::default(),
+            generation: watch::channel(0).0,
+        });
         let task = tokio::spawn(refresh(Arc::clone(&inner), changes));
         Self { inner, task }
     }
 
     /// Whether an account may list a kind in a namespace, or in the whole cluster. Asks the API server the first time only.
-    pub async fn may_list(&self, account: &Account, group: &str, plural: &str, namespace: Option<&str>) -> Decision {
+    pub async fn may_list(
+        &self,
+        account: &Account,
+        group: &str,
+        plural: &str,
+        namespace: Option<&str>,
+    ) -> Decision {
         let question = Question {
             account: account.clone(),
             group: group.to_owned(),
@@ -115,7 +125,11 @@ impl Access {
 
     /// The answer to a question asked before, without asking.
     pub fn known(&self, question: &Question) -> Option<Decision> {
-        self.inner.entries.lock().get(question).map(|entry| entry.decision)
+        self.inner
+            .entries
+            .lock()
+            .get(question)
+            .map(|entry| entry.decision)
     }
 
     /// Asks afresh whether an account may do something with one object (or, without a name, with any of its kind). Nothing is kept.
@@ -133,7 +147,10 @@ impl Access {
 
     /// Forgets the questions for which `keep` is false, so that they are not asked again.
     pub fn retain(&self, keep: impl Fn(&Question) -> bool) {
-        self.inner.entries.lock().retain(|question, _| keep(question));
+        self.inner
+            .entries
+            .lock()
+            .retain(|question, _| keep(question));
     }
 
     /// How many questions are kept.
@@ -184,8 +201,19 @@ struct ReviewStatus {
 }
 
 /// One SubjectAccessReview.
-pub(crate) async fn review(client: &Client, account: &Account, attributes: Attributes<'_>) -> Result<bool> {
-    let Attributes { verb, group, resource, subresource, namespace, name } = attributes;
+pub(crate) async fn review(
+    client: &Client,
+    account: &Account,
+    attributes: Attributes<'_>,
+) -> Result<bool> {
+    let Attributes {
+        verb,
+        group,
+        resource,
+        subresource,
+        namespace,
+        name,
+    } = attributes;
     let body = json!({
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
@@ -236,16 +264,30 @@ impl Inner {
 
     /// Asks all questions again, or only those whose last attempt got no answer. Returns whether all were answered.
     async fn ask_again(&self, since: Option<Instant>) -> bool {
-        let pending = |entry: &Entry| since.is_none_or(|since| entry.answered.is_none_or(|at| at < since));
-        let questions: Vec<Question> = self.entries.lock().iter().filter(|(_, e)| pending(e)).map(|(q, _)| q.clone()).collect();
+        let pending =
+            |entry: &Entry| since.is_none_or(|since| entry.answered.is_none_or(|at| at < since));
+        let questions: Vec<Question> = self
+            .entries
+            .lock()
+            .iter()
+            .filter(|(_, e)| pending(e))
+            .map(|(q, _)| q.clone())
+            .collect();
         let begun = Instant::now();
         let answers = futures::stream::iter(questions).map(|question| async move {
             self.ask(&question).await;
             question
         });
-        let asked: Vec<Question> = answers.buffer_unordered(self.options.concurrency.max(1)).collect().await;
+        let asked: Vec<Question> = answers
+            .buffer_unordered(self.options.concurrency.max(1))
+            .collect()
+            .await;
         let entries = self.entries.lock();
-        asked.iter().all(|q| entries.get(q).is_none_or(|e| e.answered.is_some_and(|at| at >= begun)))
+        asked.iter().all(|q| {
+            entries
+                .get(q)
+                .is_none_or(|e| e.answered.is_some_and(|at| at >= begun))
+        })
     }
 }
 
@@ -253,10 +295,26 @@ impl Inner {
 fn merge(before: Option<Entry>, answer: Option<bool>, asked: Instant, keep: Duration) -> Entry {
     let answered = before.and_then(|before| before.answered);
     match (answer, before) {
-        (Some(true), _) => Entry { decision: Decision::Allowed, asked, answered: Some(asked) },
-        (Some(false), _) => Entry { decision: Decision::Denied, asked, answered: Some(asked) },
-        (None, Some(before)) if answered.is_some_and(|at| asked.saturating_duration_since(at) <= keep) => Entry { asked, ..before },
-        (None, _) => Entry { decision: Decision::Unanswered, asked, answered },
+        (Some(true), _) => Entry {
+            decision: Decision::Allowed,
+            asked,
+            answered: Some(asked),
+        },
+        (Some(false), _) => Entry {
+            decision: Decision::Denied,
+            asked,
+            answered: Some(asked),
+        },
+        (None, Some(before))
+            if answered.is_some_and(|at| asked.saturating_duration_since(at) <= keep) =>
+        {
+            Entry { asked, ..before }
+        }
+        (None, _) => Entry {
+            decision: Decision::Unanswered,
+            asked,
+            answered,
+        },
     }
 }
 
@@ -267,7 +325,11 @@ async fn refresh(inner: Arc<Inner>, mut changes: watch::Receiver<u64>) {
     let mut again = false;
     let mut open_since: Option<Instant> = None;
     loop {
-        let wait = if open_since.is_some() || again { inner.options.retry } else { inner.options.interval };
+        let wait = if open_since.is_some() || again {
+            inner.options.retry
+        } else {
+            inner.options.interval
+        };
         let mut changed = false;
         tokio::select! {
             result = changes.changed(), if watching => {
@@ -280,7 +342,11 @@ async fn refresh(inner: Arc<Inner>, mut changes: watch::Receiver<u64>) {
         again = changed;
         let begun = Instant::now();
         let since = open_since.filter(|_| only_open);
-        open_since = if inner.ask_again(since).await { None } else { Some(since.unwrap_or(begun)) };
+        open_since = if inner.ask_again(since).await {
+            None
+        } else {
+            Some(since.unwrap_or(begun))
+        };
     }
 }
 
@@ -298,8 +364,14 @@ mod tests {
         assert_eq!(short.decision, Decision::Allowed);
         let long = merge(Some(short), None, start + Duration::from_secs(601), keep);
         assert_eq!(long.decision, Decision::Unanswered);
-        assert_eq!(merge(Some(long), Some(false), start, keep).decision, Decision::Denied);
-        assert_eq!(merge(None, None, start, keep).decision, Decision::Unanswered);
+        assert_eq!(
+            merge(Some(long), Some(false), start, keep).decision,
+            Decision::Denied
+        );
+        assert_eq!(
+            merge(None, None, start, keep).decision,
+            Decision::Unanswered
+        );
     }
 
     #[test]

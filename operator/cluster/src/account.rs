@@ -14,7 +14,10 @@ pub struct Account {
 impl Account {
     /// An account by namespace and name.
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     /// The user name of its requests.

@@ -27,19 +27,39 @@ pub(crate) type Action<'a> = &'a str;
 
 /// Starts a request; `url` begins with a slash.
 pub(crate) fn get(url: &str) -> http::request::Builder {
-    Request::builder().method(Method::GET).uri(url).header(http::header::ACCEPT, "application/json")
+    Request::builder()
+        .method(Method::GET)
+        .uri(url)
+        .header(http::header::ACCEPT, "application/json")
 }
 
 /// Finishes a request with a body.
-pub(crate) fn with_body(builder: http::request::Builder, action: Action<'_>, body: Vec<u8>) -> Result<Request<Body>> {
-    builder.body(Body::from(body)).map_err(|source| Error::Request { action: action.to_owned(), source })
+pub(crate) fn with_body(
+    builder: http::request::Builder,
+    action: Action<'_>,
+    body: Vec<u8>,
+) -> Result<Request<Body>> {
+    builder
+        .body(Body::from(body))
+        .map_err(|source| Error::Request {
+            action: action.to_owned(),
+            source,
+        })
 }
 
 /// Sends a request and returns when the headers of the answer are there, whatever its status.
-pub(crate) async fn open(client: &Client, request: Request<Body>, action: Action<'_>, deadline: Duration) -> Result<Response<Body>> {
+pub(crate) async fn open(
+    client: &Client,
+    request: Request<Body>,
+    action: Action<'_>,
+    deadline: Duration,
+) -> Result<Response<Body>> {
     let text = action.to_owned();
     match tokio::time::timeout(deadline, client.send(request)).await {
-        Err(_) => Err(Error::Deadline { action: text, deadline }),
+        Err(_) => Err(Error::Deadline {
+            action: text,
+            deadline,
+        }),
         Ok(Err(source)) => Err(from_client(text, source)),
         Ok(Ok(response)) => Ok(response),
     }
@@ -54,34 +74,60 @@ pub(crate) async fn exchange(
 ) -> Result<(http::response::Parts, Vec<u8>)> {
     let text = action.to_owned();
     let whole = async {
-        let response = client.send(request).await.map_err(|source| from_client(text.clone(), source))?;
+        let response = client
+            .send(request)
+            .await
+            .map_err(|source| from_client(text.clone(), source))?;
         let (parts, body) = response.into_parts();
         Ok((parts, read(body, &text, BODY_LIMIT).await?))
     };
     match tokio::time::timeout(deadline, whole).await {
-        Err(_) => Err(Error::Deadline { action: text, deadline }),
+        Err(_) => Err(Error::Deadline {
+            action: text,
+            deadline,
+        }),
         Ok(result) => result,
     }
 }
 
 /// Sends a request and reads the answer as `T`; a status of 400 and more is an error.
-pub(crate) async fn json<T: DeserializeOwned>(client: &Client, request: Request<Body>, action: Action<'_>, deadline: Duration) -> Result<T> {
+pub(crate) async fn json<T: DeserializeOwned>(
+    client: &Client,
+    request: Request<Body>,
+    action: Action<'_>,
+    deadline: Duration,
+) -> Result<T> {
     let (parts, body) = exchange(client, request, action, deadline).await?;
     if !parts.status.is_success() {
         return Err(refusal(action, parts.status, &body));
     }
-    serde_json::from_slice(&body).map_err(|source| Error::Undecodable { action: action.to_owned(), source })
+    serde_json::from_slice(&body).map_err(|source| Error::Undecodable {
+        action: action.to_owned(),
+        source,
+    })
 }
 
 /// Gets a URL as `T`.
-pub(crate) async fn get_json<T: DeserializeOwned>(client: &Client, url: &str, action: Action<'_>, deadline: Duration) -> Result<T> {
+pub(crate) async fn get_json<T: DeserializeOwned>(
+    client: &Client,
+    url: &str,
+    action: Action<'_>,
+    deadline: Duration,
+) -> Result<T> {
     let request = with_body(get(url), action, Vec::new())?;
     json(client, request, action, deadline).await
 }
 
 /// Posts JSON and reads the answer as `T`.
-pub(crate) async fn post_json<T: DeserializeOwned>(client: &Client, url: &str, body: &Value, action: Action<'_>) -> Result<T> {
-    let builder = get(url).method(Method::POST).header(http::header::CONTENT_TYPE, "application/json");
+pub(crate) async fn post_json<T: DeserializeOwned>(
+    client: &Client,
+    url: &str,
+    body: &Value,
+    action: Action<'_>,
+) -> Result<T> {
+    let builder = get(url)
+        .method(Method::POST)
+        .header(http::header::CONTENT_TYPE, "application/json");
     let request = with_body(builder, action, body.to_string().into_bytes())?;
     json(client, request, action, CALL).await
 }
@@ -93,49 +139,85 @@ pub(crate) async fn refusal_of(response: Response<Body>, action: Action<'_>) -> 
     match tokio::time::timeout(CALL, read(body, &text, 1 << 20)).await {
         Ok(Ok(body)) => refusal(&text, parts.status, &body),
         Ok(Err(error)) => error,
-        Err(_) => Error::Deadline { action: text, deadline: CALL },
+        Err(_) => Error::Deadline {
+            action: text,
+            deadline: CALL,
+        },
     }
 }
 
 /// Reads the rest of an answer as a whole.
-pub(crate) async fn read_rest(response: Response<Body>, action: Action<'_>, deadline: Duration) -> Result<Vec<u8>> {
+pub(crate) async fn read_rest(
+    response: Response<Body>,
+    action: Action<'_>,
+    deadline: Duration,
+) -> Result<Vec<u8>> {
     let text = action.to_owned();
     match tokio::time::timeout(deadline, read(response.into_body(), &text, BODY_LIMIT)).await {
         Ok(result) => result,
-        Err(_) => Err(Error::Deadline { action: text, deadline }),
+        Err(_) => Err(Error::Deadline {
+            action: text,
+            deadline,
+        }),
     }
 }
 
 /// An error answer: a `Status` object, or text from something on the way.
 pub(crate) fn refusal(action: &str, status: StatusCode, body: &[u8]) -> Error {
     let object: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-    let field = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let field = |name: &str| {
+        object
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let mut message = field("message");
     if object.is_null() {
         message = String::from_utf8_lossy(body).into_owned();
     }
     if message.len() > MESSAGE_LIMIT {
-        let end = (0..=MESSAGE_LIMIT).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+        let end = (0..=MESSAGE_LIMIT)
+            .rev()
+            .find(|at| message.is_char_boundary(*at))
+            .unwrap_or(0);
         message.truncate(end);
         message.push('…');
     }
-    Error::Status { action: action.to_owned(), status: status.as_u16(), reason: field("reason"), message }
+    Error::Status {
+        action: action.to_owned(),
+        status: status.as_u16(),
+        reason: field("reason"),
+        message,
+    }
 }
 
 async fn read(body: Body, action: &str, limit: usize) -> Result<Vec<u8>> {
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes().into()),
-        Err(source) if source.is::<LengthLimitError>() => Err(Error::TooLarge { action: action.to_owned(), limit }),
-        Err(source) => Err(Error::Unreachable { action: action.to_owned(), source }),
+        Err(source) if source.is::<LengthLimitError>() => Err(Error::TooLarge {
+            action: action.to_owned(),
+            limit,
+        }),
+        Err(source) => Err(Error::Unreachable {
+            action: action.to_owned(),
+            source,
+        }),
     }
 }
 
 fn from_client(action: String, source: kube::Error) -> Error {
     match source {
-        kube::Error::Api(status) => {
-            Error::Status { action, status: status.code, reason: status.reason.clone(), message: status.message.clone() }
-        }
-        other => Error::Unreachable { action, source: other.into() },
+        kube::Error::Api(status) => Error::Status {
+            action,
+            status: status.code,
+            reason: status.reason.clone(),
+            message: status.message.clone(),
+        },
+        other => Error::Unreachable {
+            action,
+            source: other.into(),
+        },
     }
 }
 
@@ -154,9 +236,20 @@ pub(crate) fn escape(text: &str) -> String {
 }
 
 /// The path of a kind's collection, without a query: `/apis/apps/v1/namespaces/shop/deployments`.
-pub(crate) fn collection(group: &str, version: &str, plural: &str, namespace: Option<&str>) -> String {
-    let base = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", escape(group)) };
-    let namespace = namespace.map(|name| format!("/namespaces/{}", escape(name))).unwrap_or_default();
+pub(crate) fn collection(
+    group: &str,
+    version: &str,
+    plural: &str,
+    namespace: Option<&str>,
+) -> String {
+    let base = if group.is_empty() {
+        "/api".to_owned()
+    } else {
+        format!("/apis/{}", escape(group))
+    };
+    let namespace = namespace
+        .map(|name| format!("/namespaces/{}", escape(name)))
+        .unwrap_or_default();
     format!("{base}/{}{namespace}/{}", escape(version), escape(plural))
 }
 
@@ -166,15 +259,30 @@ mod tests {
 
     #[test]
     fn names_cannot_leave_their_place_in_a_path() {
-        assert_eq!(collection("apps", "v1", "deployments", Some("shop")), "/apis/apps/v1/namespaces/shop/deployments");
+        assert_eq!(
+            collection("apps", "v1", "deployments", Some("shop")),
+            "/apis/apps/v1/namespaces/shop/deployments"
+        );
         assert_eq!(collection("", "v1", "pods", None), "/api/v1/pods");
-        assert_eq!(collection("", "v1", "pods", Some("a/../b?x=y")), "/api/v1/namespaces/a%2F..%2Fb%3Fx%3Dy/pods");
+        assert_eq!(
+            collection("", "v1", "pods", Some("a/../b?x=y")),
+            "/api/v1/namespaces/a%2F..%2Fb%3Fx%3Dy/pods"
+        );
     }
 
     #[test]
     fn a_refusal_reads_the_status_object_and_cuts_long_messages() {
-        let body = format!(r#"{{"kind":"Status","reason":"Forbidden","message":"{}"}}"#, "é".repeat(5000));
-        let Error::Status { reason, message, status, .. } = refusal("list pods", StatusCode::FORBIDDEN, body.as_bytes()) else {
+        let body = format!(
+            r#"{{"kind":"Status","reason":"Forbidden","message":"{}"}}"#,
+            "é".repeat(5000)
+        );
+        let Error::Status {
+            reason,
+            message,
+            status,
+            ..
+        } = refusal("list pods", StatusCode::FORBIDDEN, body.as_bytes())
+        else {
             panic!("not a status");
         };
         assert_eq!((status, reason.as_str()), (403, "Forbidden"));

@@ -52,7 +52,12 @@ pub struct DryRunOptions {
 
 impl Default for DryRunOptions {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(5), concurrency: 8, per_second: 50.0, burst: 100.0 }
+        Self {
+            deadline: Duration::from_secs(5),
+            concurrency: 8,
+            per_second: 50.0,
+            burst: 100.0,
+        }
     }
 }
 
@@ -69,10 +74,26 @@ pub struct ExpectedAsker {
 impl ExpectedAsker {
     /// Asks with the given account, while `guard` says that it can be trusted. The operator needs the verb `impersonate` on that
     /// service account, and on nothing else.
-    pub fn new(client: Client, account: Account, guard: watch::Receiver<GuardState>, options: DryRunOptions) -> Arc<Self> {
+    pub fn new(
+        client: Client,
+        account: Account,
+        guard: watch::Receiver<GuardState>,
+        options: DryRunOptions,
+    ) -> Arc<Self> {
         let turns = Semaphore::new(options.concurrency.max(1));
-        let bucket = Mutex::new(Bucket::new(options.per_second, options.burst, Instant::now()));
-        Arc::new(Self { client, account, options, guard, turns, bucket })
+        let bucket = Mutex::new(Bucket::new(
+            options.per_second,
+            options.burst,
+            Instant::now(),
+        ));
+        Arc::new(Self {
+            client,
+            account,
+            options,
+            guard,
+            turns,
+            bucket,
+        })
     }
 
     /// What the API server would make of `declared`, created in `namespace` (`None` for cluster-scoped kinds).
@@ -81,17 +102,28 @@ impl ExpectedAsker {
     /// - [`Error::Untrusted`] while the guard is not in order; nothing was asked.
     /// - Retryable errors where the server did not answer in time, cannot be reached or is busy.
     /// - Everything else that the server says is an [`Answer::Refused`].
-    pub async fn ask(&self, kind: &GroupVersionKind, resource: &Resource, namespace: Option<&str>, declared: &Value) -> Result<Answer> {
+    pub async fn ask(
+        &self,
+        kind: &GroupVersionKind,
+        resource: &Resource,
+        namespace: Option<&str>,
+        declared: &Value,
+    ) -> Result<Answer> {
         let action = format!("ask the API server for its version of a {kind}");
         let _turn = self.turns.acquire().await;
         self.wait_for_token().await;
         if let GuardState::Untrusted { reason } = &*self.guard.borrow() {
-            return Err(Error::Untrusted { reason: reason.clone() });
+            return Err(Error::Untrusted {
+                reason: reason.clone(),
+            });
         }
         let request = creation(&self.account, kind, resource, namespace, declared, &action)?;
-        let (parts, body) = call::exchange(&self.client, request, &action, self.options.deadline).await?;
+        let (parts, body) =
+            call::exchange(&self.client, request, &action, self.options.deadline).await?;
         if parts.status.is_success() {
-            return serde_json::from_slice(&body).map(Answer::Object).map_err(|source| Error::Undecodable { action, source });
+            return serde_json::from_slice(&body)
+                .map(Answer::Object)
+                .map_err(|source| Error::Undecodable { action, source });
         }
         let error = call::refusal(&action, parts.status, &body);
         // 500 is what a dead webhook leads to: that is the cluster's answer for as long as it lasts, not a call that went wrong.
@@ -99,7 +131,16 @@ impl ExpectedAsker {
             return Err(error);
         }
         match error {
-            Error::Status { status, reason, message, .. } => Ok(Answer::Refused { status, reason, message }),
+            Error::Status {
+                status,
+                reason,
+                message,
+                ..
+            } => Ok(Answer::Refused {
+                status,
+                reason,
+                message,
+            }),
             other => Err(other),
         }
     }
@@ -136,8 +177,17 @@ fn creation(
 
 /// The URL of a dry-run creation. There is no other URL in this module.
 fn dry_run_url(kind: &GroupVersionKind, resource: &Resource, namespace: Option<&str>) -> String {
-    let namespace = if resource.namespaced { Some(namespace.unwrap_or("default")) } else { None };
-    let path = call::collection(&kind.group_kind.group, &kind.version, &resource.plural, namespace);
+    let namespace = if resource.namespaced {
+        Some(namespace.unwrap_or("default"))
+    } else {
+        None
+    };
+    let path = call::collection(
+        &kind.group_kind.group,
+        &kind.version,
+        &resource.plural,
+        namespace,
+    );
     format!("{path}?dryRun=All&fieldManager=driftline&fieldValidation=Ignore")
 }
 
@@ -153,7 +203,12 @@ struct Bucket {
 impl Bucket {
     fn new(per_second: f64, burst: f64, now: Instant) -> Self {
         let burst = burst.max(1.0);
-        Self { tokens: burst, per_second: per_second.max(0.01), burst, filled: now }
+        Self {
+            tokens: burst,
+            per_second: per_second.max(0.01),
+            burst,
+            filled: now,
+        }
     }
 
     /// Takes a token, or says how long to wait before trying again.
@@ -165,7 +220,9 @@ impl Bucket {
             self.tokens -= 1.0;
             return None;
         }
-        Some(Duration::from_secs_f64((1.0 - self.tokens) / self.per_second))
+        Some(Duration::from_secs_f64(
+            (1.0 - self.tokens) / self.per_second,
+        ))
     }
 }
 
@@ -176,7 +233,13 @@ mod tests {
     use serde_json::json;
 
     fn resource(plural: &str, namespaced: bool) -> Resource {
-        Resource { plural: plural.into(), namespaced, list: true, watch: true, create: true }
+        Resource {
+            plural: plural.into(),
+            namespaced,
+            list: true,
+            watch: true,
+            create: true,
+        }
     }
 
     proptest! {
@@ -195,14 +258,26 @@ mod tests {
     fn the_request_is_made_as_the_account_without_naming_groups() {
         let account = Account::new("driftline-system", "driftline-dry-run");
         let kind = GroupVersionKind::new("apps", "v1", "Deployment");
-        let declared = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}});
-        let request = creation(&account, &kind, &resource("deployments", true), Some("shop"), &declared, "x").unwrap();
+        let declared =
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}});
+        let request = creation(
+            &account,
+            &kind,
+            &resource("deployments", true),
+            Some("shop"),
+            &declared,
+            "x",
+        )
+        .unwrap();
         assert_eq!(request.method(), Method::POST);
         assert_eq!(
             request.uri(),
             "/apis/apps/v1/namespaces/shop/deployments?dryRun=All&fieldManager=driftline&fieldValidation=Ignore"
         );
-        assert_eq!(request.headers()["Impersonate-User"], "system:serviceaccount:driftline-system:driftline-dry-run");
+        assert_eq!(
+            request.headers()["Impersonate-User"],
+            "system:serviceaccount:driftline-system:driftline-dry-run"
+        );
         assert!(!request.headers().contains_key("Impersonate-Group"));
     }
 
@@ -213,6 +288,9 @@ mod tests {
         assert!((0..100).all(|_| bucket.take(start).is_none()));
         assert_eq!(bucket.take(start), Some(Duration::from_millis(20)));
         let later = start + Duration::from_secs(1);
-        assert_eq!((0..100).filter(|_| bucket.take(later).is_none()).count(), 50);
+        assert_eq!(
+            (0..100).filter(|_| bucket.take(later).is_none()).count(),
+            50
+        );
     }
 }

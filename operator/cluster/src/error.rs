@@ -16,7 +16,9 @@ pub enum Error {
         deadline: Duration,
     },
     /// No connection, or it broke.
-    #[error("could not {action}: the API server cannot be reached; check its address and the network")]
+    #[error(
+        "could not {action}: the API server cannot be reached; check its address and the network"
+    )]
     Unreachable {
         /// What was tried.
         action: String,
@@ -123,7 +125,9 @@ impl Error {
                 408 | 429 | 503 | 504 => Category::Busy,
                 _ => Category::Refused,
             },
-            Self::TooLarge { .. } | Self::Undecodable { .. } | Self::Request { .. } => Category::Invalid,
+            Self::TooLarge { .. } | Self::Undecodable { .. } | Self::Request { .. } => {
+                Category::Invalid
+            }
             Self::Untrusted { .. } => Category::Untrusted,
         }
     }
@@ -153,7 +157,12 @@ mod tests {
     use super::*;
 
     fn status(status: u16) -> Error {
-        Error::Status { action: "list pods".into(), status, reason: String::new(), message: String::new() }
+        Error::Status {
+            action: "list pods".into(),
+            status,
+            reason: String::new(),
+            message: String::new(),
+        }
     }
 
     #[test]
@@ -164,7 +173,13 @@ mod tests {
         for code in [400, 401, 403, 404, 410, 422] {
             assert!(!status(code).is_retryable(), "{code}");
         }
-        assert!(Error::Deadline { action: "x".into(), deadline: Duration::from_secs(5) }.is_retryable());
+        assert!(
+            Error::Deadline {
+                action: "x".into(),
+                deadline: Duration::from_secs(5)
+            }
+            .is_retryable()
+        );
         assert!(!Error::Untrusted { reason: "x".into() }.is_retryable());
     }
 

@@ -22,19 +22,33 @@ pub struct Trigger {
 impl Trigger {
     /// Watches kinds in the whole cluster (scopes and options as given); tells of a burst when `settle` has passed since its
     /// first change.
-    pub fn spawn(client: &Client, scopes: Vec<(WatchScope, WatchOptions)>, settle: Duration) -> Self {
+    pub fn spawn(
+        client: &Client,
+        scopes: Vec<(WatchScope, WatchOptions)>,
+        settle: Duration,
+    ) -> Self {
         let (raw, mut seen) = watch::channel(0u64);
         let raw = Arc::new(Mutex::new(raw));
         let sink = move |event: WatchEvent| {
             // A list that is complete may differ from what was seen before it; a failure hides changes until then.
-            let changed = !matches!(event, WatchEvent::Restarted | WatchEvent::Listed(_) | WatchEvent::Alive | WatchEvent::Failed { .. });
+            let changed = !matches!(
+                event,
+                WatchEvent::Restarted
+                    | WatchEvent::Listed(_)
+                    | WatchEvent::Alive
+                    | WatchEvent::Failed { .. }
+            );
             if changed {
                 raw.lock().send_modify(|n| *n += 1);
             }
         };
         let sink: Arc<dyn crate::watch::Sink> = Arc::new(sink);
-        let watches =
-            scopes.into_iter().map(|(scope, options)| crate::watch::spawn(client.clone(), scope, options, Arc::clone(&sink))).collect();
+        let watches = scopes
+            .into_iter()
+            .map(|(scope, options)| {
+                crate::watch::spawn(client.clone(), scope, options, Arc::clone(&sink))
+            })
+            .collect();
         let (tell, changes) = watch::channel(0u64);
         let task = tokio::spawn(async move {
             while seen.changed().await.is_ok() {
@@ -43,7 +57,11 @@ impl Trigger {
                 tell.send_modify(|n| *n += 1);
             }
         });
-        Self { changes, watches, task }
+        Self {
+            changes,
+            watches,
+            task,
+        }
     }
 
     /// The counter. It also grows when a watch has listed afresh.
@@ -70,18 +88,30 @@ impl Drop for Trigger {
 
 /// A kind in the whole cluster.
 pub(crate) fn cluster_wide(group: &str, version: &str, kind: &str, plural: &str) -> WatchScope {
-    WatchScope { kind: GroupVersionKind::new(group, version, kind), plural: plural.to_owned(), namespace: None }
+    WatchScope {
+        kind: GroupVersionKind::new(group, version, kind),
+        plural: plural.to_owned(),
+        namespace: None,
+    }
 }
 
 /// Roles and bindings of all sorts: what decides who may do what.
 pub fn rbac(client: &Client, options: &WatchOptions) -> Trigger {
-    let options = WatchOptions { metadata_only: true, ..options.clone() };
+    let options = WatchOptions {
+        metadata_only: true,
+        ..options.clone()
+    };
     let scopes = [
         ("Role", "roles"),
         ("RoleBinding", "rolebindings"),
         ("ClusterRole", "clusterroles"),
         ("ClusterRoleBinding", "clusterrolebindings"),
     ]
-    .map(|(kind, plural)| (cluster_wide("rbac.authorization.k8s.io", "v1", kind, plural), options.clone()));
+    .map(|(kind, plural)| {
+        (
+            cluster_wide("rbac.authorization.k8s.io", "v1", kind, plural),
+            options.clone(),
+        )
+    });
     Trigger::spawn(client, scopes.into(), Duration::from_millis(200))
 }

@@ -33,7 +33,9 @@ impl Default for KeeperOptions {
         Self {
             interval: Duration::from_secs(600),
             blind_interval: Duration::from_secs(15),
-            after_change: [0, 150, 400, 800, 1_300, 2_000, 4_000, 8_000, 20_000].map(Duration::from_millis).into(),
+            after_change: [0, 150, 400, 800, 1_300, 2_000, 4_000, 8_000, 20_000]
+                .map(Duration::from_millis)
+                .into(),
             watch: WatchOptions::default(),
         }
     }
@@ -52,13 +54,31 @@ impl CatalogKeeper {
     /// # Errors
     /// Where the first catalog cannot be read.
     pub async fn start(client: Client, options: KeeperOptions) -> Result<Self> {
-        let mut reader = Reader { client: client.clone(), validators: Validators::default(), server: ServerVersion::default() };
+        let mut reader = Reader {
+            client: client.clone(),
+            validators: Validators::default(),
+            server: ServerVersion::default(),
+        };
         let first = reader.read(None).await?;
         let (publish, catalog) = watch::channel(Arc::new(first));
-        let metadata = WatchOptions { metadata_only: true, ..options.watch.clone() };
+        let metadata = WatchOptions {
+            metadata_only: true,
+            ..options.watch.clone()
+        };
         let scopes = vec![
-            (cluster_wide("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions"), metadata.clone()),
-            (cluster_wide("apiregistration.k8s.io", "v1", "APIService", "apiservices"), metadata),
+            (
+                cluster_wide(
+                    "apiextensions.k8s.io",
+                    "v1",
+                    "CustomResourceDefinition",
+                    "customresourcedefinitions",
+                ),
+                metadata.clone(),
+            ),
+            (
+                cluster_wide("apiregistration.k8s.io", "v1", "APIService", "apiservices"),
+                metadata,
+            ),
         ];
         let trigger = Trigger::spawn(&client, scopes, Duration::from_millis(20));
         let task = tokio::spawn(keep(reader, trigger, publish, options));
@@ -91,15 +111,22 @@ struct Reader {
 impl Reader {
     async fn read(&mut self, previous: Option<&Catalog>) -> Result<Catalog> {
         self.server = read::version(&self.client).await?;
-        let mut validators = if previous.is_some() { self.validators.clone() } else { Validators::default() };
-        let found = read::read(&self.client, &mut validators).await?;
+        let mut validators = if previous.is_some() {
+            self.validators.clone()
+        } else {
+            Validators::default()
+        };
+        let found = read::read(&self.client, &mut validators, read::AGGREGATED).await?;
         let catalog = match (found, previous) {
             (Some(mut found), Some(previous)) => {
                 read::carry_over(&mut found, previous);
                 Catalog::new(found, self.server.clone())
             }
             (Some(found), None) => Catalog::new(found, self.server.clone()),
-            (None, Some(previous)) => Catalog { server: self.server.clone(), ..previous.clone() },
+            (None, Some(previous)) => Catalog {
+                server: self.server.clone(),
+                ..previous.clone()
+            },
             (None, None) => Catalog::new(read::Found::default(), self.server.clone()),
         };
         self.validators = validators;
@@ -122,16 +149,31 @@ impl Schedule {
     }
 
     fn next(&self, now: Instant, otherwise: Duration) -> Instant {
-        self.after_change.get(self.done).map_or(now + otherwise, |after| self.changed_at + *after)
+        self.after_change
+            .get(self.done)
+            .map_or(now + otherwise, |after| self.changed_at + *after)
     }
 }
 
-async fn keep(mut reader: Reader, trigger: Trigger, publish: watch::Sender<Arc<Catalog>>, options: KeeperOptions) {
+async fn keep(
+    mut reader: Reader,
+    trigger: Trigger,
+    publish: watch::Sender<Arc<Catalog>>,
+    options: KeeperOptions,
+) {
     let mut changes = trigger.changes();
-    let mut schedule = Schedule { done: options.after_change.len(), after_change: options.after_change, changed_at: Instant::now() };
+    let mut schedule = Schedule {
+        done: options.after_change.len(),
+        after_change: options.after_change,
+        changed_at: Instant::now(),
+    };
     let mut last_read = Instant::now();
     loop {
-        let interval = if trigger.is_complete() { options.interval } else { options.blind_interval };
+        let interval = if trigger.is_complete() {
+            options.interval
+        } else {
+            options.blind_interval
+        };
         let next = schedule.next(last_read, interval);
         tokio::select! {
             changed = changes.changed() => {
@@ -150,10 +192,16 @@ async fn keep(mut reader: Reader, trigger: Trigger, publish: watch::Sender<Arc<C
         match reader.read(Some(&previous)).await {
             Ok(catalog) if catalog == *previous => {}
             Ok(catalog) => {
-                tracing::info!(kinds = catalog.resources.len(), stale = catalog.stale.len(), "what the API server serves has changed");
+                tracing::info!(
+                    kinds = catalog.resources.len(),
+                    stale = catalog.stale.len(),
+                    "what the API server serves has changed"
+                );
                 publish.send_replace(Arc::new(catalog));
             }
-            Err(error) => tracing::warn!(%error, "what the API server serves cannot be read; the last answer stays in force"),
+            Err(error) => {
+                tracing::warn!(%error, "what the API server serves cannot be read; the last answer stays in force")
+            }
         }
     }
 }
@@ -165,7 +213,11 @@ mod tests {
     #[test]
     fn after_a_change_it_is_read_soon_and_repeatedly_then_seldom() {
         let now = Instant::now();
-        let mut schedule = Schedule { after_change: vec![Duration::ZERO, Duration::from_secs(1)], changed_at: now, done: 2 };
+        let mut schedule = Schedule {
+            after_change: vec![Duration::ZERO, Duration::from_secs(1)],
+            changed_at: now,
+            done: 2,
+        };
         let hour = Duration::from_secs(3600);
         assert_eq!(schedule.next(now, hour), now + hour);
         let later = now + Duration::from_secs(5);

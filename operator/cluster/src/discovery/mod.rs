@@ -32,7 +32,13 @@ impl Resource {
     /// A resource from its discovery entry.
     pub fn new(plural: &str, namespaced: bool, verbs: &[String]) -> Self {
         let has = |verb: &str| verbs.iter().any(|v| v == verb);
-        Self { plural: plural.to_owned(), namespaced, list: has("list"), watch: has("watch"), create: has("create") }
+        Self {
+            plural: plural.to_owned(),
+            namespaced,
+            list: has("list"),
+            watch: has("watch"),
+            create: has("create"),
+        }
     }
 
     /// True where the kind can be listed and watched.
@@ -78,10 +84,30 @@ pub struct Catalog {
 
 impl Catalog {
     fn new(found: read::Found, server: ServerVersion) -> Self {
-        let of = |group: &str, version: &str| if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        let mut names: BTreeSet<String> = found.versions.iter().map(|(group, version)| of(group, version)).collect();
-        names.extend(found.resources.keys().map(|kind| format!("{}/{}", kind.api_version(), kind.group_kind.kind)));
-        Self { resources: found.resources, stale: found.stale, api_versions: names.into_iter().collect(), server }
+        let of = |group: &str, version: &str| {
+            if group.is_empty() {
+                version.to_owned()
+            } else {
+                format!("{group}/{version}")
+            }
+        };
+        let mut names: BTreeSet<String> = found
+            .versions
+            .iter()
+            .map(|(group, version)| of(group, version))
+            .collect();
+        names.extend(
+            found
+                .resources
+                .keys()
+                .map(|kind| format!("{}/{}", kind.api_version(), kind.group_kind.kind)),
+        );
+        Self {
+            resources: found.resources,
+            stale: found.stale,
+            api_versions: names.into_iter().collect(),
+            server,
+        }
     }
 
     /// Reads a snapshot.
@@ -89,8 +115,20 @@ impl Catalog {
     /// # Errors
     /// Where the API server does not answer or refuses discovery. An API group whose own server is down is no error.
     pub async fn read(client: &Client) -> Result<Self> {
+        Self::read_accepting(client, read::AGGREGATED).await
+    }
+
+    /// Reads a snapshot in the way of servers without aggregated discovery: one call for each group and version.
+    ///
+    /// # Errors
+    /// As [`Catalog::read`].
+    pub async fn read_classic(client: &Client) -> Result<Self> {
+        Self::read_accepting(client, read::CLASSIC).await
+    }
+
+    async fn read_accepting(client: &Client, accept: &'static str) -> Result<Self> {
         let server = read::version(client).await?;
-        let found = read::read(client, &mut read::Validators::default()).await?;
+        let found = read::read(client, &mut read::Validators::default(), accept).await?;
         Ok(Self::new(found.unwrap_or_default(), server))
     }
 
@@ -115,7 +153,12 @@ impl Catalog {
 
     /// The versions in which a kind is served, sorted by text.
     pub fn versions(&self, kind: &GroupKind) -> Vec<GroupVersionKind> {
-        let mut versions: Vec<_> = self.resources.keys().filter(|k| k.group_kind == *kind).cloned().collect();
+        let mut versions: Vec<_> = self
+            .resources
+            .keys()
+            .filter(|k| k.group_kind == *kind)
+            .cloned()
+            .collect();
         versions.sort();
         versions
     }

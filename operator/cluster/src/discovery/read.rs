@@ -11,7 +11,11 @@ use crate::call;
 use crate::error::{Category, Result};
 
 /// Aggregated discovery (KEP-3352), stable since Kubernetes 1.30; plain JSON for servers without it.
-const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+pub(super) const AGGREGATED: &str =
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+
+/// Classic discovery: one document for each group and version.
+pub(super) const CLASSIC: &str = "application/json";
 
 /// What is served, by group and version; a group version whose server is down is in `stale`.
 #[derive(Debug, Default)]
@@ -121,14 +125,21 @@ impl Found {
         for group in groups {
             let name = group.metadata.name;
             for version in group.versions {
-                self.versions.insert((name.clone(), version.version.clone()));
+                self.versions
+                    .insert((name.clone(), version.version.clone()));
                 if version.freshness == "Stale" {
                     self.stale.insert((name.clone(), version.version.clone()));
                 }
                 for listed in version.resources {
                     // Only subresources are without a kind of their own.
-                    let Some(kind) = listed.response_kind else { continue };
-                    let resource = Resource::new(&listed.resource, listed.scope == "Namespaced", &listed.verbs);
+                    let Some(kind) = listed.response_kind else {
+                        continue;
+                    };
+                    let resource = Resource::new(
+                        &listed.resource,
+                        listed.scope == "Namespaced",
+                        &listed.verbs,
+                    );
                     self.add(&name, &version.version, &kind.kind, resource);
                 }
             }
@@ -137,15 +148,25 @@ impl Found {
 
     /// Classic discovery: one more call for each group version. One that does not answer hides itself only.
     async fn classic(&mut self, client: &Client, group: &str, version: &str) -> Result<()> {
-        let base = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
+        let base = if group.is_empty() {
+            "/api".to_owned()
+        } else {
+            format!("/apis/{group}")
+        };
         let key = (group.to_owned(), version.to_owned());
         self.versions.insert(key.clone());
         let url = format!("{base}/{version}");
-        let answer: Result<ClassicList> = call::get_json(client, &url, &format!("discover {url}"), call::CALL).await;
+        let answer: Result<ClassicList> =
+            call::get_json(client, &url, &format!("discover {url}"), call::CALL).await;
         match answer {
             Ok(list) => {
                 for resource in list.resources.iter().filter(|r| !r.name.contains('/')) {
-                    self.add(group, version, &resource.kind, Resource::new(&resource.name, resource.namespaced, &resource.verbs));
+                    self.add(
+                        group,
+                        version,
+                        &resource.kind,
+                        Resource::new(&resource.name, resource.namespaced, &resource.verbs),
+                    );
                 }
                 Ok(())
             }
@@ -154,7 +175,9 @@ impl Found {
                 self.versions.remove(&key);
                 Ok(())
             }
-            Err(error) if error.is_retryable() && !matches!(error.category(), Category::Unreachable) => {
+            Err(error)
+                if error.is_retryable() && !matches!(error.category(), Category::Unreachable) =>
+            {
                 tracing::warn!(group, version, %error, "an API group does not answer");
                 self.stale.insert(key);
                 Ok(())
@@ -181,13 +204,17 @@ impl Found {
 }
 
 /// Reads what the server serves; `None` where nothing changed since the validators were set.
-pub(super) async fn read(client: &Client, validators: &mut Validators) -> Result<Option<Found>> {
+pub(super) async fn read(
+    client: &Client,
+    validators: &mut Validators,
+    accept: &'static str,
+) -> Result<Option<Found>> {
     let mut fresh = Validators::default();
     let mut documents = Vec::new();
     for path in ["/api", "/apis"] {
         let action = format!("discover {path}");
         let mut builder = call::get(path);
-        if let (Some(headers), Ok(accept)) = (builder.headers_mut(), AGGREGATED.parse()) {
+        if let (Some(headers), Ok(accept)) = (builder.headers_mut(), accept.parse()) {
             headers.insert(http::header::ACCEPT, accept);
         }
         if let Some(tag) = validators.0.get(path) {
@@ -196,13 +223,22 @@ pub(super) async fn read(client: &Client, validators: &mut Validators) -> Result
         let request = call::with_body(builder, &action, Vec::new())?;
         let (parts, body) = call::exchange(client, request, &action, call::LONG).await?;
         if parts.status == http::StatusCode::NOT_MODIFIED {
-            fresh.0.extend(validators.0.get_key_value(path).map(|(k, v)| (*k, v.clone())));
+            fresh.0.extend(
+                validators
+                    .0
+                    .get_key_value(path)
+                    .map(|(k, v)| (*k, v.clone())),
+            );
             continue;
         }
         if !parts.status.is_success() {
             return Err(call::refusal(&action, parts.status, &body));
         }
-        if let Some(tag) = parts.headers.get(http::header::ETAG).and_then(|v| v.to_str().ok()) {
+        if let Some(tag) = parts
+            .headers
+            .get(http::header::ETAG)
+            .and_then(|v| v.to_str().ok())
+        {
             fresh.0.insert(path, tag.to_owned());
         }
         documents.push(body);
@@ -213,12 +249,17 @@ pub(super) async fn read(client: &Client, validators: &mut Validators) -> Result
     // One changed, the other did not: read both, they are one catalog.
     if documents.len() < 2 {
         *validators = Validators::default();
-        return Box::pin(read(client, validators)).await;
+        return Box::pin(read(client, validators, accept)).await;
     }
     let mut found = Found::default();
     for body in documents {
-        let unreadable = |source| crate::Error::Undecodable { action: "discover what the API server serves".to_owned(), source };
-        found.take(client, serde_json::from_slice(&body).map_err(unreadable)?).await?;
+        let unreadable = |source| crate::Error::Undecodable {
+            action: "discover what the API server serves".to_owned(),
+            source,
+        };
+        found
+            .take(client, serde_json::from_slice(&body).map_err(unreadable)?)
+            .await?;
     }
     *validators = fresh;
     Ok(Some(found))
@@ -226,17 +267,30 @@ pub(super) async fn read(client: &Client, validators: &mut Validators) -> Result
 
 /// Reads the server's version.
 pub(super) async fn version(client: &Client) -> Result<ServerVersion> {
-    call::get_json(client, "/version", &format!("read the API server's version"), call::CALL).await
+    call::get_json(
+        client,
+        "/version",
+        &format!("read the API server's version"),
+        call::CALL,
+    )
+    .await
 }
 
 /// Keeps what was known of group versions that are stale and came without their resources.
 pub(super) fn carry_over(found: &mut Found, previous: &Catalog) {
     for (group, version) in &found.stale {
-        let of_it = |kind: &&GroupVersionKind| *kind.group_kind.group == **group && *kind.version == **version;
+        let of_it = |kind: &&GroupVersionKind| {
+            *kind.group_kind.group == **group && *kind.version == **version
+        };
         if found.resources.keys().any(|kind| of_it(&kind)) {
             continue;
         }
-        let known: Vec<_> = previous.resources.iter().filter(|(kind, _)| of_it(kind)).map(|(k, r)| (k.clone(), r.clone())).collect();
+        let known: Vec<_> = previous
+            .resources
+            .iter()
+            .filter(|(kind, _)| of_it(kind))
+            .map(|(k, r)| (k.clone(), r.clone()))
+            .collect();
         found.resources.extend(known);
     }
 }
@@ -261,21 +315,37 @@ mod tests {
         let mut found = Found::default();
         found.aggregated(doc.items);
         let pod = &found.resources[&GroupVersionKind::new("", "v1", "Pod")];
-        assert_eq!((pod.plural.as_str(), pod.namespaced, pod.can_watch()), ("pods", true, true));
-        assert!(!found.resources.contains_key(&GroupVersionKind::new("", "v1", "Eviction")));
-        assert!(found.stale.contains(&("metrics.k8s.io".to_owned(), "v1beta1".to_owned())));
+        assert_eq!(
+            (pod.plural.as_str(), pod.namespaced, pod.can_watch()),
+            ("pods", true, true)
+        );
+        assert!(
+            !found
+                .resources
+                .contains_key(&GroupVersionKind::new("", "v1", "Eviction"))
+        );
+        assert!(
+            found
+                .stale
+                .contains(&("metrics.k8s.io".to_owned(), "v1beta1".to_owned()))
+        );
     }
 
     #[test]
     fn a_group_that_is_down_keeps_its_kinds() {
         let kind = GroupVersionKind::new("metrics.k8s.io", "v1beta1", "PodMetrics");
         let known = Found {
-            resources: HashMap::from([(kind.clone(), Resource::new("pods", true, &["list".to_owned()]))]),
+            resources: HashMap::from([(
+                kind.clone(),
+                Resource::new("pods", true, &["list".to_owned()]),
+            )]),
             ..Found::default()
         };
         let previous = Catalog::new(known, ServerVersion::default());
         let mut found = Found::default();
-        found.stale.insert(("metrics.k8s.io".to_owned(), "v1beta1".to_owned()));
+        found
+            .stale
+            .insert(("metrics.k8s.io".to_owned(), "v1beta1".to_owned()));
         carry_over(&mut found, &previous);
         assert!(found.resources.contains_key(&kind));
     }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub use policy::{binding, policy};
+pub use policy::{RESOURCES, binding, policy, role};
 
 use crate::access::{self, Attributes};
 use crate::account::Account;
@@ -76,9 +76,13 @@ pub struct Guard {
 impl Guard {
     /// Starts checking. Until the first check is done the state is untrusted.
     pub fn start(client: Client, options: GuardOptions) -> Self {
-        let reason = "the guard of the dry-run account has not been checked yet; wait a moment".to_owned();
+        let reason =
+            "the guard of the dry-run account has not been checked yet; wait a moment".to_owned();
         let (publish, state) = watch::channel(GuardState::Untrusted { reason });
-        Self { state, task: tokio::spawn(keep(client, options, publish)) }
+        Self {
+            state,
+            task: tokio::spawn(keep(client, options, publish)),
+        }
     }
 
     /// The state, and word of each change.
@@ -109,7 +113,11 @@ async fn keep(client: Client, options: GuardOptions, publish: watch::Sender<Guar
             changed
         });
         // A policy that is settling is looked at again when it should have settled.
-        let wait = if state == GuardState::Trusted { options.interval } else { options.interval.min(options.settle) };
+        let wait = if state == GuardState::Trusted {
+            options.interval
+        } else {
+            options.interval.min(options.settle)
+        };
         tokio::select! {
             _ = rights_changed.changed() => {}
             _ = own_changed.changed() => {}
@@ -121,19 +129,48 @@ async fn keep(client: Client, options: GuardOptions, publish: watch::Sender<Guar
 
 /// Tells of changes of the policy, its binding and the aggregated groups.
 fn own_objects(client: &Client, options: &GuardOptions) -> Trigger {
-    let metadata = WatchOptions { metadata_only: true, ..options.watch.clone() };
-    let named = WatchOptions { field_selector: Some(format!("metadata.name={}", options.policy_name)), ..metadata.clone() };
+    let metadata = WatchOptions {
+        metadata_only: true,
+        ..options.watch.clone()
+    };
+    let named = WatchOptions {
+        field_selector: Some(format!("metadata.name={}", options.policy_name)),
+        ..metadata.clone()
+    };
     let group = "admissionregistration.k8s.io";
     let scopes = vec![
-        (cluster_wide(group, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies"), named.clone()),
-        (cluster_wide(group, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"), named),
-        (cluster_wide("apiregistration.k8s.io", "v1", "APIService", "apiservices"), metadata),
+        (
+            cluster_wide(
+                group,
+                "v1",
+                "ValidatingAdmissionPolicy",
+                "validatingadmissionpolicies",
+            ),
+            named.clone(),
+        ),
+        (
+            cluster_wide(
+                group,
+                "v1",
+                "ValidatingAdmissionPolicyBinding",
+                "validatingadmissionpolicybindings",
+            ),
+            named,
+        ),
+        (
+            cluster_wide("apiregistration.k8s.io", "v1", "APIService", "apiservices"),
+            metadata,
+        ),
     ];
     Trigger::spawn(client, scopes, Duration::from_millis(20))
 }
 
 /// The state, with the time that API servers need to put a policy into force.
-async fn check_settled(client: &Client, options: &GuardOptions, in_order_since: &mut Option<Instant>) -> GuardState {
+async fn check_settled(
+    client: &Client,
+    options: &GuardOptions,
+    in_order_since: &mut Option<Instant>,
+) -> GuardState {
     match check(client, options).await {
         Ok(age) => {
             let since = *in_order_since.get_or_insert_with(Instant::now);
@@ -159,15 +196,29 @@ async fn check_settled(client: &Client, options: &GuardOptions, in_order_since: 
 async fn check(client: &Client, options: &GuardOptions) -> std::result::Result<Duration, String> {
     let name = &options.policy_name;
     let again = "install it again from the chart";
-    let live_policy = own_object(client, "validatingadmissionpolicies", "ValidatingAdmissionPolicy", name).await?;
+    let live_policy = own_object(
+        client,
+        "validatingadmissionpolicies",
+        "ValidatingAdmissionPolicy",
+        name,
+    )
+    .await?;
     if let Some(why) = policy::policy_differs(&live_policy, name, &options.account) {
         return Err(format!("{why}; {again}"));
     }
-    let live_binding = own_object(client, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", name).await?;
+    let live_binding = own_object(
+        client,
+        "validatingadmissionpolicybindings",
+        "ValidatingAdmissionPolicyBinding",
+        name,
+    )
+    .await?;
     if let Some(why) = policy::binding_differs(&live_binding, name) {
         return Err(format!("{why}; {again}"));
     }
-    let rights = read_rights(client).await.map_err(|error| unreadable(&error))?;
+    let rights = read_rights(client)
+        .await
+        .map_err(|error| unreadable(&error))?;
     if let Some(why) = rights.too_wide(&options.account) {
         return Err(why);
     }
@@ -175,9 +226,19 @@ async fn check(client: &Client, options: &GuardOptions) -> std::result::Result<D
     Ok(age(&live_policy).min(age(&live_binding)))
 }
 
-async fn own_object(client: &Client, plural: &str, kind: &str, name: &str) -> std::result::Result<Value, String> {
-    let url = format!("/apis/{}/{plural}/{}", policy::API_VERSION, call::escape(name));
-    let answer: Result<Value> = call::get_json(client, &url, &format!("read {kind} {name}"), call::CALL).await;
+async fn own_object(
+    client: &Client,
+    plural: &str,
+    kind: &str,
+    name: &str,
+) -> std::result::Result<Value, String> {
+    let url = format!(
+        "/apis/{}/{plural}/{}",
+        policy::API_VERSION,
+        call::escape(name)
+    );
+    let answer: Result<Value> =
+        call::get_json(client, &url, &format!("read {kind} {name}"), call::CALL).await;
     answer.map_err(|error| match error.status() {
         Some(404) => format!("{kind} {name} does not exist; install it from the chart"),
         _ => unreadable(&error),
@@ -185,7 +246,9 @@ async fn own_object(client: &Client, plural: &str, kind: &str, name: &str) -> st
 }
 
 fn unreadable(error: &Error) -> String {
-    format!("the guard of the dry-run account cannot be checked, because Driftline {error}; see that the API server answers and that Driftline's role is as in the chart")
+    format!(
+        "the guard of the dry-run account cannot be checked, because Driftline {error}; see that the API server answers and that Driftline's role is as in the chart"
+    )
 }
 
 /// How long ago an object was created or last written.
@@ -194,18 +257,47 @@ fn age(object: &Value) -> Duration {
     let metadata = object.get("metadata");
     let created = time(metadata.and_then(|m| m.get("creationTimestamp")));
     let managed = metadata.and_then(|m| m.get("managedFields")?.as_array());
-    let written = managed.into_iter().flatten().map(|entry| time(entry.get("time")));
+    let written = managed
+        .into_iter()
+        .flatten()
+        .map(|entry| time(entry.get("time")));
     let newest = written.chain([created]).flatten().max();
-    newest.map_or(Duration::ZERO, |at| Timestamp::now().duration_since(at).try_into().unwrap_or(Duration::ZERO))
+    newest.map_or(Duration::ZERO, |at| {
+        Timestamp::now()
+            .duration_since(at)
+            .try_into()
+            .unwrap_or(Duration::ZERO)
+    })
 }
 
 /// Rights that other authorizers than RBAC may give do not show in roles. Asking for a few that would be fatal finds the crude cases.
 async fn canaries(client: &Client, account: &Account) -> std::result::Result<(), String> {
-    let of = |verb, group, resource, subresource| Attributes { verb, group, resource, subresource, ..Attributes::default() };
+    let of = |verb, group, resource, subresource| Attributes {
+        verb,
+        group,
+        resource,
+        subresource,
+        ..Attributes::default()
+    };
     let fatal = [
-        of("create", "admissionregistration.k8s.io", "validatingadmissionpolicybindings", ""),
-        of("delete", "admissionregistration.k8s.io", "validatingadmissionpolicies", ""),
-        of("create", "rbac.authorization.k8s.io", "clusterrolebindings", ""),
+        of(
+            "create",
+            "admissionregistration.k8s.io",
+            "validatingadmissionpolicybindings",
+            "",
+        ),
+        of(
+            "delete",
+            "admissionregistration.k8s.io",
+            "validatingadmissionpolicies",
+            "",
+        ),
+        of(
+            "create",
+            "rbac.authorization.k8s.io",
+            "clusterrolebindings",
+            "",
+        ),
         of("create", "apiregistration.k8s.io", "apiservices", ""),
         of("create", "", "serviceaccounts", "token"),
         of("delete", "", "pods", ""),
@@ -214,7 +306,12 @@ async fn canaries(client: &Client, account: &Account) -> std::result::Result<(),
         match access::review(client, account, attributes).await {
             Ok(false) => {}
             Ok(true) => {
-                let Attributes { verb, group, resource, .. } = attributes;
+                let Attributes {
+                    verb,
+                    group,
+                    resource,
+                    ..
+                } = attributes;
                 return Err(format!(
                     "service account {account} may {verb} {resource} of group {group:?} by another way than roles; take that right from it"
                 ));
@@ -240,8 +337,13 @@ struct ApiServiceSpec {
 
 async fn read_rights(client: &Client) -> Result<rights::Rights> {
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
-    let services: Vec<ApiService> = list(client, "/apis/apiregistration.k8s.io/v1/apiservices").await?;
-    let aggregated: BTreeSet<String> = services.into_iter().filter(|s| s.spec.service.is_some()).map(|s| s.spec.group).collect();
+    let services: Vec<ApiService> =
+        list(client, "/apis/apiregistration.k8s.io/v1/apiservices").await?;
+    let aggregated: BTreeSet<String> = services
+        .into_iter()
+        .filter(|s| s.spec.service.is_some())
+        .map(|s| s.spec.group)
+        .collect();
     Ok(rights::Rights {
         cluster_roles: list(client, &format!("{rbac}/clusterroles")).await?,
         roles: list(client, &format!("{rbac}/roles")).await?,
@@ -275,7 +377,10 @@ async fn list<T: DeserializeOwned>(client: &Client, path: &str) -> Result<Vec<T>
         let page: List = call::get_json(client, &url, &action, call::LONG).await?;
         for item in page.items.unwrap_or_default() {
             let item = serde_json::from_str(item.get());
-            all.push(item.map_err(|source| Error::Undecodable { action: action.clone(), source })?);
+            all.push(item.map_err(|source| Error::Undecodable {
+                action: action.clone(),
+                source,
+            })?);
         }
         token = page.metadata.token;
         if token.is_empty() {

@@ -50,14 +50,85 @@ pub fn binding(name: &str) -> Value {
     })
 }
 
+/// The built-in kinds that the account may create by dry run: what people keep in Git, outside the groups on which admission policies
+/// are not always run. Secrets are not among them; an installation that compares live Secrets adds them.
+pub const RESOURCES: [(&str, &[&str]); 13] = [
+    (
+        "",
+        &[
+            "configmaps",
+            "endpoints",
+            "limitranges",
+            "namespaces",
+            "persistentvolumeclaims",
+            "persistentvolumes",
+            "pods",
+            "podtemplates",
+            "replicationcontrollers",
+            "resourcequotas",
+            "serviceaccounts",
+            "services",
+        ],
+    ),
+    ("apiextensions.k8s.io", &["customresourcedefinitions"]),
+    (
+        "apps",
+        &["daemonsets", "deployments", "replicasets", "statefulsets"],
+    ),
+    ("autoscaling", &["horizontalpodautoscalers"]),
+    ("batch", &["cronjobs", "jobs"]),
+    ("discovery.k8s.io", &["endpointslices"]),
+    (
+        "flowcontrol.apiserver.k8s.io",
+        &["flowschemas", "prioritylevelconfigurations"],
+    ),
+    (
+        "networking.k8s.io",
+        &["ingressclasses", "ingresses", "networkpolicies"],
+    ),
+    ("node.k8s.io", &["runtimeclasses"]),
+    ("policy", &["poddisruptionbudgets"]),
+    (
+        "resource.k8s.io",
+        &["deviceclasses", "resourceclaims", "resourceclaimtemplates"],
+    ),
+    ("scheduling.k8s.io", &["priorityclasses"]),
+    (
+        "storage.k8s.io",
+        &["csidrivers", "storageclasses", "volumeattributesclasses"],
+    ),
+];
+
+/// The account's ClusterRole for [`RESOURCES`], as it has to be installed.
+pub fn role(name: &str) -> Value {
+    let rules: Vec<Value> =
+        RESOURCES.iter().map(|(group, plurals)| json!({ "apiGroups": [group], "resources": plurals, "verbs": ["create"] })).collect();
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": { "name": name },
+        "rules": rules,
+    })
+}
+
 /// What in a live policy means something else than the one that has to be there; `None` where nothing does.
 pub(super) fn policy_differs(live: &Value, name: &str, account: &Account) -> Option<String> {
-    differs(live, &policy(name, account), "ValidatingAdmissionPolicy", name)
+    differs(
+        live,
+        &policy(name, account),
+        "ValidatingAdmissionPolicy",
+        name,
+    )
 }
 
 /// The same for the binding.
 pub(super) fn binding_differs(live: &Value, name: &str) -> Option<String> {
-    differs(live, &binding(name), "ValidatingAdmissionPolicyBinding", name)
+    differs(
+        live,
+        &binding(name),
+        "ValidatingAdmissionPolicyBinding",
+        name,
+    )
 }
 
 fn differs(live: &Value, wanted: &Value, kind: &str, name: &str) -> Option<String> {
@@ -66,14 +137,22 @@ fn differs(live: &Value, wanted: &Value, kind: &str, name: &str) -> Option<Strin
     }
     let (live, wanted) = (meaning(live), meaning(wanted));
     let keys: std::collections::BTreeSet<&String> = live.keys().chain(wanted.keys()).collect();
-    let field = keys.into_iter().find(|key| live.get(*key) != wanted.get(*key))?;
-    Some(format!("{kind} {name} is not as installed: spec.{field} differs"))
+    let field = keys
+        .into_iter()
+        .find(|key| live.get(*key) != wanted.get(*key))?;
+    Some(format!(
+        "{kind} {name} is not as installed: spec.{field} differs"
+    ))
 }
 
 /// A spec without what means nothing: defaults that the server adds, and words for people. Everything unknown stays, and so counts as
 /// a difference: a field that a later version brings may switch the policy off.
 fn meaning(object: &Value) -> Map<String, Value> {
-    let mut spec = object.get("spec").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut spec = object
+        .get("spec")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
     for constraints in ["matchConstraints", "matchResources"] {
         if let Some(constraints) = spec.get_mut(constraints).and_then(Value::as_object_mut) {
             drop_default(constraints, "matchPolicy", &json!("Equivalent"));
@@ -86,7 +165,12 @@ fn meaning(object: &Value) -> Map<String, Value> {
     for empty in ["variables", "auditAnnotations"] {
         drop_default(&mut spec, empty, &json!([]));
     }
-    for validation in spec.get_mut("validations").and_then(Value::as_array_mut).into_iter().flatten() {
+    for validation in spec
+        .get_mut("validations")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         if let Some(validation) = validation.as_object_mut() {
             validation.remove("message");
             validation.remove("reason");
@@ -114,9 +198,13 @@ mod tests {
 
     #[test]
     fn what_has_to_be_installed_is_in_order() {
-        assert_eq!(policy_differs(&policy(NAME, &account()), NAME, &account()), None);
+        assert_eq!(
+            policy_differs(&policy(NAME, &account()), NAME, &account()),
+            None
+        );
         let mut live = binding(NAME);
-        live["spec"]["matchResources"] = json!({"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}});
+        live["spec"]["matchResources"] =
+            json!({"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}});
         assert_eq!(binding_differs(&live, NAME), None);
     }
 
@@ -131,12 +219,30 @@ mod tests {
     fn every_other_change_is_noticed() {
         let changes: &[(&str, Value)] = &[
             ("/spec/failurePolicy", json!("Ignore")),
-            ("/spec/matchConstraints/resourceRules/0/operations", json!(["CREATE"])),
-            ("/spec/matchConstraints/resourceRules/0/resources", json!(["*"])),
-            ("/spec/matchConstraints/resourceRules/0/scope", json!("Namespaced")),
-            ("/spec/matchConstraints/resourceRules/0/apiGroups", json!(["", "apps"])),
-            ("/spec/matchConstraints/namespaceSelector", json!({"matchLabels": {"a": "b"}})),
-            ("/spec/matchConstraints/objectSelector", json!({"matchLabels": {"a": "b"}})),
+            (
+                "/spec/matchConstraints/resourceRules/0/operations",
+                json!(["CREATE"]),
+            ),
+            (
+                "/spec/matchConstraints/resourceRules/0/resources",
+                json!(["*"]),
+            ),
+            (
+                "/spec/matchConstraints/resourceRules/0/scope",
+                json!("Namespaced"),
+            ),
+            (
+                "/spec/matchConstraints/resourceRules/0/apiGroups",
+                json!(["", "apps"]),
+            ),
+            (
+                "/spec/matchConstraints/namespaceSelector",
+                json!({"matchLabels": {"a": "b"}}),
+            ),
+            (
+                "/spec/matchConstraints/objectSelector",
+                json!({"matchLabels": {"a": "b"}}),
+            ),
             ("/spec/matchConditions/0/expression", json!("false")),
             ("/spec/validations/0/expression", json!("true")),
             ("/spec/validations", json!([])),
@@ -147,7 +253,10 @@ mod tests {
             assert!(policy_differs(&live, NAME, &account()).is_some(), "{path}");
         }
         for (key, value) in [
-            ("paramKind", json!({"apiVersion": "v1", "kind": "ConfigMap"})),
+            (
+                "paramKind",
+                json!({"apiVersion": "v1", "kind": "ConfigMap"}),
+            ),
             ("variables", json!([{"name": "x", "expression": "true"}])),
             ("somethingNew", json!(true)),
         ] {
@@ -169,8 +278,14 @@ mod tests {
             ("validationActions", json!(["Audit"])),
             ("validationActions", json!(["Warn", "Audit"])),
             ("policyName", json!("other")),
-            ("paramRef", json!({"name": "x", "parameterNotFoundAction": "Allow"})),
-            ("matchResources", json!({"namespaceSelector": {"matchLabels": {"a": "b"}}})),
+            (
+                "paramRef",
+                json!({"name": "x", "parameterNotFoundAction": "Allow"}),
+            ),
+            (
+                "matchResources",
+                json!({"namespaceSelector": {"matchLabels": {"a": "b"}}}),
+            ),
         ] {
             let mut live = binding(NAME);
             live["spec"][key] = value.clone();

@@ -95,11 +95,23 @@ impl Binding {
         let mut reach = None;
         for subject in self.subjects.iter().flatten() {
             // A ServiceAccount subject without a namespace means the binding's own.
-            let namespace = if subject.namespace.is_empty() { &self.metadata.namespace } else { &subject.namespace };
+            let namespace = if subject.namespace.is_empty() {
+                &self.metadata.namespace
+            } else {
+                &subject.namespace
+            };
             match subject.kind.as_str() {
-                "User" if subject.name == account.user() || subject.name == "*" => return Some(Reach::Named),
-                "ServiceAccount" if subject.name == account.name && *namespace == account.namespace => return Some(Reach::Named),
-                "Group" if subject.name == "*" || groups.contains(&subject.name) => reach = Some(Reach::Group),
+                "User" if subject.name == account.user() || subject.name == "*" => {
+                    return Some(Reach::Named);
+                }
+                "ServiceAccount"
+                    if subject.name == account.name && *namespace == account.namespace =>
+                {
+                    return Some(Reach::Named);
+                }
+                "Group" if subject.name == "*" || groups.contains(&subject.name) => {
+                    reach = Some(Reach::Group)
+                }
                 _ => {}
             }
         }
@@ -121,18 +133,32 @@ pub(super) struct Rights {
 impl Rights {
     /// The first grant that the admission policy cannot be trusted to keep to dry runs, in words with the remedy.
     pub(super) fn too_wide(&self, account: &Account) -> Option<String> {
-        let cluster_roles: HashMap<&str, &Role> = self.cluster_roles.iter().map(|r| (r.metadata.name.as_str(), r)).collect();
-        let roles: HashMap<(&str, &str), &Role> =
-            self.roles.iter().map(|r| ((r.metadata.namespace.as_str(), r.metadata.name.as_str()), r)).collect();
+        let cluster_roles: HashMap<&str, &Role> = self
+            .cluster_roles
+            .iter()
+            .map(|r| (r.metadata.name.as_str(), r))
+            .collect();
+        let roles: HashMap<(&str, &str), &Role> = self
+            .roles
+            .iter()
+            .map(|r| ((r.metadata.namespace.as_str(), r.metadata.name.as_str()), r))
+            .collect();
         for binding in self.cluster_role_bindings.iter().chain(&self.role_bindings) {
-            let Some(reach) = binding.reach(account) else { continue };
+            let Some(reach) = binding.reach(account) else {
+                continue;
+            };
             let reference = &binding.role_ref;
             let role = match reference.kind.as_str() {
                 "ClusterRole" => cluster_roles.get(reference.name.as_str()),
                 _ => roles.get(&(binding.metadata.namespace.as_str(), reference.name.as_str())),
             };
-            let rules = role.and_then(|role| role.rules.as_deref()).unwrap_or_default();
-            if let Some(why) = rules.iter().find_map(|rule| self.rule_too_wide(rule, reach)) {
+            let rules = role
+                .and_then(|role| role.rules.as_deref())
+                .unwrap_or_default();
+            if let Some(why) = rules
+                .iter()
+                .find_map(|rule| self.rule_too_wide(rule, reach))
+            {
                 return Some(self.sentence(binding, account, reach, &why));
             }
         }
@@ -145,7 +171,11 @@ impl Rights {
         } else {
             ("RoleBinding", format!("{}/", binding.metadata.namespace))
         };
-        let through = if reach == Reach::Group { " through one of its groups" } else { "" };
+        let through = if reach == Reach::Group {
+            " through one of its groups"
+        } else {
+            ""
+        };
         let (role_kind, role) = (&binding.role_ref.kind, &binding.role_ref.name);
         format!(
             "{kind} {place}{} gives service account {account}{through} the {role_kind} {role}, which {why}; remove the binding, or name in \
@@ -156,14 +186,24 @@ impl Rights {
 
     fn rule_too_wide(&self, rule: &Rule, reach: Reach) -> Option<String> {
         if !rule.non_resource_urls.is_empty() && rule.resources.is_empty() {
-            let harmless = rule.verbs.iter().all(|verb| matches!(verb.as_str(), "get" | "head" | "options"));
+            let harmless = rule
+                .verbs
+                .iter()
+                .all(|verb| matches!(verb.as_str(), "get" | "head" | "options"));
             return (!harmless).then(|| "allows writing to URLs that are no resources".to_owned());
         }
-        if reach == Reach::Group && rule.verbs.iter().all(|verb| READING.contains(&verb.as_str())) {
+        if reach == Reach::Group
+            && rule
+                .verbs
+                .iter()
+                .all(|verb| READING.contains(&verb.as_str()))
+        {
             return None;
         }
         if let Some(verb) = rule.verbs.iter().find(|verb| *verb != "create") {
-            return Some(format!("holds the verb {verb:?}, and only \"create\" can be kept to dry runs"));
+            return Some(format!(
+                "holds the verb {verb:?}, and only \"create\" can be kept to dry runs"
+            ));
         }
         if rule.verbs.is_empty() {
             return None;
@@ -189,10 +229,14 @@ impl Rights {
             return Some(format!("holds the subresource {resource}"));
         }
         if FORBIDDEN_GROUPS.contains(&group) {
-            return Some(format!("holds {resource} of {group}, on which admission policies are not always run"));
+            return Some(format!(
+                "holds {resource} of {group}, on which admission policies are not always run"
+            ));
         }
         if self.aggregated.contains(group) {
-            return Some(format!("holds {resource} of {group}, which is served by another API server"));
+            return Some(format!(
+                "holds {resource} of {group}, which is served by another API server"
+            ));
         }
         None
     }
@@ -233,7 +277,10 @@ mod tests {
 
     #[test]
     fn creating_named_resources_is_fine() {
-        let rights = rights(rule(&["", "apps"], &["configmaps", "deployments"], &["create"]), named());
+        let rights = rights(
+            rule(&["", "apps"], &["configmaps", "deployments"], &["create"]),
+            named(),
+        );
         assert_eq!(rights.too_wide(&account()), None);
     }
 
@@ -244,28 +291,59 @@ mod tests {
             (rule(&["apps"], &["*"], &["create"]), "\"*\""),
             (rule(&["apps"], &["*/scale"], &["create"]), "\"*\""),
             (rule(&["apps"], &["deployments"], &["*"]), "verb"),
-            (rule(&["apps"], &["deployments"], &["create", "patch"]), "patch"),
+            (
+                rule(&["apps"], &["deployments"], &["create", "patch"]),
+                "patch",
+            ),
             (rule(&[""], &["configmaps"], &["get"]), "get"),
             (rule(&[""], &["pods/eviction"], &["create"]), "subresource"),
-            (rule(&[""], &["serviceaccounts/token"], &["create"]), "subresource"),
-            (rule(&["rbac.authorization.k8s.io"], &["roles"], &["create"]), "rbac"),
-            (rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]), "tokenreviews"),
-            (rule(&["metrics.k8s.io"], &["pods"], &["create"]), "another API server"),
+            (
+                rule(&[""], &["serviceaccounts/token"], &["create"]),
+                "subresource",
+            ),
+            (
+                rule(&["rbac.authorization.k8s.io"], &["roles"], &["create"]),
+                "rbac",
+            ),
+            (
+                rule(&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
+                "tokenreviews",
+            ),
+            (
+                rule(&["metrics.k8s.io"], &["pods"], &["create"]),
+                "another API server",
+            ),
         ] {
-            let why = rights(rules.clone(), named()).too_wide(&account()).unwrap_or_default();
-            assert!(why.contains(word) && why.contains("remove the binding"), "{rules}: {why:?}");
+            let why = rights(rules.clone(), named())
+                .too_wide(&account())
+                .unwrap_or_default();
+            assert!(
+                why.contains(word) && why.contains("remove the binding"),
+                "{rules}: {why:?}"
+            );
         }
     }
 
     #[test]
     fn what_every_cluster_gives_everybody_is_fine() {
         let everybody = json!({"kind": "Group", "name": "system:authenticated"});
-        let reviews = rule(&["authorization.k8s.io"], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"], &["create"]);
-        assert_eq!(rights(reviews, everybody.clone()).too_wide(&account()), None);
+        let reviews = rule(
+            &["authorization.k8s.io"],
+            &["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+            &["create"],
+        );
+        assert_eq!(
+            rights(reviews, everybody.clone()).too_wide(&account()),
+            None
+        );
         let urls = json!([{"nonResourceURLs": ["/healthz", "/version"], "verbs": ["get"]}]);
         assert_eq!(rights(urls, everybody.clone()).too_wide(&account()), None);
-        assert_eq!(rights(rule(&["*"], &["*"], &["get", "list"]), everybody.clone()).too_wide(&account()), None);
-        let why = rights(rule(&["apps"], &["deployments"], &["delete"]), everybody).too_wide(&account());
+        assert_eq!(
+            rights(rule(&["*"], &["*"], &["get", "list"]), everybody.clone()).too_wide(&account()),
+            None
+        );
+        let why =
+            rights(rule(&["apps"], &["deployments"], &["delete"]), everybody).too_wide(&account());
         assert!(why.is_some_and(|why| why.contains("through one of its groups")));
     }
 
@@ -278,14 +356,23 @@ mod tests {
             json!({"kind": "Group", "name": "system:serviceaccounts"}),
             json!({"kind": "Group", "name": "system:serviceaccounts:driftline-system"}),
         ] {
-            assert!(rights(wide(), subject.clone()).too_wide(&account()).is_some(), "{subject}");
+            assert!(
+                rights(wide(), subject.clone())
+                    .too_wide(&account())
+                    .is_some(),
+                "{subject}"
+            );
         }
         for subject in [
             json!({"kind": "ServiceAccount", "namespace": "other", "name": "driftline-dry-run"}),
             json!({"kind": "Group", "name": "system:masters"}),
             json!({"kind": "User", "name": "driftline-dry-run"}),
         ] {
-            assert_eq!(rights(wide(), subject.clone()).too_wide(&account()), None, "{subject}");
+            assert_eq!(
+                rights(wide(), subject.clone()).too_wide(&account()),
+                None,
+                "{subject}"
+            );
         }
     }
 }

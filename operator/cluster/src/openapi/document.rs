@@ -78,7 +78,9 @@ enum Additional {
 
 /// A keyword that is text, or is taken as missing: OpenAPI 3.1 has lists of types.
 fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Value::deserialize(deserializer)?.as_str().map(str::to_owned))
+    Ok(Value::deserialize(deserializer)?
+        .as_str()
+        .map(str::to_owned))
 }
 
 /// The schemas of `kinds`; `None` for those that the document does not hold.
@@ -91,16 +93,35 @@ pub(super) fn schemas(
     let mut roots: HashMap<GroupVersionKind, &str> = HashMap::new();
     for (name, text) in &components {
         // A component that cannot be read hides only itself.
-        let Ok(component) = serde_json::from_str::<Roots>(text.get()) else { continue };
+        let Ok(component) = serde_json::from_str::<Roots>(text.get()) else {
+            continue;
+        };
         // Shared types such as DeleteOptions are listed under every group; a kind's own component names it alone.
         if let [root] = component.kinds.as_slice() {
-            roots.insert(GroupVersionKind::new(&root.group, &root.version, &root.kind), name);
+            roots.insert(
+                GroupVersionKind::new(&root.group, &root.version, &root.kind),
+                name,
+            );
         }
     }
-    let mut reducer = Reducer { components: &components, builder: SchemaBuilder::new() };
-    let found: Vec<_> = kinds.iter().map(|kind| (kind.clone(), roots.get(kind).map(|name| reducer.named(name)))).collect();
+    let mut reducer = Reducer {
+        components: &components,
+        builder: SchemaBuilder::new(),
+    };
+    let found: Vec<_> = kinds
+        .iter()
+        .map(|kind| {
+            (
+                kind.clone(),
+                roots.get(kind).map(|name| reducer.named(name)),
+            )
+        })
+        .collect();
     let nodes = reducer.builder.finish();
-    Ok(found.into_iter().map(|(kind, root)| (kind, root.map(|root| Schema::new(Arc::clone(&nodes), root)))).collect())
+    Ok(found
+        .into_iter()
+        .map(|(kind, root)| (kind, root.map(|root| Schema::new(Arc::clone(&nodes), root))))
+        .collect())
 }
 
 struct Reducer<'a> {
@@ -117,7 +138,8 @@ impl Reducer<'_> {
     fn named(&mut self, name: &str) -> NodeId {
         let (id, is_new) = self.builder.named(name);
         if is_new {
-            let node = well_known(name).or_else(|| Some(self.component(name)?).map(|keywords| self.node(&keywords)));
+            let node = well_known(name)
+                .or_else(|| Some(self.component(name)?).map(|keywords| self.node(&keywords)));
             self.builder.set(id, node.unwrap_or(Node::Any));
         }
         id
@@ -127,7 +149,9 @@ impl Reducer<'_> {
     fn nested(&mut self, keywords: &Keywords) -> NodeId {
         match target(keywords) {
             // A reference that is atomic where its target is not gets a node of its own.
-            Some(name) if keywords.map_type.is_none() && keywords.list_type.is_none() => self.named(name),
+            Some(name) if keywords.map_type.is_none() && keywords.list_type.is_none() => {
+                self.named(name)
+            }
             Some(name) => {
                 let component = self.component(name).unwrap_or_default();
                 let overlaid = Keywords {
@@ -149,7 +173,9 @@ impl Reducer<'_> {
         // A component that is only another name for one.
         if let Some(name) = target(keywords) {
             return well_known(name).unwrap_or_else(|| {
-                let component = self.component(name).filter(|component| target(component).is_none());
+                let component = self
+                    .component(name)
+                    .filter(|component| target(component).is_none());
                 component.map_or(Node::Any, |component| self.node(&component))
             });
         }
@@ -174,14 +200,28 @@ impl Reducer<'_> {
     fn object(&mut self, keywords: &Keywords) -> Node {
         let atomic = keywords.map_type.as_deref() == Some("atomic");
         if !keywords.properties.is_empty() {
-            let fields = keywords.properties.iter().map(|(name, field)| (Arc::from(name.as_str()), self.nested(field))).collect();
+            let fields = keywords
+                .properties
+                .iter()
+                .map(|(name, field)| (Arc::from(name.as_str()), self.nested(field)))
+                .collect();
             // What is embedded is a whole object: its kind's fields are not in the schema.
             let preserve_unknown = keywords.preserve_unknown || keywords.embedded;
-            return Node::Struct(StructNode { fields, preserve_unknown, atomic });
+            return Node::Struct(StructNode {
+                fields,
+                preserve_unknown,
+                atomic,
+            });
         }
         match &keywords.additional {
-            Some(Additional::Values(values)) => Node::Map { values: self.nested(values), atomic },
-            Some(Additional::Allowed(true)) => Node::Map { values: self.builder.push(Node::Any), atomic },
+            Some(Additional::Values(values)) => Node::Map {
+                values: self.nested(values),
+                atomic,
+            },
+            Some(Additional::Allowed(true)) => Node::Map {
+                values: self.builder.push(Node::Any),
+                atomic,
+            },
             _ => Node::Any,
         }
     }
@@ -190,24 +230,40 @@ impl Reducer<'_> {
     /// merge patch alone: server-side apply, and so everything that merges by fields, does not know it.
     fn list(&mut self, keywords: &Keywords) -> Node {
         let Some(element) = keywords.items.as_deref() else {
-            return Node::List { items: self.builder.push(Node::Any), topology: ListTopology::Atomic };
+            return Node::List {
+                items: self.builder.push(Node::Any),
+                topology: ListTopology::Atomic,
+            };
         };
         let topology = match keywords.list_type.as_deref() {
             Some("set") => ListTopology::Set,
-            Some("map") if !keywords.list_map_keys.is_empty() => {
-                ListTopology::Map { keys: self.keys(element, &keywords.list_map_keys) }
-            }
+            Some("map") if !keywords.list_map_keys.is_empty() => ListTopology::Map {
+                keys: self.keys(element, &keywords.list_map_keys),
+            },
             _ => ListTopology::Atomic,
         };
-        Node::List { items: self.nested(element), topology }
+        Node::List {
+            items: self.nested(element),
+            topology,
+        }
     }
 
     /// The keys of a list's elements, with their defaults.
     fn keys(&self, element: &Keywords, names: &[String]) -> Box<[(Arc<str>, Option<Value>)]> {
         let component = target(element).and_then(|name| self.component(name));
-        let fields = component.as_ref().map_or(&element.properties, |component| &component.properties);
-        let default = |name: &String| fields.get(name).and_then(|field| field.default.clone()).filter(|value| !value.is_null());
-        names.iter().map(|name| (Arc::from(name.as_str()), default(name))).collect()
+        let fields = component
+            .as_ref()
+            .map_or(&element.properties, |component| &component.properties);
+        let default = |name: &String| {
+            fields
+                .get(name)
+                .and_then(|field| field.default.clone())
+                .filter(|value| !value.is_null())
+        };
+        names
+            .iter()
+            .map(|name| (Arc::from(name.as_str()), default(name)))
+            .collect()
     }
 }
 
@@ -215,7 +271,9 @@ impl Reducer<'_> {
 fn target(keywords: &Keywords) -> Option<&str> {
     let reference = match (&keywords.reference, keywords.all_of.as_slice()) {
         (Some(reference), _) => Some(reference),
-        (None, [only]) if keywords.properties.is_empty() && keywords.items.is_none() => only.reference.as_ref(),
+        (None, [only]) if keywords.properties.is_empty() && keywords.items.is_none() => {
+            only.reference.as_ref()
+        }
         _ => None,
     };
     reference.map(|reference| reference.rsplit('/').next().unwrap_or(reference))

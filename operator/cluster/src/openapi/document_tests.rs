@@ -18,7 +18,10 @@ fn at<'a>(schema: &'a Schema, path: &[&str]) -> &'a Node {
 
 fn schema(components: Value, kind: &GroupVersionKind) -> Option<Schema> {
     let body = json!({"openapi": "3.0.0", "components": {"schemas": components}}).to_string();
-    schemas(body.as_bytes(), &BTreeSet::from([kind.clone()])).unwrap().remove(kind).unwrap()
+    schemas(body.as_bytes(), &BTreeSet::from([kind.clone()]))
+        .unwrap()
+        .remove(kind)
+        .unwrap()
 }
 
 /// Trimmed from the document `apis/apps/v1` of Kubernetes 1.37.
@@ -71,17 +74,34 @@ fn deployment() -> Schema {
             "properties": {"containerPort": {"type": "integer", "default": 0}, "protocol": {"type": "string", "default": "TCP"}},
         },
     });
-    schema(components, &GroupVersionKind::new("apps", "v1", "Deployment")).unwrap()
+    schema(
+        components,
+        &GroupVersionKind::new("apps", "v1", "Deployment"),
+    )
+    .unwrap()
 }
 
 #[test]
 fn list_keys_have_the_defaults_of_their_fields() {
     let deployment = deployment();
-    let Node::List { topology: ListTopology::Map { keys }, .. } = at(&deployment, &["spec", "containers", "[]", "ports"]) else {
+    let Node::List {
+        topology: ListTopology::Map { keys },
+        ..
+    } = at(&deployment, &["spec", "containers", "[]", "ports"])
+    else {
         panic!("not a map list");
     };
-    let keys: Vec<_> = keys.iter().map(|(name, default)| (&**name, default.clone())).collect();
-    assert_eq!(keys, [("containerPort", Some(json!(0))), ("protocol", Some(json!("TCP")))]);
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|(name, default)| (&**name, default.clone()))
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            ("containerPort", Some(json!(0))),
+            ("protocol", Some(json!("TCP")))
+        ]
+    );
 }
 
 #[test]
@@ -98,11 +118,26 @@ fn only_list_type_makes_a_list_more_than_one_value() {
 #[test]
 fn types_with_a_meaning_of_their_own() {
     let deployment = deployment();
-    assert_eq!(at(&deployment, &["spec", "containers", "[]", "limits", "{}"]), &Node::Quantity);
-    assert_eq!(at(&deployment, &["spec", "containers", "[]", "port"]), &Node::IntOrString);
-    assert_eq!(at(&deployment, &["metadata", "creationTimestamp"]), &Node::Time);
-    assert_eq!(at(&deployment, &["metadata", "labels", "{}"]), &Node::Scalar);
-    assert!(matches!(at(&deployment, &["spec", "containers", "[]", "ref"]), Node::Struct(StructNode { atomic: true, .. })));
+    assert_eq!(
+        at(&deployment, &["spec", "containers", "[]", "limits", "{}"]),
+        &Node::Quantity
+    );
+    assert_eq!(
+        at(&deployment, &["spec", "containers", "[]", "port"]),
+        &Node::IntOrString
+    );
+    assert_eq!(
+        at(&deployment, &["metadata", "creationTimestamp"]),
+        &Node::Time
+    );
+    assert_eq!(
+        at(&deployment, &["metadata", "labels", "{}"]),
+        &Node::Scalar
+    );
+    assert!(matches!(
+        at(&deployment, &["spec", "containers", "[]", "ref"]),
+        Node::Struct(StructNode { atomic: true, .. })
+    ));
 }
 
 #[test]
@@ -128,12 +163,30 @@ fn custom_resources_carry_their_rules_inline() {
     )
     .unwrap();
     assert_eq!(at(&widget, &["spec", "any"]), &Node::Any);
-    assert!(matches!(at(&widget, &["spec", "open"]), Node::Struct(StructNode { preserve_unknown: true, .. })));
-    assert!(matches!(at(&widget, &["spec", "template"]), Node::Struct(StructNode { preserve_unknown: true, .. })));
+    assert!(matches!(
+        at(&widget, &["spec", "open"]),
+        Node::Struct(StructNode {
+            preserve_unknown: true,
+            ..
+        })
+    ));
+    assert!(matches!(
+        at(&widget, &["spec", "template"]),
+        Node::Struct(StructNode {
+            preserve_unknown: true,
+            ..
+        })
+    ));
     assert_eq!(at(&widget, &["spec", "size"]), &Node::IntOrString);
     assert_eq!(at(&widget, &["spec", "blob"]), &Node::Bytes);
     assert_eq!(at(&widget, &["spec", "choice"]), &Node::Any);
-    let Node::List { topology: ListTopology::Map { keys }, .. } = at(&widget, &["spec", "rows"]) else { panic!("not a map list") };
+    let Node::List {
+        topology: ListTopology::Map { keys },
+        ..
+    } = at(&widget, &["spec", "rows"])
+    else {
+        panic!("not a map list")
+    };
     assert_eq!(keys[0].1, Some(json!("x")));
 }
 
@@ -157,7 +210,10 @@ fn a_type_that_holds_itself_ends() {
     )
     .unwrap();
     assert!(crd.len() < 10);
-    assert_eq!(at(&crd, &["schema", "not"]), at(&crd, &["schema", "not", "not", "properties", "{}"]));
+    assert_eq!(
+        at(&crd, &["schema", "not"]),
+        at(&crd, &["schema", "not", "not", "properties", "{}"])
+    );
 }
 
 #[test]

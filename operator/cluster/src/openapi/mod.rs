@@ -52,7 +52,10 @@ struct IndexEntry {
 impl Schemas {
     /// Schemas of the server that `client` talks to. Nothing is read yet.
     pub fn new(client: Client) -> Self {
-        Self { client, state: Mutex::default() }
+        Self {
+            client,
+            state: Mutex::default(),
+        }
     }
 
     /// Reads the index again and returns the kinds whose schema has changed since they were asked for; [`Schemas::load`] gives the
@@ -81,7 +84,10 @@ impl Schemas {
     ///
     /// # Errors
     /// Where a document cannot be read. The kinds of other documents are kept, so trying again costs only the rest.
-    pub async fn load(&self, kinds: impl IntoIterator<Item = GroupVersionKind>) -> Result<HashMap<GroupVersionKind, Schema>> {
+    pub async fn load(
+        &self,
+        kinds: impl IntoIterator<Item = GroupVersionKind>,
+    ) -> Result<HashMap<GroupVersionKind, Schema>> {
         let mut wanted: BTreeMap<String, BTreeSet<GroupVersionKind>> = BTreeMap::new();
         for kind in kinds {
             wanted.entry(path_of(&kind)).or_default().insert(kind);
@@ -92,18 +98,28 @@ impl Schemas {
         }
         let mut found = HashMap::new();
         for (path, kinds) in wanted {
-            let Some(url) = state.index.get(&path).cloned() else { continue };
+            let Some(url) = state.index.get(&path).cloned() else {
+                continue;
+            };
             let known = state.documents.get(&path).filter(|d| d.url == url);
             if !known.is_some_and(|d| kinds.iter().all(|k| d.kinds.contains_key(k))) {
                 // One arena for all kinds of the document that were ever asked for.
-                let all: BTreeSet<_> = known.iter().flat_map(|d| d.kinds.keys().cloned()).chain(kinds.iter().cloned()).collect();
+                let all: BTreeSet<_> = known
+                    .iter()
+                    .flat_map(|d| d.kinds.keys().cloned())
+                    .chain(kinds.iter().cloned())
+                    .collect();
                 match self.read_document(url, &all).await? {
                     Some(document) => state.documents.insert(path.clone(), document),
                     None => state.documents.remove(&path),
                 };
             }
             if let Some(document) = state.documents.get(&path) {
-                found.extend(kinds.iter().filter_map(|k| Some((k.clone(), document.kinds.get(k)?.clone()?))));
+                found.extend(
+                    kinds
+                        .iter()
+                        .filter_map(|k| Some((k.clone(), document.kinds.get(k)?.clone()?))),
+                );
             }
         }
         Ok(found)
@@ -112,30 +128,58 @@ impl Schemas {
     /// How many schema nodes are kept, for metrics.
     pub async fn nodes(&self) -> usize {
         let state = self.state.lock().await;
-        state.documents.values().filter_map(|d| d.kinds.values().flatten().next()).map(Schema::len).sum()
+        state
+            .documents
+            .values()
+            .filter_map(|d| d.kinds.values().flatten().next())
+            .map(Schema::len)
+            .sum()
     }
 
     /// Reads a document and reduces it to the given kinds; `None` where it is gone, because its group was just removed.
-    async fn read_document(&self, url: String, kinds: &BTreeSet<GroupVersionKind>) -> Result<Option<Document>> {
+    async fn read_document(
+        &self,
+        url: String,
+        kinds: &BTreeSet<GroupVersionKind>,
+    ) -> Result<Option<Document>> {
         let action = format!("read the schemas at {url}");
         let request = call::with_body(call::get(&url), &action, Vec::new())?;
         let (parts, body) = call::exchange(&self.client, request, &action, call::LONG).await?;
         if !parts.status.is_success() {
             let error = call::refusal(&action, parts.status, &body);
-            return if error.category() == Category::NotFound { Ok(None) } else { Err(error) };
+            return if error.category() == Category::NotFound {
+                Ok(None)
+            } else {
+                Err(error)
+            };
         }
-        let kinds = document::schemas(&body, kinds).map_err(|source| Error::Undecodable { action, source })?;
+        let kinds = document::schemas(&body, kinds)
+            .map_err(|source| Error::Undecodable { action, source })?;
         Ok(Some(Document { url, kinds }))
     }
 }
 
 async fn read_index(client: &Client) -> Result<BTreeMap<String, String>> {
-    let index: Index = call::get_json(client, "/openapi/v3", "read the index of schemas", call::CALL).await?;
-    Ok(index.paths.into_iter().map(|(path, entry)| (path, entry.url)).collect())
+    let index: Index = call::get_json(
+        client,
+        "/openapi/v3",
+        "read the index of schemas",
+        call::CALL,
+    )
+    .await?;
+    Ok(index
+        .paths
+        .into_iter()
+        .map(|(path, entry)| (path, entry.url))
+        .collect())
 }
 
 /// The key of a kind's document in the index.
 fn path_of(kind: &GroupVersionKind) -> String {
     let (group, version) = (&kind.group_kind.group, &kind.version);
-    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
+    if group.is_empty() {
+        format!("api/{version}")
+    } else {
+        format!("apis/{group}/{version}")
+    }
 }

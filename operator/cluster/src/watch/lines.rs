@@ -35,7 +35,13 @@ where
     B: AsRef<[u8]>,
 {
     pub(super) fn new(chunks: S, limit: usize) -> Self {
-        Self { chunks, buffer: BytesMut::new(), searched: 0, limit, skipping: None }
+        Self {
+            chunks,
+            buffer: BytesMut::new(),
+            searched: 0,
+            limit,
+            skipping: None,
+        }
     }
 
     /// The next line; `None` at the end of the stream. What follows the last line end is no line: the connection broke in it.
@@ -65,7 +71,11 @@ where
                 let mut line = self.buffer.split_to(end + 1);
                 line.truncate(end);
                 self.searched = 0;
-                Some(if line.len() > self.limit { Line::TooLong(head_of(&line)) } else { Line::Whole(line) })
+                Some(if line.len() > self.limit {
+                    Line::TooLong(head_of(&line))
+                } else {
+                    Line::Whole(line)
+                })
             }
             (None, Some(head)) => {
                 self.buffer.clear();
@@ -113,8 +123,22 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_costs_only_itself() {
-        let lines = all(vec![b"one\ntwotwo".to_vec(), b"twotwotwotwo".to_vec(), b"two\nthree\nrest".to_vec()], 8);
-        assert_eq!(lines, vec![whole("one"), Line::TooLong(b"twotwotwotwotwotwo".to_vec()), whole("three")]);
+        let lines = all(
+            vec![
+                b"one\ntwotwo".to_vec(),
+                b"twotwotwotwo".to_vec(),
+                b"two\nthree\nrest".to_vec(),
+            ],
+            8,
+        );
+        assert_eq!(
+            lines,
+            vec![
+                whole("one"),
+                Line::TooLong(b"twotwotwotwotwotwo".to_vec()),
+                whole("three")
+            ]
+        );
     }
 
     proptest! {

@@ -299,8 +299,17 @@ impl Drop for WatchHandle {
 }
 
 /// Starts a watch.
-pub fn spawn(client: Client, scope: WatchScope, options: WatchOptions, sink: Arc<dyn Sink>) -> WatchHandle {
+pub fn spawn(
+    client: Client,
+    scope: WatchScope,
+    options: WatchOptions,
+    sink: Arc<dyn Sink>,
+) -> WatchHandle {
     let shared = Arc::new(Shared::new());
     let watch = run::Watch::new(client, scope.clone(), options, sink, Arc::clone(&shared));
-    WatchHandle { scope, shared, task: tokio::spawn(watch.run()) }
+    WatchHandle {
+        scope,
+        shared,
+        task: tokio::spawn(watch.run()),
+    }
 }

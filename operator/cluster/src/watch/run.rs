@@ -57,8 +57,23 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(client: Client, scope: WatchScope, options: WatchOptions, sink: Arc<dyn Sink>, shared: Arc<Shared>) -> Self {
-        Self { client, scope, options, sink, shared, version: None, paged: false, attempts: 0 }
+    pub(super) fn new(
+        client: Client,
+        scope: WatchScope,
+        options: WatchOptions,
+        sink: Arc<dyn Sink>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            client,
+            scope,
+            options,
+            sink,
+            shared,
+            version: None,
+            paged: false,
+            attempts: 0,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -66,7 +81,8 @@ impl Watch {
             let began = Instant::now();
             let before = self.shared.events.load(Ordering::Relaxed);
             let end = self.once().await;
-            let idle = self.shared.events.load(Ordering::Relaxed) == before && began.elapsed() < Duration::from_secs(1);
+            let idle = self.shared.events.load(Ordering::Relaxed) == before
+                && began.elapsed() < Duration::from_secs(1);
             if matches!(end, End::Relist | End::Paged) {
                 self.version = None;
             }
@@ -88,10 +104,12 @@ impl Watch {
     async fn once(&mut self) -> End {
         match self.version.clone() {
             Some(version) => self.stream(From::Version(version)).await,
-            None if self.paged || !self.options.streaming_lists.offered() => match self.list().await {
-                Ok(version) => self.stream(From::Version(version)).await,
-                Err(end) => end,
-            },
+            None if self.paged || !self.options.streaming_lists.offered() => {
+                match self.list().await {
+                    Ok(version) => self.stream(From::Version(version)).await,
+                    Err(end) => end,
+                }
+            }
             None => self.stream(From::List).await,
         }
     }
@@ -102,13 +120,20 @@ impl Watch {
         self.shared.ready.store(false, Ordering::Relaxed);
         add(&self.shared.failures);
         self.sink.on_event(WatchEvent::Failed { reason, message });
-        let wait = if reason == FailureReason::Blind { self.backoff() } else { jitter(self.options.refused_retry) };
+        let wait = if reason == FailureReason::Blind {
+            self.backoff()
+        } else {
+            jitter(self.options.refused_retry)
+        };
         self.attempts = self.attempts.saturating_add(1);
         self.pause(wait).await;
     }
 
     fn backoff(&self) -> Duration {
-        let doubled = self.options.backoff_min.saturating_mul(1 << self.attempts.min(16));
+        let doubled = self
+            .options
+            .backoff_min
+            .saturating_mul(1 << self.attempts.min(16));
         jitter(doubled.min(self.options.backoff_max))
     }
 
@@ -120,7 +145,10 @@ impl Watch {
     }
 
     fn emit(&self, event: WatchEvent) {
-        if matches!(event, WatchEvent::Listed(_) | WatchEvent::Applied(_) | WatchEvent::Deleted(_)) {
+        if matches!(
+            event,
+            WatchEvent::Listed(_) | WatchEvent::Applied(_) | WatchEvent::Deleted(_)
+        ) {
             add(&self.shared.events);
         }
         self.sink.on_event(event);
@@ -144,8 +172,17 @@ impl Watch {
 
     fn url(&self, query: &str) -> String {
         let kind = &self.scope.kind;
-        let path = call::collection(&kind.group_kind.group, &kind.version, &self.scope.plural, self.scope.namespace.as_deref());
-        let selector = self.options.field_selector.as_deref().map(|s| format!("&fieldSelector={}", call::escape(s)));
+        let path = call::collection(
+            &kind.group_kind.group,
+            &kind.version,
+            &self.scope.plural,
+            self.scope.namespace.as_deref(),
+        );
+        let selector = self
+            .options
+            .field_selector
+            .as_deref()
+            .map(|s| format!("&fieldSelector={}", call::escape(s)));
         format!("{path}?{query}{}", selector.unwrap_or_default())
     }
 
@@ -153,18 +190,26 @@ impl Watch {
     async fn stream(&mut self, from: From) -> End {
         let lifetime = jitter(self.options.connection_lifetime);
         let start = match &from {
-            From::List => "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=".to_owned(),
+            From::List => {
+                "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion="
+                    .to_owned()
+            }
             From::Version(version) => format!("&resourceVersion={}", call::escape(version)),
         };
         let seconds = lifetime.as_secs().max(1);
-        let url = self.url(&format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}{start}"));
+        let url = self.url(&format!(
+            "watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}{start}"
+        ));
         let dead_at = Instant::now() + lifetime + self.options.grace;
         let response = match self.open(&url, METADATA).await {
             Ok(response) => response,
             Err(error) => return self.refused(&from, &error),
         };
         self.alive();
-        let chunks = response.into_body().into_data_stream().map_err(io::Error::other);
+        let chunks = response
+            .into_body()
+            .into_data_stream()
+            .map_err(io::Error::other);
         let mut lines = Lines::new(chunks, self.options.event_limit);
         let mut listing = matches!(from, From::List);
         if listing {
@@ -193,24 +238,49 @@ impl Watch {
             headers.insert(http::header::ACCEPT, accept);
         }
         let request = call::with_body(builder, &action, Vec::new())?;
-        let response = call::open(&self.client, request, &action, self.options.connect_deadline).await?;
-        if response.status().is_success() { Ok(response) } else { Err(call::refusal_of(response, &action).await) }
+        let response = call::open(
+            &self.client,
+            request,
+            &action,
+            self.options.connect_deadline,
+        )
+        .await?;
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(call::refusal_of(response, &action).await)
+        }
     }
 
     /// A connection that was refused or did not come about.
     fn refused(&mut self, from: &From, error: &Error) -> End {
-        let Some(status) = error.status() else { return End::Failed(FailureReason::Blind, with_sources(error)) };
+        let Some(status) = error.status() else {
+            return End::Failed(FailureReason::Blind, with_sources(error));
+        };
         // 422 by servers that know the parameter but have the feature off, 400 by some that do not know it.
         if matches!(from, From::List) && matches!(status, 400 | 422) {
             self.options.streaming_lists.set(false);
             return End::Paged;
         }
-        if status == 410 { End::Relist } else { End::Failed(reason_of(error), error.to_string()) }
+        if status == 410 {
+            End::Relist
+        } else {
+            End::Failed(reason_of(error), error.to_string())
+        }
     }
 
     fn stalled(&self) -> End {
-        let silence = self.shared.started.elapsed().as_millis().saturating_sub(u128::from(self.shared.heard.load(Ordering::Relaxed)));
-        let message = format!("could not watch {}: nothing heard from the API server for {} s", self.scope, silence / 1000);
+        let silence = self
+            .shared
+            .started
+            .elapsed()
+            .as_millis()
+            .saturating_sub(u128::from(self.shared.heard.load(Ordering::Relaxed)));
+        let message = format!(
+            "could not watch {}: nothing heard from the API server for {} s",
+            self.scope,
+            silence / 1000
+        );
         End::Failed(FailureReason::Blind, message)
     }
 
@@ -222,7 +292,10 @@ impl Watch {
                 self.paged = true;
                 End::Paged
             }
-            Some(error) if listing => End::Failed(FailureReason::Blind, format!("could not list {}: {error}", self.scope)),
+            Some(error) if listing => End::Failed(
+                FailureReason::Blind,
+                format!("could not list {}: {error}", self.scope),
+            ),
             _ => End::Resume,
         }
     }
@@ -231,7 +304,10 @@ impl Watch {
         let bytes = match line {
             Line::Whole(bytes) => bytes,
             Line::TooLong(head) => {
-                self.undecodable(decode::identity_in_head(&head), format!("larger than {} bytes", self.options.event_limit));
+                self.undecodable(
+                    decode::identity_in_head(&head),
+                    format!("larger than {} bytes", self.options.event_limit),
+                );
                 return None;
             }
         };
@@ -249,9 +325,14 @@ impl Watch {
             }
             decode::Line::Error { code: 410, .. } => return Some(End::Relist),
             decode::Line::Error { code, message } => {
-                return Some(End::Failed(reason_of_status(code), format!("could not watch {}: {message}", self.scope)));
+                return Some(End::Failed(
+                    reason_of_status(code),
+                    format!("could not watch {}: {message}", self.scope),
+                ));
             }
-            decode::Line::Unreadable(message) => self.undecodable(decode::identity_in_head(&bytes), message),
+            decode::Line::Unreadable(message) => {
+                self.undecodable(decode::identity_in_head(&bytes), message)
+            }
         }
         // Inside a streaming list a version is none to go on from: its end is.
         if *listing {
@@ -266,7 +347,11 @@ impl Watch {
                 self.version = version.or(self.version.take());
                 self.emit(event(object));
             }
-            Decoded::Undecodable { identity, version, message } => {
+            Decoded::Undecodable {
+                identity,
+                version,
+                message,
+            } => {
                 self.version = version.or(self.version.take());
                 self.undecodable(identity, message);
             }
@@ -288,10 +373,19 @@ impl Watch {
                 query.push_str(&format!("&continue={}", call::escape(&token)));
             }
             let url = self.url(&query);
-            let body = self.page(&url).await.map_err(|error| self.refused(&From::Version(String::new()), &error))?;
+            let body = self
+                .page(&url)
+                .await
+                .map_err(|error| self.refused(&From::Version(String::new()), &error))?;
             self.shared.hear();
             let unreadable = |e: serde_json::Error| {
-                End::Failed(FailureReason::Blind, format!("could not list {}: the answer cannot be read: {e}", self.scope))
+                End::Failed(
+                    FailureReason::Blind,
+                    format!(
+                        "could not list {}: the answer cannot be read: {e}",
+                        self.scope
+                    ),
+                )
             };
             let page: decode::Page<'_> = serde_json::from_slice(&body).map_err(unreadable)?;
             for item in page.items.unwrap_or_default() {
@@ -316,14 +410,23 @@ impl Watch {
 
     /// Items of a list carry neither `apiVersion` nor `kind`.
     fn listed(&mut self, mut decoded: Decoded) {
-        if let Decoded::Object { object: Value::Object(object), .. } = &mut decoded {
+        if let Decoded::Object {
+            object: Value::Object(object),
+            ..
+        } = &mut decoded
+        {
             let kind = &self.scope.kind;
             let (api_version, name) = if self.options.metadata_only {
-                ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata".to_owned())
+                (
+                    "meta.k8s.io/v1".to_owned(),
+                    "PartialObjectMetadata".to_owned(),
+                )
             } else {
                 (kind.api_version(), kind.group_kind.kind.to_string())
             };
-            object.entry("apiVersion").or_insert(Value::String(api_version));
+            object
+                .entry("apiVersion")
+                .or_insert(Value::String(api_version));
             object.entry("kind").or_insert(Value::String(name));
         }
         self.object(decoded, WatchEvent::Listed);
@@ -331,7 +434,9 @@ impl Watch {
 }
 
 fn reason_of(error: &Error) -> FailureReason {
-    error.status().map_or(FailureReason::Blind, reason_of_status)
+    error
+        .status()
+        .map_or(FailureReason::Blind, reason_of_status)
 }
 
 fn reason_of_status(status: u16) -> FailureReason {
@@ -371,7 +476,10 @@ mod tests {
     fn jitter_stays_within_a_tenth() {
         for _ in 0..1000 {
             let d = jitter(Duration::from_secs(40));
-            assert!(d >= Duration::from_secs(36) && d <= Duration::from_millis(44_001), "{d:?}");
+            assert!(
+                d >= Duration::from_secs(36) && d <= Duration::from_millis(44_001),
+                "{d:?}"
+            );
         }
     }
 

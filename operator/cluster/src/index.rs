@@ -1,1 +1,0 @@
-//! The compact index of declared and live objects.
