@@ -193,6 +193,15 @@ impl ControlPlane {
         credentials::client(&self.kubeconfig).await
     }
 
+    /// Makes a namespace for one test, with a unique name that begins so, and
+    /// returns the name.
+    ///
+    /// # Errors
+    /// If the API server refuses it.
+    pub async fn create_namespace(&self, prefix: &str) -> Result<String> {
+        credentials::namespace(self.client().await?, prefix).await
+    }
+
     /// A client with the rights of a service account, which must exist.
     ///
     /// # Errors

@@ -3,15 +3,19 @@
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::api::{ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::json;
 
 use crate::error::{Error, IoContext, Result};
+
+/// How long the controller manager may take to make a namespace's account.
+const ACCOUNT: Duration = Duration::from_secs(2);
 
 /// A client with what a kubeconfig's current context says.
 pub(crate) async fn client(kubeconfig: &Path) -> Result<Client> {
@@ -85,6 +89,37 @@ pub(crate) async fn service_account(
         .and_then(|mut f| f.write_all(text.to_string().as_bytes()))
         .doing("writing", &file)?;
     Ok(file)
+}
+
+/// Makes a namespace whose name begins with `prefix`, and waits for its account
+/// `default`, without which no Pod can be created in it.
+pub(crate) async fn namespace(client: Client, prefix: &str) -> Result<String> {
+    let failed = |source| Error::Kube {
+        doing: format!("making a namespace {prefix}…"),
+        source: Box::new(source),
+    };
+    let namespace = Namespace {
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{prefix}-")),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    };
+    let made = Api::<Namespace>::all(client.clone())
+        .create(&PostParams::default(), &namespace)
+        .await
+        .map_err(failed)?;
+    let name = made.metadata.name.unwrap_or_default();
+    let accounts = Api::<ServiceAccount>::namespaced(client, &name);
+    // Without a controller manager it never comes, and is not needed either.
+    let deadline = Instant::now() + ACCOUNT;
+    while Instant::now() < deadline {
+        if accounts.get_opt("default").await.map_err(failed)?.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(name)
 }
 
 fn current_cluster(config: &mut Kubeconfig) -> Option<kube::config::NamedCluster> {

@@ -13,7 +13,7 @@ pub(crate) fn bind() -> Result<TcpListener> {
     const COUNT: u32 = 8_000;
     let seed = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.subsec_nanos() / 1000);
+        .map_or(0, |d| d.subsec_micros());
     for attempt in 0..200 {
         let offset = seed
             .wrapping_add(std::process::id())

@@ -149,33 +149,36 @@ async fn a_service_account_may_do_only_what_rbac_grants() {
         },
         ..ServiceAccount::default()
     };
-    let accounts = Api::<ServiceAccount>::default_namespaced(admin);
+    let namespace = cluster.create_namespace("account").await.unwrap();
+    let accounts = Api::<ServiceAccount>::namespaced(admin, &namespace);
     accounts
         .create(&PostParams::default(), &account)
         .await
         .unwrap();
     let client = cluster
-        .client_for_service_account("default", "nobody")
+        .client_for_service_account(&namespace, "nobody")
         .await
         .unwrap();
     let refused = count_namespaces(&client).await.unwrap_err();
     assert!(
         refused
             .to_string()
-            .contains("system:serviceaccount:default:nobody"),
+            .contains(&format!("system:serviceaccount:{namespace}:nobody")),
         "{refused}"
     );
     let missing = cluster
-        .client_for_service_account("default", "absent")
+        .client_for_service_account(&namespace, "absent")
         .await;
-    assert!(matches!(missing.unwrap_err(), Error::Kube { .. }));
+    assert!(matches!(missing.err(), Some(Error::Kube { .. })));
 }
 
 #[tokio::test]
 async fn the_tools_work_against_the_cluster() {
     let cluster = ControlPlane::shared().await.unwrap();
     let tools = Tools::ensure().await.unwrap();
-    let kubectl = || tools.kubectl(cluster.kubeconfig_path());
+    let namespace = cluster.create_namespace("tools").await.unwrap();
+    let in_namespace = ["-n", namespace.as_str()];
+    let kubectl = || tools.kubectl(cluster.kubeconfig_path()).args(in_namespace);
 
     let version = kubectl().args(["version"]).run().await.unwrap();
     assert!(version.contains("Client Version: v1.37.2"), "{version}");
@@ -249,6 +252,7 @@ async fn the_tools_work_against_the_cluster() {
         .unwrap();
     tools
         .helm(cluster.kubeconfig_path())
+        .args(in_namespace)
         .args(["install", "example", "./example"])
         .current_dir(chart.path())
         .run()

@@ -14,6 +14,7 @@ async fn clone(url: &str, to: &Path, environment: &[(&str, &str)]) -> Result<Str
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_SYSTEM", "/dev/null")
         .env("GIT_TERMINAL_PROMPT", "0")
+        .env("no_proxy", "127.0.0.1")
         .deadline(Duration::from_secs(20));
     for (name, value) in environment {
         git = git.env(name, value);
