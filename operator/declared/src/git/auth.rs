@@ -1,0 +1,164 @@
+//! Credentials and host keys: who is asked for what, and who is believed.
+
+use std::cell::{Cell, RefCell};
+
+use git2::cert::Cert;
+use git2::{CertificateCheckStatus, Cred, CredentialType, RemoteCallbacks};
+
+use super::known_hosts::{self, Verdict};
+use super::url::GitUrl;
+use crate::error::{Category, Error, one_line};
+use crate::request::{Credentials, FetchRequest};
+
+/// One fetch's talk with a server. libgit2 turns what a callback says into a generic error, so the reason is kept here.
+pub(crate) struct Session<'a> {
+    pub(crate) url: &'a GitUrl,
+    request: &'a FetchRequest,
+    reason: RefCell<Option<Error>>,
+    asked: Cell<u32>,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(url: &'a GitUrl, request: &'a FetchRequest) -> Self {
+        Self { url, request, reason: RefCell::new(None), asked: Cell::new(0) }
+    }
+
+    /// The callbacks for one connection.
+    pub(crate) fn callbacks(&self) -> RemoteCallbacks<'_> {
+        self.asked.set(0);
+        let mut callbacks = RemoteCallbacks::new();
+        callbacks.credentials(|url, _user, allowed| self.credentials(url, allowed));
+        callbacks.certificate_check(|cert, _host| self.certificate(cert));
+        callbacks.transfer_progress(|progress| self.within_limits(progress.received_bytes()));
+        // Banners of a server are nobody's business here.
+        callbacks.sideband_progress(|_| true);
+        callbacks
+    }
+
+    /// The header that carries a bearer token.
+    pub(crate) fn header(&self) -> Option<String> {
+        match &self.request.credentials {
+            Some(Credentials::Bearer { token }) => Some(format!("Authorization: Bearer {token}")),
+            _ => None,
+        }
+    }
+
+    /// Turns libgit2's error into ours: a reason noted by a callback counts more than its echo.
+    pub(crate) fn error(&self, error: &git2::Error) -> Error {
+        self.reason.borrow_mut().take().unwrap_or_else(|| classify(self.url.shown(), error, self.request.credentials.is_some()))
+    }
+
+    fn fail(&self, category: Category, what: impl Into<String>) -> git2::Error {
+        *self.reason.borrow_mut() = Some(Error::new(category, self.url.shown(), what));
+        git2::Error::from_str("refused")
+    }
+
+    fn within_limits(&self, received: usize) -> bool {
+        let limit = self.request.limits.repository_bytes;
+        if received as u64 > limit {
+            let what = format!(
+                "the server sends more than the limit of {} MiB: raise the limit or take large files out of the repository",
+                limit >> 20
+            );
+            self.fail(Category::Limit, what);
+            return false;
+        }
+        true
+    }
+
+    fn credentials(&self, url: &str, allowed: CredentialType) -> Result<Cred, git2::Error> {
+        if !self.url.same_server(url) {
+            return Err(self.fail(Category::Refused, "another server asks for the credentials: use the repository's final URL"));
+        }
+        // A name may be asked for first; a second call for the rest means that the first answer was refused.
+        if !allowed.is_username() {
+            self.asked.set(self.asked.get() + 1);
+        }
+        match &self.request.credentials {
+            _ if self.asked.get() > 1 => {
+                Err(self.fail(Category::Auth, "the server refused the credentials: check the Secret and the account's access"))
+            }
+            Some(Credentials::Basic { username, password }) if allowed.is_user_pass_plaintext() => {
+                Cred::userpass_plaintext(username, password)
+            }
+            Some(Credentials::Ssh { .. }) if allowed.is_username() => Cred::username(self.url.user()),
+            Some(Credentials::Ssh { identity, passphrase, .. }) if allowed.is_ssh_memory() || allowed.is_ssh_key() => {
+                Cred::ssh_key_from_memory(self.url.user(), None, identity, passphrase.as_deref())
+            }
+            Some(Credentials::Bearer { .. }) => {
+                Err(self.fail(Category::Auth, "the server refused the bearer token: check the Secret and the token's expiry"))
+            }
+            Some(_) => Err(self.fail(Category::Auth, "the server does not accept this kind of credentials")),
+            None => Err(self.fail(Category::Auth, "the server asks for credentials: name a Secret with them, or check the URL")),
+        }
+    }
+
+    fn certificate(&self, cert: &Cert<'_>) -> Result<CertificateCheckStatus, git2::Error> {
+        let Some(host_key) = cert.as_hostkey() else {
+            // TLS: libgit2 and OpenSSL have checked it against the trusted certificates.
+            return Ok(CertificateCheckStatus::CertificatePassthrough);
+        };
+        let Some(key) = host_key.hostkey() else {
+            return Err(self.fail(Category::Auth, "the server showed no host key"));
+        };
+        let Some(Credentials::Ssh { known_hosts, .. }) = &self.request.credentials else {
+            return Err(self.fail(Category::Auth, "ssh needs `known_hosts` in the Secret"));
+        };
+        let shown = known_hosts::fingerprint(key);
+        match known_hosts::check(known_hosts, self.url.host(), self.url.port(), key) {
+            Verdict::Known => Ok(CertificateCheckStatus::CertificateOk),
+            Verdict::Revoked => Err(self.fail(Category::Auth, format!("the host key {shown} is revoked in `known_hosts`"))),
+            Verdict::Unknown => Err(self.fail(
+                Category::Auth,
+                format!(
+                    "`known_hosts` in the Secret does not name this host (port {}); it shows {shown}: compare that with what its owner publishes, then add the output of `ssh-keyscan`",
+                    self.url.port()
+                ),
+            )),
+            Verdict::Other(expected) => Err(self.fail(
+                Category::Auth,
+                format!(
+                    "the host key is not the one in `known_hosts`: it shows {shown}, expected {}; somebody may be listening in, or the key was changed: ask the server's owner",
+                    one_line(&expected.join(" or "), 300)
+                ),
+            )),
+        }
+    }
+}
+
+/// Sorts libgit2's errors by what a user can do about them.
+pub(crate) fn classify(at: &str, error: &git2::Error, with_credentials: bool) -> Error {
+    use git2::{ErrorClass as Class, ErrorCode as Code};
+    let text = one_line(error.message(), 200);
+    let status = |code: &str| error.class() == Class::Http && text.ends_with(code);
+    let (category, what) = match (error.class(), error.code()) {
+        (_, Code::Auth) if !with_credentials => {
+            (Category::Auth, "the server asks for credentials: name a Secret with them, or check the URL".to_owned())
+        }
+        (_, Code::Auth) => {
+            (Category::Auth, format!("the server refused the credentials ({text}): check the Secret and the account's access"))
+        }
+        (_, Code::Certificate) | (Class::Ssl, _) => (
+            Category::Auth,
+            format!("the server's certificate is not trusted ({text}): put its authority into the Secret as `caFile`"),
+        ),
+        _ if status("401") || status("403") => {
+            (Category::Auth, format!("the server refuses access ({text}): check the Secret and the account's rights"))
+        }
+        _ if status("404") || status("410") => {
+            (Category::NotFound, format!("there is no repository at this URL ({text}): check the URL and the account's rights"))
+        }
+        (Class::Http, _) if text.contains("redirect") => (
+            Category::Refused,
+            format!("the server redirects ({text}), which is not followed with credentials nor more than once: use the final URL"),
+        ),
+        (Class::NoMemory, _) => (Category::Limit, "the fetch ran out of its memory limit: the repository is too large".to_owned()),
+        (Class::Odb | Class::Zlib | Class::Indexer | Class::Object | Class::Tree | Class::Sha1, _) => {
+            (Category::Corrupt, format!("the cached copy is damaged ({text})"))
+        }
+        (_, Code::NotFound) => (Category::NotFound, format!("not found ({text}): check the URL")),
+        (_, Code::Owner) => (Category::Refused, format!("{text}: the folder belongs to another user")),
+        _ => (Category::Unreachable, format!("could not fetch ({text}): check that the server is up and reachable from here")),
+    };
+    Error::new(category, at, what)
+}

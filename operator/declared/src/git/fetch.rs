@@ -1,0 +1,246 @@
+//! One fetch: ask what the reference names now, and get that commit if it is not in the cache yet.
+
+use std::fs;
+use std::path::Path;
+
+use git2::{AutotagOption, Commit, FetchOptions, Oid, ProxyOptions, RemoteRedirect, Repository, RepositoryInitOptions};
+
+use super::auth::{Session, classify};
+use super::refs::{self, RemoteRef};
+use super::url::{GitUrl, Scheme};
+use super::known_hosts;
+use crate::error::{Category, Error, one_line};
+use crate::request::{Credentials, FetchRequest, Reference, RepositoryKey, Revision};
+
+/// The folder of the bare repository in a cache entry.
+pub(crate) const REPOSITORY: &str = "repo.git";
+/// Where fetched tips are kept, so that they stay reachable.
+const TIP: &str = "refs/driftline/tip";
+/// Names nothing on any remote: fetching it lists the refs without a pack.
+const LIST_ONLY: &str = "refs/driftline/none:refs/driftline/none";
+/// libgit2's word for "everything that was left out by an earlier shallow fetch".
+const UNSHALLOW: i32 = i32::MAX;
+
+/// Fetches into a cache entry. A damaged entry is thrown away and fetched anew, once.
+///
+/// # Errors
+/// See [`Category`]; each names the URL.
+pub(crate) fn fetch(request: &FetchRequest, entry: &Path, key: &str, home: &Path) -> Result<Revision, Error> {
+    let url = GitUrl::parse(&request.url, request.allow_file)?;
+    url.check_credentials(request.credentials.as_ref())?;
+    refs::check(&request.reference)?;
+    write_known_hosts(&url, request, home)?;
+    let path = entry.join(REPOSITORY);
+    let fresh = !path.exists();
+    let first = Fetch::open(&url, request, &path).and_then(|fetch| fetch.run(key));
+    match first {
+        Err(Error::Corrupt { .. }) => {
+            remove(&path, &url)?;
+            Fetch::open(&url, request, &path)?.run(key)
+        }
+        // Old commits pile up in a shallow copy; only a fresh one says how large the repository is.
+        Ok(_) if size(&path) > request.limits.repository_bytes && !fresh => {
+            remove(&path, &url)?;
+            let revision = Fetch::open(&url, request, &path)?.run(key)?;
+            keep_if_small(revision, request, &path, &url)
+        }
+        Ok(revision) => keep_if_small(revision, request, &path, &url),
+        Err(error) => Err(error),
+    }
+}
+
+fn keep_if_small(revision: Revision, request: &FetchRequest, path: &Path, url: &GitUrl) -> Result<Revision, Error> {
+    let (bytes, limit) = (size(path), request.limits.repository_bytes);
+    if bytes <= limit {
+        return Ok(revision);
+    }
+    remove(path, url)?;
+    let what = format!("the repository takes {} MiB, more than the limit of {} MiB: raise the limit", bytes >> 20, limit >> 20);
+    Err(Error::new(Category::Limit, url.shown(), what))
+}
+
+struct Fetch<'a> {
+    url: &'a GitUrl,
+    request: &'a FetchRequest,
+    repo: Repository,
+}
+
+impl<'a> Fetch<'a> {
+    fn open(url: &'a GitUrl, request: &'a FetchRequest, path: &Path) -> Result<Self, Error> {
+        if path.exists() && let Ok(repo) = Repository::open_bare(path) {
+            return Ok(Self { url, request, repo });
+        }
+        remove(path, url)?;
+        let mut options = RepositoryInitOptions::new();
+        options.bare(true).external_template(false).no_reinit(true).initial_head("driftline");
+        let repo = Repository::init_opts(path, &options).map_err(|e| {
+            let what = format!("the cache folder cannot be written ({}): check the worker's volume", one_line(e.message(), 200));
+            Error::new(Category::Worker, url.shown(), what)
+        })?;
+        Ok(Self { url, request, repo })
+    }
+
+    fn run(&self, key: &str) -> Result<Revision, Error> {
+        let (oid, label) = match &self.request.reference {
+            Reference::Commit(hash) => (self.commit(hash)?, None),
+            Reference::Branch(name) | Reference::Tag(name) => (self.named()?.0, Some(name.clone())),
+            Reference::Semver(_) => {
+                let (oid, name) = self.named()?;
+                (oid, Some(name.trim_start_matches("refs/tags/").to_owned()))
+            }
+        };
+        let commit = self.repo.find_commit(oid).map_err(|e| classify(self.url.shown(), &e, false))?;
+        Ok(revision(&commit, label.as_deref(), key))
+    }
+
+    /// What a branch, tag or range names: its commit and its full name on the remote.
+    fn named(&self) -> Result<(Oid, String), Error> {
+        let found = refs::resolve(&self.request.reference, &self.list()?, self.url.shown())?;
+        if self.has(found.target)? {
+            return Ok((found.target, found.name));
+        }
+        self.get(&[&format!("+{}:{TIP}", found.name)])?;
+        Ok((self.tip(&found)?, found.name))
+    }
+
+    /// The fetched tip, which may be newer than the one listed.
+    fn tip(&self, found: &RemoteRef) -> Result<Oid, Error> {
+        let reference = self.repo.find_reference(TIP).map_err(|e| classify(self.url.shown(), &e, false))?;
+        let commit = reference.peel_to_commit().map_err(|_| {
+            let name = one_line(&found.name, 200);
+            Error::new(Category::NotFound, self.url.shown(), format!("`{name}` does not point at a commit"))
+        })?;
+        Ok(commit.id())
+    }
+
+    fn commit(&self, hash: &str) -> Result<Oid, Error> {
+        let missing = || {
+            let what = format!("there is no commit {hash} on any branch or tag: it may have been force-pushed away");
+            Error::new(Category::NotFound, self.url.shown(), what)
+        };
+        let oid = refs::commit_id(hash).ok_or_else(missing)?;
+        if self.has(oid)? {
+            return Ok(oid);
+        }
+        // Most servers hand out any reachable commit by its hash; for the others everything is fetched.
+        let direct = self.get(&[&format!("+{hash}:{TIP}")]);
+        if direct.is_ok() && self.has(oid)? {
+            return Ok(oid);
+        }
+        if let Err(error @ (Error::Auth { .. } | Error::Refused { .. } | Error::Limit { .. })) = direct {
+            return Err(error);
+        }
+        self.get_depth(&["+refs/heads/*:refs/driftline/heads/*", "+refs/tags/*:refs/driftline/tags/*"], self.everything())?;
+        if self.has(oid)? { Ok(oid) } else { Err(missing()) }
+    }
+
+    fn everything(&self) -> i32 {
+        if self.repo.is_shallow() { UNSHALLOW } else { 0 }
+    }
+
+    /// The remote's refs, without a pack.
+    fn list(&self) -> Result<Vec<RemoteRef>, Error> {
+        let session = Session::new(self.url, self.request);
+        let mut remote = self.repo.remote_anonymous(self.url.as_str()).map_err(|e| session.error(&e))?;
+        let mut options = self.options(&session, 0);
+        remote.fetch(&[LIST_ONLY], Some(&mut options), None).map_err(|e| session.error(&e))?;
+        let listed = remote.list().map_err(|e| session.error(&e))?;
+        Ok(refs::peel(listed.iter().map(|head| (head.name().to_owned(), head.oid()))))
+    }
+
+    fn get(&self, refspecs: &[&str]) -> Result<(), Error> {
+        if self.url.scheme() == Scheme::File {
+            // libgit2's local transport knows no depth.
+            return self.get_depth(refspecs, 0);
+        }
+        match self.get_depth(refspecs, 1) {
+            Err(Error::Unreachable { what, .. }) if what.contains("shallow") => self.get_depth(refspecs, 0),
+            other => other,
+        }
+    }
+
+    fn get_depth(&self, refspecs: &[&str], depth: i32) -> Result<(), Error> {
+        let session = Session::new(self.url, self.request);
+        let mut remote = self.repo.remote_anonymous(self.url.as_str()).map_err(|e| session.error(&e))?;
+        let mut options = self.options(&session, depth);
+        remote.fetch(refspecs, Some(&mut options), None).map_err(|e| session.error(&e))
+    }
+
+    fn options<'s>(&self, session: &'s Session<'_>, depth: i32) -> FetchOptions<'s> {
+        let mut options = FetchOptions::new();
+        let mut proxy = ProxyOptions::new();
+        proxy.auto();
+        options
+            .remote_callbacks(session.callbacks())
+            .proxy_options(proxy)
+            .download_tags(AutotagOption::None)
+            .update_fetchhead(false)
+            .depth(depth)
+            .follow_redirects(match self.request.credentials {
+                Some(_) => RemoteRedirect::None,
+                None => RemoteRedirect::Initial,
+            });
+        if let Some(header) = session.header() {
+            options.custom_headers(&[&header]);
+        }
+        options
+    }
+
+    /// True if the commit (or the commit a tag points at) and its tree are here.
+    fn has(&self, oid: Oid) -> Result<bool, Error> {
+        let there = self.repo.find_commit(oid).and_then(|commit| commit.tree().map(|_| ()));
+        match there {
+            Ok(()) => Ok(true),
+            Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(false),
+            Err(e) => {
+                let what = format!("the cached copy is damaged ({})", one_line(e.message(), 200));
+                Err(Error::new(Category::Corrupt, self.url.shown(), what))
+            }
+        }
+    }
+}
+
+/// libgit2 asks a server for a key of a type that `~/.ssh/known_hosts` has; without it, it may be shown another of the host's keys.
+fn write_known_hosts(url: &GitUrl, request: &FetchRequest, home: &Path) -> Result<(), Error> {
+    let Some(Credentials::Ssh { known_hosts, .. }) = &request.credentials else { return Ok(()) };
+    let folder = home.join(".ssh");
+    let lines = known_hosts::plain_lines(known_hosts, url.host(), url.port());
+    fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join("known_hosts"), lines)).map_err(|e| {
+        Error::new(Category::Worker, url.shown(), format!("the job's folder cannot be written ({e}): check the worker's volume"))
+    })
+}
+
+fn revision(commit: &Commit<'_>, label: Option<&str>, key: &str) -> Revision {
+    let hash = commit.id().to_string();
+    let author = commit.author();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Revision {
+        name: label.map_or_else(|| format!("sha1:{hash}"), |label| format!("{label}@sha1:{hash}")),
+        author: one_line(&format!("{} <{}>", text(author.name_bytes()), text(author.email_bytes())), 200),
+        message: one_line(text(commit.message_bytes()).trim_start().lines().next().unwrap_or_default(), 200),
+        committed_at: commit.time().seconds(),
+        commit: hash,
+        repository: RepositoryKey(key.to_owned()),
+    }
+}
+
+fn remove(path: &Path, url: &GitUrl) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::new(Category::Worker, url.shown(), format!("the cached copy cannot be removed: {e}"))),
+    }
+}
+
+/// Bytes of all files below a folder.
+pub(crate) fn size(path: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(path) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => size(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}

@@ -1,0 +1,80 @@
+//! Rendering a commit: plain manifests, kustomize, Helm. Runs inside a job, after the sandbox is closed.
+
+mod complaint;
+mod helm;
+mod kustomize;
+mod layout;
+mod objects;
+mod plain;
+mod tool;
+mod tree;
+mod unstable;
+mod yaml;
+
+use std::path::{Path, PathBuf};
+
+use git2::Repository;
+
+use crate::error::{Category, Error, one_line};
+use crate::request::{RenderItem, RenderRequest, RenderSummary, Renderer};
+use objects::Collector;
+pub(crate) use tool::run_tool;
+use tree::{CommitTree, Entry, Kind};
+
+/// What rendering has at hand.
+pub(crate) struct Tools {
+    pub(crate) kustomize: Option<PathBuf>,
+    pub(crate) helm: Option<PathBuf>,
+    /// The job's own folder.
+    pub(crate) temp: PathBuf,
+}
+
+/// Renders a path of a commit; `send` gives false when nobody listens any more.
+///
+/// # Errors
+/// What spoils the whole rendering; what spoils a part of it is an item.
+pub(crate) fn render(
+    request: &RenderRequest,
+    repository: &Path,
+    tools: &Tools,
+    send: &mut dyn FnMut(RenderItem) -> bool,
+) -> Result<RenderSummary, Error> {
+    let repo = Repository::open_bare(repository).map_err(|_| Error::NotFound {
+        at: format!("commit {}", one_line(&request.commit, 40)),
+        what: "is not in the worker's cache: it is fetched again".into(),
+        retry: true,
+    })?;
+    let tree = CommitTree::open(&repo, &request.commit)?;
+    let target = tree.look(&tree::clean_path(&request.path)?)?;
+    let mut collector = Collector::new(send, &request.namespace, request.limits.output_bytes);
+    let renderer = renderer(&tree, &target)?;
+    match renderer {
+        Renderer::Plain => plain::render(&tree, &target, &request.limits, &mut collector)?,
+        Renderer::Kustomize => kustomize::render(request, &tree, &target, tools, &mut collector)?,
+        Renderer::Helm => helm::render(request, &tree, &target, tools, &mut collector)?,
+    }
+    collector.finish();
+    Ok(RenderSummary { renderer, objects: collector.objects, problems: collector.problems })
+}
+
+/// What a path asks for, by the files in it: a kustomization before a chart, as in `kubectl apply -k`.
+fn renderer(tree: &CommitTree<'_>, target: &Entry) -> Result<Renderer, Error> {
+    match target.kind {
+        Kind::File => Ok(Renderer::Plain),
+        Kind::Folder => {
+            let names = tree.names(target)?;
+            let has = |name: &str| names.iter().any(|n| n == name);
+            Ok(if has("kustomization.yaml") || has("kustomization.yml") || has("Kustomization") {
+                Renderer::Kustomize
+            } else if has("Chart.yaml") {
+                Renderer::Helm
+            } else {
+                Renderer::Plain
+            })
+        }
+        Kind::Link | Kind::Submodule => {
+            let what = "is a symbolic link or a submodule, which are not followed: name the folder itself";
+            Err(Error::new(Category::Refused, format!("path `{}`", one_line(&target.path, 200)), what))
+        }
+    }
+}
