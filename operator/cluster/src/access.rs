@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::account::Account;
 use crate::call;
 use crate::error::Result;
+use crate::trigger::Trigger;
 
 /// An answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +50,8 @@ pub struct Question {
 pub struct AccessOptions {
     /// All questions are asked again this often, whatever happens.
     pub interval: Duration,
+    /// The same while the watches that tell of changed rights are not all up.
+    pub blind_interval: Duration,
     /// After an error the ones without an answer are asked again after this time.
     pub retry: Duration,
     /// An earlier answer is good for this long while the API server cannot be asked.
@@ -61,6 +64,7 @@ impl Default for AccessOptions {
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(300),
+            blind_interval: Duration::from_secs(30),
             retry: Duration::from_secs(5),
             keep: Duration::from_secs(600),
             concurrency: 8,
@@ -91,15 +95,15 @@ struct Inner {
 }
 
 impl Access {
-    /// Keeps answers, asking all of them again whenever `changes` moves (see [`crate::trigger::rbac`]).
-    pub fn start(client: Client, changes: watch::Receiver<u64>, options: AccessOptions) -> Self {
+    /// Keeps answers, asking all of them again whenever `rbac` tells of a change (see [`crate::trigger::rbac`]).
+    pub fn start(client: Client, rbac: Arc<Trigger>, options: AccessOptions) -> Self {
         let inner = Arc::new(Inner {
             client,
             options,
             entries: Mutex::default(),
             generation: watch::channel(0).0,
         });
-        let task = tokio::spawn(refresh(Arc::clone(&inner), changes));
+        let task = tokio::spawn(refresh(Arc::clone(&inner), rbac));
         Self { inner, task }
     }
 
@@ -320,24 +324,21 @@ fn merge(before: Option<Entry>, answer: Option<bool>, asked: Instant, keep: Dura
 
 /// Asks again: at once when rights change and once more a little later (every API server's authorizer hears of a change in its own
 /// time), all from time to time, and those without an answer soon.
-async fn refresh(inner: Arc<Inner>, mut changes: watch::Receiver<u64>) {
-    let mut watching = true;
+async fn refresh(inner: Arc<Inner>, rbac: Arc<Trigger>) {
+    let mut changes = rbac.changes();
     let mut again = false;
     let mut open_since: Option<Instant> = None;
     loop {
-        let wait = if open_since.is_some() || again {
-            inner.options.retry
-        } else {
-            inner.options.interval
+        let wait = match (open_since.is_some() || again, rbac.is_complete()) {
+            (true, _) => inner.options.retry,
+            (false, true) => inner.options.interval,
+            (false, false) => inner.options.blind_interval,
         };
-        let mut changed = false;
-        tokio::select! {
-            result = changes.changed(), if watching => {
-                watching = result.is_ok();
-                changed = true;
-            }
-            () = tokio::time::sleep(wait) => {}
-        }
+        let changed = tokio::select! {
+            // The trigger is held here, so its counter does not end.
+            changed = changes.changed() => changed.is_ok(),
+            () = tokio::time::sleep(wait) => false,
+        };
         let only_open = !changed && !again;
         again = changed;
         let begun = Instant::now();

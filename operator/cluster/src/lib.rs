@@ -9,6 +9,7 @@ pub mod error;
 pub mod guard;
 pub mod index;
 pub mod openapi;
+pub mod read;
 pub mod store;
 pub mod trigger;
 pub mod watch;

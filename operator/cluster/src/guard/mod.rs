@@ -5,6 +5,7 @@ mod policy;
 mod rights;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -47,6 +48,8 @@ pub struct GuardOptions {
     pub policy_name: String,
     /// Everything is checked again this often, whatever happens.
     pub interval: Duration,
+    /// The same while the watches that tell of changes are not all up.
+    pub blind_interval: Duration,
     /// API servers take a few seconds to put a new policy into force: one that is younger is given this long.
     pub settle: Duration,
     /// How the watches that tell of changes are done.
@@ -59,7 +62,8 @@ impl GuardOptions {
         Self {
             account,
             policy_name: "driftline-dry-run-only".to_owned(),
-            interval: Duration::from_secs(30),
+            interval: Duration::from_secs(300),
+            blind_interval: Duration::from_secs(30),
             settle: Duration::from_secs(10),
             watch: WatchOptions::default(),
         }
@@ -74,14 +78,15 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Starts checking. Until the first check is done the state is untrusted.
-    pub fn start(client: Client, options: GuardOptions) -> Self {
+    /// Starts checking, at once and whenever `rbac` ([`crate::trigger::rbac`]) or the policy changes. Until the first check is done
+    /// the state is untrusted.
+    pub fn start(client: Client, rbac: Arc<Trigger>, options: GuardOptions) -> Self {
         let reason =
             "the guard of the dry-run account has not been checked yet; wait a moment".to_owned();
         let (publish, state) = watch::channel(GuardState::Untrusted { reason });
         Self {
             state,
-            task: tokio::spawn(keep(client, options, publish)),
+            task: tokio::spawn(keep(client, rbac, options, publish)),
         }
     }
 
@@ -97,8 +102,12 @@ impl Drop for Guard {
     }
 }
 
-async fn keep(client: Client, options: GuardOptions, publish: watch::Sender<GuardState>) {
-    let rights = crate::trigger::rbac(&client, &options.watch);
+async fn keep(
+    client: Client,
+    rights: Arc<Trigger>,
+    options: GuardOptions,
+    publish: watch::Sender<GuardState>,
+) {
     let own = own_objects(&client, &options);
     let (mut rights_changed, mut own_changed) = (rights.changes(), own.changes());
     let mut in_order_since = None;
@@ -112,11 +121,11 @@ async fn keep(client: Client, options: GuardOptions, publish: watch::Sender<Guar
             *before = state.clone();
             changed
         });
-        // A policy that is settling is looked at again when it should have settled.
-        let wait = if state == GuardState::Trusted {
-            options.interval
-        } else {
-            options.interval.min(options.settle)
+        let wait = match state {
+            GuardState::Trusted if rights.is_complete() && own.is_complete() => options.interval,
+            GuardState::Trusted => options.blind_interval,
+            // A policy that is settling is looked at again when it should have settled.
+            GuardState::Untrusted { .. } => options.blind_interval.min(options.settle),
         };
         tokio::select! {
             _ = rights_changed.changed() => {}

@@ -12,6 +12,7 @@
 //! - A connection that ends and is taken up again at once is not a failure; events go on where they stopped.
 
 mod decode;
+mod end;
 mod lines;
 mod run;
 
@@ -88,7 +89,7 @@ pub struct WatchOptions {
     pub backoff_min: Duration,
     /// The longest wait after a failure.
     pub backoff_max: Duration,
-    /// The wait after a refusal that only a person or a new CRD mends (401, 403, 404).
+    /// The wait after a refusal that only a person mends (401, 403), and the longest one while the kind is not served (404).
     pub refused_retry: Duration,
     /// Whether the server has streaming lists.
     pub streaming_lists: StreamingLists,
@@ -272,6 +273,11 @@ impl WatchHandle {
     /// True from a complete list until the next failure.
     pub fn is_ready(&self) -> bool {
         self.shared.ready.load(Ordering::Relaxed)
+    }
+
+    /// False where the task has ended, which only a panic of the sink brings about.
+    pub fn is_running(&self) -> bool {
+        !self.task.is_finished()
     }
 
     /// The counters.

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::decode::{self, Decoded};
+use super::end::{End, jitter, reason_of_status, refused};
 use super::lines::{Line, Lines};
 use super::{FailureReason, Shared, Sink, WatchEvent, WatchOptions, WatchScope, add};
 use crate::call;
@@ -20,19 +21,6 @@ use crate::error::Error;
 
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-
-/// How a connection came to its end.
-#[derive(Debug)]
-enum End {
-    /// The server closed it in good order, or it broke: go on from the last version.
-    Resume,
-    /// The history is gone (410): list again.
-    Relist,
-    /// The server has no streaming lists: list by pages.
-    Paged,
-    /// Nothing is known any more.
-    Failed(FailureReason, String),
-}
 
 /// Where a connection begins.
 enum From {
@@ -83,19 +71,19 @@ impl Watch {
             let end = self.once().await;
             let idle = self.shared.events.load(Ordering::Relaxed) == before
                 && began.elapsed() < Duration::from_secs(1);
-            if matches!(end, End::Relist | End::Paged) {
+            if matches!(end, End::Relist | End::Paged { .. }) {
                 self.version = None;
             }
             match end {
                 End::Failed(reason, message) => self.fail(reason, message).await,
                 // A server that closes at once, again and again, must not be asked without a pause.
                 End::Resume | End::Relist if idle => {
-                    let wait = self.backoff();
+                    let wait = self.backoff(self.options.backoff_max);
                     self.attempts = self.attempts.saturating_add(1);
                     self.pause(wait).await;
                 }
                 End::Resume => self.attempts = 0,
-                End::Relist | End::Paged => {}
+                End::Relist | End::Paged { .. } => {}
             }
         }
     }
@@ -120,21 +108,24 @@ impl Watch {
         self.shared.ready.store(false, Ordering::Relaxed);
         add(&self.shared.failures);
         self.sink.on_event(WatchEvent::Failed { reason, message });
-        let wait = if reason == FailureReason::Blind {
-            self.backoff()
-        } else {
-            jitter(self.options.refused_retry)
+        let wait = match reason {
+            FailureReason::Blind => self.backoff(self.options.backoff_max),
+            // A new kind is in the catalog a moment before it can be listed.
+            FailureReason::NotServed => self.backoff(self.options.refused_retry),
+            FailureReason::Unauthorized | FailureReason::Forbidden => {
+                jitter(self.options.refused_retry)
+            }
         };
         self.attempts = self.attempts.saturating_add(1);
         self.pause(wait).await;
     }
 
-    fn backoff(&self) -> Duration {
+    fn backoff(&self, most: Duration) -> Duration {
         let doubled = self
             .options
             .backoff_min
             .saturating_mul(1 << self.attempts.min(16));
-        jitter(doubled.min(self.options.backoff_max))
+        jitter(doubled.min(most))
     }
 
     async fn pause(&self, wait: Duration) {
@@ -254,18 +245,20 @@ impl Watch {
 
     /// A connection that was refused or did not come about.
     fn refused(&mut self, from: &From, error: &Error) -> End {
-        let Some(status) = error.status() else {
-            return End::Failed(FailureReason::Blind, with_sources(error));
-        };
-        // 422 by servers that know the parameter but have the feature off, 400 by some that do not know it.
-        if matches!(from, From::List) && matches!(status, 400 | 422) {
-            self.options.streaming_lists.set(false);
-            return End::Paged;
-        }
-        if status == 410 {
-            End::Relist
-        } else {
-            End::Failed(reason_of(error), error.to_string())
+        let end = refused(error);
+        match (from, end) {
+            (From::List, End::Paged { by_server }) => {
+                self.paged = true;
+                if by_server {
+                    self.options.streaming_lists.set(false);
+                }
+                End::Paged { by_server }
+            }
+            // What was refused was no streaming list.
+            (From::Version(_), End::Paged { .. }) => {
+                End::Failed(FailureReason::Blind, error.to_string())
+            }
+            (_, end) => end,
         }
     }
 
@@ -290,7 +283,7 @@ impl Watch {
             // Closed in good order in the middle of a streaming list: the server does not know how such a list ends.
             None if listing => {
                 self.paged = true;
-                End::Paged
+                End::Paged { by_server: false }
             }
             Some(error) if listing => End::Failed(
                 FailureReason::Blind,
@@ -430,63 +423,5 @@ impl Watch {
             object.entry("kind").or_insert(Value::String(name));
         }
         self.object(decoded, WatchEvent::Listed);
-    }
-}
-
-fn reason_of(error: &Error) -> FailureReason {
-    error
-        .status()
-        .map_or(FailureReason::Blind, reason_of_status)
-}
-
-fn reason_of_status(status: u16) -> FailureReason {
-    match status {
-        401 => FailureReason::Unauthorized,
-        403 => FailureReason::Forbidden,
-        404 | 405 => FailureReason::NotServed,
-        _ => FailureReason::Blind,
-    }
-}
-
-/// The text of an error with what lies beneath it: this text goes to people, who see no chain.
-fn with_sources(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
-}
-
-/// Give or take a tenth, so that watches do not move in step.
-fn jitter(duration: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-    // Each `RandomState` has keys of its own: randomness enough, without a generator.
-    let random = RandomState::new().hash_one(0u8) % 2001;
-    let factor = 0.9 + f64::from(u32::try_from(random).unwrap_or(1000)) / 10_000.0;
-    duration.mul_f64(factor)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jitter_stays_within_a_tenth() {
-        for _ in 0..1000 {
-            let d = jitter(Duration::from_secs(40));
-            assert!(
-                d >= Duration::from_secs(36) && d <= Duration::from_millis(44_001),
-                "{d:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn statuses_have_reasons() {
-        assert_eq!(reason_of_status(403), FailureReason::Forbidden);
-        assert_eq!(reason_of_status(404), FailureReason::NotServed);
-        assert_eq!(reason_of_status(503), FailureReason::Blind);
     }
 }

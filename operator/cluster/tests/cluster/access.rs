@@ -1,5 +1,7 @@
 //! Access reviews: asked once, asked again when rights change.
 
+use std::sync::Arc;
+
 use cluster::Account;
 use cluster::access::{Access, AccessOptions, Attributes, Decision, Question};
 use cluster::trigger;
@@ -12,13 +14,22 @@ async fn a_revocation_is_noticed() {
     let ns = namespace(&client, "access").await;
     service_account(&client, &ns, "reader").await;
     let account = Account::new(&ns, "reader");
-    let rbac = trigger::rbac(&client, &quick());
-    let access = Access::start(client.clone(), rbac.changes(), AccessOptions::default());
-    assert_eq!(access.may_list(&account, "apps", "deployments", Some(&ns)).await, Decision::Denied);
+    let rbac = Arc::new(trigger::rbac(&client, &quick()));
+    let access = Access::start(client.clone(), rbac, AccessOptions::default());
+    assert_eq!(
+        access
+            .may_list(&account, "apps", "deployments", Some(&ns))
+            .await,
+        Decision::Denied
+    );
 
     let binding = bind(&client, "view", &ns, "reader").await;
-    let question =
-        Question { account: account.clone(), group: "apps".into(), plural: "deployments".into(), namespace: Some(ns.clone()) };
+    let question = Question {
+        account: account.clone(),
+        group: "apps".into(),
+        plural: "deployments".into(),
+        namespace: Some(ns.clone()),
+    };
     let mut changes = access.changes();
     tokio::time::timeout(PATIENCE, async {
         while access.known(&question) != Some(Decision::Allowed) {
@@ -52,17 +63,28 @@ async fn rights_given_to_a_group_of_the_account_count() {
         "subjects": [{"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": format!("system:serviceaccounts:{ns}")}],
     });
     post(&client, &path, body).await;
-    let rbac = trigger::rbac(&client, &quick());
-    let access = Access::start(client.clone(), rbac.changes(), AccessOptions::default());
+    let rbac = Arc::new(trigger::rbac(&client, &quick()));
+    let access = Access::start(client.clone(), rbac, AccessOptions::default());
     let account = Account::new(&ns, "reader");
     eventually("allowed", || async {
-        let attributes =
-            Attributes { verb: "list", group: "", resource: "configmaps", namespace: Some(&ns), ..Attributes::default() };
+        let attributes = Attributes {
+            verb: "list",
+            group: "",
+            resource: "configmaps",
+            namespace: Some(&ns),
+            ..Attributes::default()
+        };
         access.may(&account, attributes).await.unwrap()
     })
     .await;
-    assert_eq!(access.may_list(&account, "", "configmaps", Some(&ns)).await, Decision::Allowed);
-    assert_eq!(access.may_list(&account, "", "configmaps", None).await, Decision::Denied);
+    assert_eq!(
+        access.may_list(&account, "", "configmaps", Some(&ns)).await,
+        Decision::Allowed
+    );
+    assert_eq!(
+        access.may_list(&account, "", "configmaps", None).await,
+        Decision::Denied
+    );
     let secret = Attributes {
         verb: "get",
         resource: "secrets",

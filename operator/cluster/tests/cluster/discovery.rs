@@ -35,41 +35,92 @@ async fn both_forms_of_discovery_say_the_same() {
     let deployment = GroupVersionKind::new("apps", "v1", "Deployment");
     let aggregated = Catalog::read(&client).await.unwrap();
     let resource = aggregated.resource(&deployment).unwrap();
-    assert_eq!((resource.plural.as_str(), resource.namespaced, resource.create), ("deployments", true, true));
-    assert!(!aggregated.resource(&GroupVersionKind::new("", "v1", "Namespace")).unwrap().namespaced);
+    assert_eq!(
+        (
+            resource.plural.as_str(),
+            resource.namespaced,
+            resource.create
+        ),
+        ("deployments", true, true)
+    );
+    assert!(
+        !aggregated
+            .resource(&GroupVersionKind::new("", "v1", "Namespace"))
+            .unwrap()
+            .namespaced
+    );
     assert!(aggregated.api_versions().contains(&"apps/v1".to_owned()));
-    assert!(aggregated.api_versions().contains(&"apps/v1/Deployment".to_owned()));
+    assert!(
+        aggregated
+            .api_versions()
+            .contains(&"apps/v1/Deployment".to_owned())
+    );
     assert!(aggregated.api_versions().contains(&"v1/Pod".to_owned()));
     assert!(aggregated.server().git_version.starts_with("v1."));
-    assert_eq!(aggregated.served(&GroupVersionKind::new("apps", "v1", "Nothing")), Served::No);
+    assert_eq!(
+        aggregated.served(&GroupVersionKind::new("apps", "v1", "Nothing")),
+        Served::No
+    );
 
     let classic = Catalog::read_classic(&client).await.unwrap();
     let builtin = |catalog: &Catalog| {
-        let of = catalog.resources().filter(|(kind, _)| !kind.group_kind.group.contains("example.com"));
-        of.map(|(kind, resource)| (kind.clone(), resource.clone())).collect::<std::collections::BTreeMap<_, _>>()
+        let of = catalog
+            .resources()
+            .filter(|(kind, _)| !kind.group_kind.group.contains("example.com"));
+        of.map(|(kind, resource)| (kind.clone(), resource.clone()))
+            .collect::<std::collections::BTreeMap<_, _>>()
     };
     let (aggregated, classic) = (builtin(&aggregated), builtin(&classic));
-    assert_eq!(aggregated.keys().collect::<Vec<_>>(), classic.keys().collect::<Vec<_>>());
+    assert_eq!(
+        aggregated.keys().collect::<Vec<_>>(),
+        classic.keys().collect::<Vec<_>>()
+    );
     assert_eq!(aggregated, classic);
 }
 
 #[tokio::test]
 async fn a_new_kind_is_in_the_catalog_soon_and_a_removed_one_is_not() {
     let (_, client) = shared().await;
-    let keeper = CatalogKeeper::start(client.clone(), KeeperOptions { watch: quick(), ..KeeperOptions::default() }).await.unwrap();
+    let keeper = CatalogKeeper::start(
+        client.clone(),
+        KeeperOptions {
+            watch: quick(),
+            ..KeeperOptions::default()
+        },
+    )
+    .await
+    .unwrap();
     let mut catalogs = keeper.subscribe();
     let group = format!("{}.example.com", unique("appears"));
     let kind = GroupVersionKind::new(&group, "v1", "Widget");
     // The keeper's own watches first have to be up.
-    tokio::time::timeout(Duration::from_secs(5), catalogs.changed()).await.ok();
+    tokio::time::timeout(Duration::from_secs(5), catalogs.changed())
+        .await
+        .ok();
     let path = create_crd(&client, &group).await;
     let created = Instant::now();
-    tokio::time::timeout(PATIENCE, catalogs.wait_for(|c| c.resource(&kind).is_some())).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, catalogs.wait_for(|c| c.resource(&kind).is_some()))
+        .await
+        .unwrap()
+        .unwrap();
     // Two seconds is the promise; the rest is for a busy machine.
-    assert!(created.elapsed() < Duration::from_secs(5), "{:?}", created.elapsed());
-    println!("a new kind was in the catalog after {:?}", created.elapsed());
+    assert!(
+        created.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        created.elapsed()
+    );
+    println!(
+        "a new kind was in the catalog after {:?}",
+        created.elapsed()
+    );
     delete(&client, &path).await;
-    tokio::time::timeout(PATIENCE, catalogs.wait_for(|c| c.served(&kind) == Served::No)).await.unwrap().unwrap();
+    tokio::time::timeout(
+        PATIENCE,
+        catalogs.wait_for(|c| c.served(&kind) == Served::No),
+    )
+    .await
+    .unwrap()
+    .unwrap();
 }
 
 #[tokio::test]
@@ -92,8 +143,17 @@ async fn a_group_whose_server_is_down_hides_only_itself() {
     })
     .await;
     let catalog = Catalog::read(&client).await.unwrap();
-    assert!(catalog.is_stale(&group, "v1") && catalog.resource(&GroupVersionKind::new("apps", "v1", "Deployment")).is_some());
+    assert!(
+        catalog.is_stale(&group, "v1")
+            && catalog
+                .resource(&GroupVersionKind::new("apps", "v1", "Deployment"))
+                .is_some()
+    );
     let classic = Catalog::read_classic(&client).await.unwrap();
-    assert!(classic.resource(&GroupVersionKind::new("apps", "v1", "Deployment")).is_some());
+    assert!(
+        classic
+            .resource(&GroupVersionKind::new("apps", "v1", "Deployment"))
+            .is_some()
+    );
     call(&client, Method::DELETE, &format!("{path}/{name}"), None).await;
 }

@@ -30,7 +30,8 @@ fn devices() -> Value {
 
 fn flow_schema() -> Value {
     let subjects = json!([{"kind": "User", "user": {"name": "nobody"}}]);
-    let resources = json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "namespaces": ["*"]}]);
+    let resources =
+        json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "namespaces": ["*"]}]);
     json!({
         "matchingPrecedence": 1000,
         "priorityLevelConfiguration": {"name": "exempt"},
@@ -81,17 +82,23 @@ pub(crate) fn of(plural: &str) -> Option<Value> {
             "type": "Limited", "limited": {"nominalConcurrencyShares": 1, "limitResponse": {"type": "Reject"}},
         })),
         "ingressclasses" => spec(json!({"controller": "example.com/x"})),
-        "ingresses" => spec(json!({"defaultBackend": {"service": {"name": "x", "port": {"number": 80}}}})),
+        "ingresses" => {
+            spec(json!({"defaultBackend": {"service": {"name": "x", "port": {"number": 80}}}}))
+        }
         "networkpolicies" => spec(json!({"podSelector": {}})),
         "runtimeclasses" => json!({"handler": "x"}),
-        "poddisruptionbudgets" => spec(json!({"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}})),
+        "poddisruptionbudgets" => {
+            spec(json!({"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}}))
+        }
         "deviceclasses" => spec(json!({})),
         "resourceclaims" => spec(devices()),
         "resourceclaimtemplates" => spec(json!({"spec": devices()})),
         "priorityclasses" => json!({"value": 1}),
         "csidrivers" => spec(json!({})),
         "storageclasses" => json!({"provisioner": "example.com/x"}),
-        "volumeattributesclasses" => json!({"driverName": "example.com", "parameters": {"iops": "1"}}),
+        "volumeattributesclasses" => {
+            json!({"driverName": "example.com", "parameters": {"iops": "1"}})
+        }
         _ => return None,
     })
 }

@@ -24,12 +24,25 @@ fn node<'a>(schema: &'a Schema, path: &str) -> &'a Node {
 /// How elements of a list are matched, in a word: `atomic`, `set`, or its keys with their defaults.
 fn matched_by(schema: &Schema, path: &str) -> String {
     match node(schema, path) {
-        Node::List { topology: ListTopology::Atomic, .. } => "atomic".into(),
-        Node::List { topology: ListTopology::Set, .. } => "set".into(),
-        Node::List { topology: ListTopology::Map { keys }, .. } => {
-            let key = |(name, default): &(std::sync::Arc<str>, Option<serde_json::Value>)| match default {
-                Some(default) if *default != json!("") && *default != json!(0) => format!("{name}={default}"),
-                _ => name.to_string(),
+        Node::List {
+            topology: ListTopology::Atomic,
+            ..
+        } => "atomic".into(),
+        Node::List {
+            topology: ListTopology::Set,
+            ..
+        } => "set".into(),
+        Node::List {
+            topology: ListTopology::Map { keys },
+            ..
+        } => {
+            let key = |(name, default): &(std::sync::Arc<str>, Option<serde_json::Value>)| {
+                match default {
+                    Some(default) if *default != json!("") && *default != json!(0) => {
+                        format!("{name}={default}")
+                    }
+                    _ => name.to_string(),
+                }
             };
             keys.iter().map(key).collect::<Vec<_>>().join(" ")
         }
@@ -46,13 +59,19 @@ const DEPLOYMENT: &[(&str, &str)] = &[
     ("spec.template.spec.containers.[].envFrom", "atomic"),
     ("spec.template.spec.containers.[].args", "atomic"),
     ("spec.template.spec.containers.[].command", "atomic"),
-    ("spec.template.spec.containers.[].ports", "containerPort protocol=\"TCP\""),
+    (
+        "spec.template.spec.containers.[].ports",
+        "containerPort protocol=\"TCP\"",
+    ),
     ("spec.template.spec.containers.[].volumeMounts", "mountPath"),
     ("spec.template.spec.volumes", "name"),
     ("spec.template.spec.tolerations", "atomic"),
     ("spec.template.spec.imagePullSecrets", "name"),
     ("spec.template.spec.hostAliases", "ip"),
-    ("spec.template.spec.topologySpreadConstraints", "topologyKey whenUnsatisfiable"),
+    (
+        "spec.template.spec.topologySpreadConstraints",
+        "topologyKey whenUnsatisfiable",
+    ),
     ("status.conditions", "type"),
 ];
 
@@ -79,18 +98,39 @@ async fn built_in_kinds_have_the_rules_of_server_side_apply() {
         assert_eq!(matched_by(deployment, path), *expected, "{path}");
     }
     let container = "spec.template.spec.containers.[]";
-    assert_eq!(node(deployment, &format!("{container}.resources.limits.{{}}")), &Node::Quantity);
-    assert_eq!(node(deployment, &format!("{container}.livenessProbe.httpGet.port")), &Node::IntOrString);
-    assert_eq!(node(deployment, "spec.strategy.rollingUpdate.maxSurge"), &Node::IntOrString);
+    assert_eq!(
+        node(deployment, &format!("{container}.resources.limits.{{}}")),
+        &Node::Quantity
+    );
+    assert_eq!(
+        node(
+            deployment,
+            &format!("{container}.livenessProbe.httpGet.port")
+        ),
+        &Node::IntOrString
+    );
+    assert_eq!(
+        node(deployment, "spec.strategy.rollingUpdate.maxSurge"),
+        &Node::IntOrString
+    );
     assert_eq!(node(deployment, "metadata.creationTimestamp"), &Node::Time);
     assert_eq!(node(deployment, "metadata.labels.{}"), &Node::Scalar);
     assert!(matches!(node(deployment, "spec.selector"), Node::Struct(s) if s.atomic));
-    assert!(matches!(node(deployment, "spec.template.spec.nodeSelector"), Node::Map { atomic: true, .. }));
+    assert!(matches!(
+        node(deployment, "spec.template.spec.nodeSelector"),
+        Node::Map { atomic: true, .. }
+    ));
 
     let service = &loaded[&kinds[1]];
     assert_eq!(matched_by(service, "spec.ports"), "port protocol=\"TCP\"");
-    assert_eq!(node(service, "spec.ports.[].targetPort"), &Node::IntOrString);
-    assert!(matches!(node(service, "spec.selector"), Node::Map { atomic: true, .. }));
+    assert_eq!(
+        node(service, "spec.ports.[].targetPort"),
+        &Node::IntOrString
+    );
+    assert!(matches!(
+        node(service, "spec.selector"),
+        Node::Map { atomic: true, .. }
+    ));
     assert_eq!(node(&loaded[&kinds[2]], "data.{}"), &Node::Bytes);
     assert_eq!(node(&loaded[&kinds[2]], "stringData.{}"), &Node::Scalar);
     assert_eq!(matched_by(&loaded[&kinds[3]], "imagePullSecrets"), "atomic");
@@ -100,7 +140,10 @@ async fn built_in_kinds_have_the_rules_of_server_side_apply() {
     assert_eq!(matched_by(&loaded[&kinds[6]], "spec.rules"), "atomic");
     assert_eq!(matched_by(&loaded[&kinds[7]], "spec.metrics"), "atomic");
     let props = "spec.versions.[].schema.openAPIV3Schema";
-    assert_eq!(node(&loaded[&kinds[8]], props), node(&loaded[&kinds[8]], &format!("{props}.properties.{{}}")));
+    assert_eq!(
+        node(&loaded[&kinds[8]], props),
+        node(&loaded[&kinds[8]], &format!("{props}.properties.{{}}"))
+    );
 }
 
 #[tokio::test]
@@ -111,8 +154,20 @@ async fn schemas_are_kept_until_their_document_changes() {
     let schemas = Schemas::new(client.clone());
     assert!(schemas.load([kind.clone()]).await.unwrap().is_empty());
     let path = crate::discovery::create_crd(&client, &group).await;
-    eventually("the schema is published", || async { schemas.load([kind.clone()]).await.unwrap().contains_key(&kind) }).await;
-    let known = schemas.load([kind.clone()]).await.unwrap().remove(&kind).unwrap();
+    eventually("the schema is published", || async {
+        schemas
+            .load([kind.clone()])
+            .await
+            .unwrap()
+            .contains_key(&kind)
+    })
+    .await;
+    let known = schemas
+        .load([kind.clone()])
+        .await
+        .unwrap()
+        .remove(&kind)
+        .unwrap();
     assert!(matches!(node(&known, "spec"), Node::Any));
     assert!(!schemas.refresh().await.unwrap().contains(&kind));
 
@@ -126,11 +181,31 @@ async fn schemas_are_kept_until_their_document_changes() {
     }});
     let schema = json!({"type": "object", "properties": {"spec": spec}});
     let versions = json!([{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]);
-    must(&client, http::Method::PATCH, &path, json!({"spec": {"versions": versions}})).await;
-    eventually("the change is noticed", || async { schemas.refresh().await.unwrap().contains(&kind) }).await;
-    let new = schemas.load([kind.clone()]).await.unwrap().remove(&kind).unwrap();
+    must(
+        &client,
+        http::Method::PATCH,
+        &path,
+        json!({"spec": {"versions": versions}}),
+    )
+    .await;
+    eventually("the change is noticed", || async {
+        schemas.refresh().await.unwrap().contains(&kind)
+    })
+    .await;
+    let new = schemas
+        .load([kind.clone()])
+        .await
+        .unwrap()
+        .remove(&kind)
+        .unwrap();
     assert_eq!(node(&new, "spec.size"), &Node::IntOrString);
     assert_eq!(matched_by(&new, "spec.tags"), "set");
     assert_eq!(matched_by(&new, "spec.ports"), "port protocol=\"TCP\"");
-    assert!(matches!(node(&new, "metadata.finalizers"), Node::List { topology: ListTopology::Set, .. }));
+    assert!(matches!(
+        node(&new, "metadata.finalizers"),
+        Node::List {
+            topology: ListTopology::Set,
+            ..
+        }
+    ));
 }

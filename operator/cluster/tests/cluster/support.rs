@@ -23,19 +23,45 @@ pub(crate) async fn shared() -> (&'static driftline_e2e::ControlPlane, Client) {
 }
 
 /// Sends JSON and returns the status and what came back.
-pub(crate) async fn call(client: &Client, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
-    let content = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+pub(crate) async fn call(
+    client: &Client,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> (u16, Value) {
+    let content = if method == Method::PATCH {
+        "application/merge-patch+json"
+    } else {
+        "application/json"
+    };
     let bytes = body.map(|b| b.to_string().into_bytes()).unwrap_or_default();
     call_raw(client, method, path, content, bytes).await
 }
 
 /// Sends bytes and returns the status and what came back.
-pub(crate) async fn call_raw(client: &Client, method: Method, path: &str, content: &str, bytes: Vec<u8>) -> (u16, Value) {
-    let request = Request::builder().method(method).uri(path).header("content-type", content).body(bytes.into()).unwrap();
-    let response = tokio::time::timeout(PATIENCE, client.send(request)).await.unwrap().unwrap();
+pub(crate) async fn call_raw(
+    client: &Client,
+    method: Method,
+    path: &str,
+    content: &str,
+    bytes: Vec<u8>,
+) -> (u16, Value) {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", content)
+        .body(bytes.into())
+        .unwrap();
+    let response = tokio::time::timeout(PATIENCE, client.send(request))
+        .await
+        .unwrap()
+        .unwrap();
     let status = response.status().as_u16();
     let bytes = response.into_body().collect_bytes().await.unwrap();
-    (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    (
+        status,
+        serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    )
 }
 
 /// Sends JSON that has to be accepted.
@@ -57,19 +83,33 @@ pub(crate) async fn delete(client: &Client, path: &str) {
 /// A name that nothing else has.
 pub(crate) fn unique(prefix: &str) -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    format!("{prefix}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "{prefix}-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// A namespace that nothing else uses.
 pub(crate) async fn namespace(client: &Client, prefix: &str) -> String {
     let name = unique(prefix);
-    post(client, "/api/v1/namespaces", json!({"metadata": {"name": name}})).await;
+    post(
+        client,
+        "/api/v1/namespaces",
+        json!({"metadata": {"name": name}}),
+    )
+    .await;
     name
 }
 
 /// A service account, and the name of a role that its binding of the same name refers to.
 pub(crate) async fn service_account(client: &Client, namespace: &str, name: &str) {
-    post(client, &format!("/api/v1/namespaces/{namespace}/serviceaccounts"), json!({"metadata": {"name": name}})).await;
+    post(
+        client,
+        &format!("/api/v1/namespaces/{namespace}/serviceaccounts"),
+        json!({"metadata": {"name": name}}),
+    )
+    .await;
 }
 
 /// Gives an account what a ClusterRole says, everywhere; returns the path of the binding.
@@ -87,11 +127,20 @@ pub(crate) async fn bind(client: &Client, role: &str, namespace: &str, account: 
 
 pub(crate) async fn config_map(client: &Client, namespace: &str, name: &str, value: &str) -> Value {
     let body = json!({"metadata": {"name": name}, "data": {"key": value}});
-    post(client, &format!("/api/v1/namespaces/{namespace}/configmaps"), body).await
+    post(
+        client,
+        &format!("/api/v1/namespaces/{namespace}/configmaps"),
+        body,
+    )
+    .await
 }
 
 pub(crate) fn config_maps(namespace: &str) -> WatchScope {
-    WatchScope { kind: GroupVersionKind::new("", "v1", "ConfigMap"), plural: "configmaps".into(), namespace: Some(namespace.into()) }
+    WatchScope {
+        kind: GroupVersionKind::new("", "v1", "ConfigMap"),
+        plural: "configmaps".into(),
+        namespace: Some(namespace.into()),
+    }
 }
 
 /// Options with short times.
@@ -114,7 +163,11 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(crate) fn watch(client: &Client, scope: WatchScope, options: WatchOptions) -> (Arc<Self>, WatchHandle) {
+    pub(crate) fn watch(
+        client: &Client,
+        scope: WatchScope,
+        options: WatchOptions,
+    ) -> (Arc<Self>, WatchHandle) {
         let recorder = Arc::new(Self::default());
         let sink = Arc::clone(&recorder);
         let handle = watch::spawn(
@@ -146,12 +199,17 @@ impl Recorder {
                 return;
             }
             let waited = tokio::time::timeout_at(deadline, more).await;
-            assert!(waited.is_ok(), "{what} did not happen; what did: {:#?}", summary(&self.events()));
+            assert!(
+                waited.is_ok(),
+                "{what} did not happen; what did: {:#?}",
+                summary(&self.events())
+            );
         }
     }
 
     pub(crate) async fn ready(&self) {
-        self.until("Ready", |events| events.contains(&WatchEvent::Ready)).await;
+        self.until("Ready", |events| events.contains(&WatchEvent::Ready))
+            .await;
     }
 
     /// The objects of the last complete list, as changed since, by name.
@@ -174,7 +232,10 @@ impl Recorder {
 }
 
 pub(crate) fn name_of(object: &Value) -> String {
-    object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+    object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn summary(events: &[WatchEvent]) -> Vec<String> {

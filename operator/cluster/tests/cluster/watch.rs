@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::support::*;
 
 fn failed_with(events: &[WatchEvent], wanted: FailureReason) -> bool {
-    events.iter().any(|e| matches!(e, WatchEvent::Failed { reason, .. } if *reason == wanted))
+    events
+        .iter()
+        .any(|e| matches!(e, WatchEvent::Failed { reason, .. } if *reason == wanted))
 }
 
 #[tokio::test]
@@ -19,19 +21,36 @@ async fn streaming_and_paged_lists_give_the_same_objects() {
         config_map(&client, &ns, &format!("cm-{n}"), "x").await;
     }
     eventually("the namespace's own ConfigMap", || async {
-        call(&client, Method::GET, &format!("/api/v1/namespaces/{ns}/configmaps/kube-root-ca.crt"), None).await.0 == 200
+        call(
+            &client,
+            Method::GET,
+            &format!("/api/v1/namespaces/{ns}/configmaps/kube-root-ca.crt"),
+            None,
+        )
+        .await
+        .0 == 200
     })
     .await;
     let (streamed, _a) = Recorder::watch(&client, config_maps(&ns), quick());
     let paged = quick();
     paged.streaming_lists.set(false);
-    let (paged, b) = Recorder::watch(&client, config_maps(&ns), cluster::watch::WatchOptions { page_size: 7, ..paged });
+    let (paged, b) = Recorder::watch(
+        &client,
+        config_maps(&ns),
+        cluster::watch::WatchOptions {
+            page_size: 7,
+            ..paged
+        },
+    );
     streamed.ready().await;
     paged.ready().await;
     assert_eq!(streamed.state().len(), 21);
     assert_eq!(streamed.state(), paged.state());
     let one = &streamed.state()["cm-0"];
-    assert_eq!((one["kind"].as_str(), one["apiVersion"].as_str()), (Some("ConfigMap"), Some("v1")));
+    assert_eq!(
+        (one["kind"].as_str(), one["apiVersion"].as_str()),
+        (Some("ConfigMap"), Some("v1"))
+    );
     assert!(one["metadata"]["managedFields"].is_array());
     assert!(b.counters().connections >= 3, "pages are connections");
 
@@ -39,7 +58,13 @@ async fn streaming_and_paged_lists_give_the_same_objects() {
         recorder.clear();
     }
     let path = format!("/api/v1/namespaces/{ns}/configmaps");
-    must(&client, Method::PATCH, &format!("{path}/cm-1"), json!({"data": {"key": "y"}})).await;
+    must(
+        &client,
+        Method::PATCH,
+        &format!("{path}/cm-1"),
+        json!({"data": {"key": "y"}}),
+    )
+    .await;
     delete(&client, &format!("{path}/cm-2")).await;
     for recorder in [&streamed, &paged] {
         recorder
@@ -69,19 +94,37 @@ async fn a_server_without_streaming_lists_is_remembered_and_paged() {
     assert_eq!(handle.counters().failures, 0);
     assert!(recorder.state().contains_key("one"));
     config_map(&client, &ns, "two", "x").await;
-    recorder.until("the new object", |events| events.iter().any(|e| matches!(e, WatchEvent::Applied(o) if name_of(o) == "two"))).await;
+    recorder
+        .until("the new object", |events| {
+            events
+                .iter()
+                .any(|e| matches!(e, WatchEvent::Applied(o) if name_of(o) == "two"))
+        })
+        .await;
 }
 
 #[tokio::test]
 async fn a_watch_outlives_the_end_of_its_connections() {
     let (_, client) = shared().await;
     let ns = namespace(&client, "lifetime").await;
-    let options = cluster::watch::WatchOptions { connection_lifetime: std::time::Duration::from_millis(1200), ..quick() };
+    let options = cluster::watch::WatchOptions {
+        connection_lifetime: std::time::Duration::from_millis(1200),
+        ..quick()
+    };
     let (recorder, handle) = Recorder::watch(&client, config_maps(&ns), options);
     recorder.ready().await;
-    eventually("several connections", || async { handle.counters().connections >= 4 }).await;
+    eventually("several connections", || async {
+        handle.counters().connections >= 4
+    })
+    .await;
     config_map(&client, &ns, "late", "x").await;
-    recorder.until("the event", |events| events.iter().any(|e| matches!(e, WatchEvent::Applied(o) if name_of(o) == "late"))).await;
+    recorder
+        .until("the event", |events| {
+            events
+                .iter()
+                .any(|e| matches!(e, WatchEvent::Applied(o) if name_of(o) == "late"))
+        })
+        .await;
     let counters = handle.counters();
     assert_eq!((counters.relists, counters.failures), (1, 0));
     assert!(recorder.events().contains(&WatchEvent::Alive));
@@ -92,9 +135,16 @@ async fn a_kind_that_may_not_be_read_says_so_and_is_read_once_it_may() {
     let (plane, admin) = shared().await;
     let ns = namespace(&admin, "forbidden").await;
     service_account(&admin, &ns, "watcher").await;
-    let client = plane.client_for_service_account(&ns, "watcher").await.unwrap();
+    let client = plane
+        .client_for_service_account(&ns, "watcher")
+        .await
+        .unwrap();
     let (recorder, handle) = Recorder::watch(&client, config_maps(&ns), quick());
-    recorder.until("Forbidden", |events| failed_with(events, FailureReason::Forbidden)).await;
+    recorder
+        .until("Forbidden", |events| {
+            failed_with(events, FailureReason::Forbidden)
+        })
+        .await;
     assert!(!handle.is_ready());
     bind(&admin, "view", &ns, "watcher").await;
     handle.retry_now();
@@ -105,9 +155,17 @@ async fn a_kind_that_may_not_be_read_says_so_and_is_read_once_it_may() {
 async fn a_kind_that_is_not_served_yet_is_found_when_it_is() {
     let (_, client) = shared().await;
     let group = format!("{}.example.com", unique("late"));
-    let scope = WatchScope { kind: GroupVersionKind::new(&group, "v1", "Widget"), plural: "widgets".into(), namespace: None };
+    let scope = WatchScope {
+        kind: GroupVersionKind::new(&group, "v1", "Widget"),
+        plural: "widgets".into(),
+        namespace: None,
+    };
     let (recorder, _handle) = Recorder::watch(&client, scope, quick());
-    recorder.until("NotServed", |events| failed_with(events, FailureReason::NotServed)).await;
+    recorder
+        .until("NotServed", |events| {
+            failed_with(events, FailureReason::NotServed)
+        })
+        .await;
     crate::discovery::create_crd(&client, &group).await;
     recorder.ready().await;
 }
@@ -119,29 +177,65 @@ async fn an_object_that_cannot_be_decoded_affects_only_itself() {
     let ns = namespace(&client, "deep").await;
     crate::discovery::create_crd(&client, &group).await;
     let path = format!("/apis/{group}/v1/namespaces/{ns}/widgets");
-    eventually("the kind", || async { call(&client, Method::GET, &path, None).await.0 == 200 }).await;
+    eventually("the kind", || async {
+        call(&client, Method::GET, &path, None).await.0 == 200
+    })
+    .await;
     let widget = |name: &str, spec: &str| {
         format!(r#"{{"apiVersion":"{group}/v1","kind":"Widget","metadata":{{"name":"{name}"}},"spec":{{"any":{spec}}}}}"#).into_bytes()
     };
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
     for (name, spec) in [("a-good", "1"), ("b-deep", deep.as_str()), ("c-good", "2")] {
-        let (status, answer) = call_raw(&client, Method::POST, &path, "application/json", widget(name, spec)).await;
+        let (status, answer) = call_raw(
+            &client,
+            Method::POST,
+            &path,
+            "application/json",
+            widget(name, spec),
+        )
+        .await;
         assert_eq!(status, 201, "{answer}");
     }
-    let scope = WatchScope { kind: GroupVersionKind::new(&group, "v1", "Widget"), plural: "widgets".into(), namespace: Some(ns.clone()) };
-    let deep_one = Identity { namespace: Some(ns.clone()), name: "b-deep".into() };
+    let scope = WatchScope {
+        kind: GroupVersionKind::new(&group, "v1", "Widget"),
+        plural: "widgets".into(),
+        namespace: Some(ns.clone()),
+    };
+    let deep_one = Identity {
+        namespace: Some(ns.clone()),
+        name: "b-deep".into(),
+    };
     let is_undecodable = |e: &WatchEvent| matches!(e, WatchEvent::Undecodable { identity: Some(id), .. } if *id == deep_one);
     for streaming in [true, false] {
         let options = quick();
         options.streaming_lists.set(streaming);
         let (recorder, handle) = Recorder::watch(&client, scope.clone(), options);
         recorder.ready().await;
-        assert_eq!(recorder.state().into_keys().collect::<Vec<_>>(), ["a-good", "c-good"]);
+        assert_eq!(
+            recorder.state().into_keys().collect::<Vec<_>>(),
+            ["a-good", "c-good"]
+        );
         assert!(recorder.events().iter().any(is_undecodable));
         recorder.clear();
-        must(&client, Method::PATCH, &format!("{path}/b-deep"), json!({"metadata": {"labels": {"streaming": streaming.to_string()}}})).await;
-        must(&client, Method::PATCH, &format!("{path}/c-good"), json!({"metadata": {"labels": {"streaming": streaming.to_string()}}})).await;
-        recorder.until("the good one", |events| events.iter().any(|e| matches!(e, WatchEvent::Applied(_)))).await;
+        must(
+            &client,
+            Method::PATCH,
+            &format!("{path}/b-deep"),
+            json!({"metadata": {"labels": {"streaming": streaming.to_string()}}}),
+        )
+        .await;
+        must(
+            &client,
+            Method::PATCH,
+            &format!("{path}/c-good"),
+            json!({"metadata": {"labels": {"streaming": streaming.to_string()}}}),
+        )
+        .await;
+        recorder
+            .until("the good one", |events| {
+                events.iter().any(|e| matches!(e, WatchEvent::Applied(_)))
+            })
+            .await;
         assert!(recorder.events().iter().any(is_undecodable));
         assert_eq!(handle.counters().failures, 0);
     }
@@ -153,10 +247,21 @@ async fn an_object_larger_than_the_limit_affects_only_itself() {
     let ns = namespace(&client, "large").await;
     config_map(&client, &ns, "large", &"x".repeat(100_000)).await;
     config_map(&client, &ns, "small", "x").await;
-    let options = cluster::watch::WatchOptions { event_limit: 20_000, streaming_lists: StreamingLists::default(), ..quick() };
+    let options = cluster::watch::WatchOptions {
+        event_limit: 20_000,
+        streaming_lists: StreamingLists::default(),
+        ..quick()
+    };
     let (recorder, _handle) = Recorder::watch(&client, config_maps(&ns), options);
     recorder.ready().await;
-    let large = Identity { namespace: Some(ns.clone()), name: "large".into() };
-    assert!(recorder.events().iter().any(|e| matches!(e, WatchEvent::Undecodable { identity: Some(id), .. } if *id == large)));
+    let large = Identity {
+        namespace: Some(ns.clone()),
+        name: "large".into(),
+    };
+    assert!(
+        recorder.events().iter().any(
+            |e| matches!(e, WatchEvent::Undecodable { identity: Some(id), .. } if *id == large)
+        )
+    );
     assert!(recorder.state().contains_key("small") && !recorder.state().contains_key("large"));
 }
