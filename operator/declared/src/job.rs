@@ -18,7 +18,7 @@ use crate::{git, render};
 /// The caller is a program whose hidden subcommand this is. Nothing may run beside it: call it before any thread is
 /// started, since a thread would stay outside the sandbox.
 pub fn job_main() -> ExitCode {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(io::stdout());
     let last = match job(&mut out) {
         Ok(reply) => reply,
         Err(error) => Reply::Failed(error),
@@ -29,7 +29,7 @@ pub fn job_main() -> ExitCode {
     }
 }
 
-fn job(out: &mut dyn Write) -> Result<Reply, Error> {
+fn job(out: &mut (dyn Write + Send)) -> Result<Reply, Error> {
     // The worker's end is the job's end. If it is gone already, its end of standard input is closed.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let spec = read_spec()?;
@@ -74,23 +74,20 @@ fn fetch(spec: &JobSpec, request: &FetchRequest) -> Result<Reply, Error> {
     git::fetch(request, &spec.entry, &spec.key, &spec.temp.join("home")).map(Reply::Fetched)
 }
 
-fn run_render(spec: &JobSpec, request: &RenderRequest, out: &mut dyn Write) -> Result<Reply, Error> {
+fn run_render(spec: &JobSpec, request: &RenderRequest, out: &mut (dyn Write + Send)) -> Result<Reply, Error> {
     let limits = &request.limits;
     enter(&render_needs(spec, limits.memory_bytes, limits.output_bytes.max(limits.file_bytes), limits.timeout.as_secs()))?;
     let tools = render::Tools { kustomize: spec.kustomize.clone(), helm: spec.helm.clone(), temp: spec.temp.clone() };
-    let mut failed = None;
-    let mut send = |item: RenderItem| match write_line(out, &Reply::Item(item)) {
-        Ok(()) => true,
-        Err(e) => {
-            failed.get_or_insert(e);
-            false
-        }
-    };
-    let summary = render::render(request, &spec.entry.join(git::REPOSITORY), &tools, &mut send);
-    match failed {
-        Some(e) => Err(broken(&format!("could not answer: {e}"))),
-        None => summary.map(Reply::Rendered),
-    }
+    // The thread is started inside the sandbox and so is in it.
+    std::thread::scope(|scope| {
+        let work = || {
+            let mut send = |item: RenderItem| write_line(out, &Reply::Item(item)).is_ok();
+            render::render(request, &spec.entry.join(git::REPOSITORY), &tools, &mut send).map(Reply::Rendered)
+        };
+        let thread = std::thread::Builder::new().stack_size(render::STACK_BYTES).spawn_scoped(scope, work);
+        let thread = thread.map_err(|e| broken(&format!("could not start a thread: {e}")))?;
+        thread.join().map_err(|_| broken("ended by a defect: see the worker's log"))?
+    })
 }
 
 fn render_needs(spec: &JobSpec, memory_bytes: u64, file_bytes: u64, seconds: u64) -> Needs {

@@ -21,6 +21,9 @@ use objects::Collector;
 pub(crate) use tool::run_tool;
 use tree::{CommitTree, Entry, Kind};
 
+/// Stack for the thread that renders: the parser takes up to 40 KB a level in a debug build, and reads 100 levels.
+pub(crate) const STACK_BYTES: usize = 16 << 20;
+
 /// What rendering has at hand.
 pub(crate) struct Tools {
     pub(crate) kustomize: Option<PathBuf>,

@@ -149,8 +149,11 @@ fn options() -> Options {
 
 /// The error in words that hold nothing of the text: it may be a Secret.
 fn explain(error: &YamlError) -> ParseError {
-    let error = error.without_snippet();
     let line = error.location().map_or(0, |l| u32::try_from(l.line()).unwrap_or(0));
+    let mut error = error.without_snippet();
+    while let YamlError::AliasError { error: inner, .. } = error {
+        error = inner.without_snippet();
+    }
     let (what, limit) = match error {
         YamlError::Budget { .. } | YamlError::AliasReplayLimitExceeded { .. } | YamlError::AliasReplayCounterOverflow { .. }
         | YamlError::AliasExpansionLimitExceeded { .. } | YamlError::AliasReplayStackDepthExceeded { .. } => {
