@@ -270,7 +270,7 @@ pub(super) async fn version(client: &Client) -> Result<ServerVersion> {
     call::get_json(
         client,
         "/version",
-        &format!("read the API server's version"),
+        "read the API server's version",
         call::CALL,
     )
     .await
