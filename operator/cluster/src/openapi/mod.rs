@@ -7,11 +7,13 @@
 mod document;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use drift::{GroupVersionKind, Schema};
 use kube::Client;
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::call;
 use crate::error::{Category, Error, Result};
@@ -26,8 +28,14 @@ pub struct Schemas {
 struct State {
     /// Where each group version's document is: `apis/apps/v1` and a URL that changes with its content.
     index: BTreeMap<String, String>,
+    index_read: Option<Instant>,
     documents: HashMap<String, Document>,
+    /// Kinds whose document was found to be another one while loading; [`Schemas::refresh`] tells of them.
+    changed: BTreeSet<GroupVersionKind>,
 }
+
+/// A kind that is served is in the schemas a moment later; until then the index is read again at most this often.
+const INDEX_AGE: Duration = Duration::from_millis(500);
 
 /// A document, reduced.
 struct Document {
@@ -49,6 +57,16 @@ struct IndexEntry {
     url: String,
 }
 
+impl State {
+    /// True where a kind is not known, which a new index may change.
+    fn lacks(&self, path: &str, kinds: &BTreeSet<GroupVersionKind>) -> bool {
+        let document = self.documents.get(path);
+        kinds
+            .iter()
+            .any(|kind| document.and_then(|d| d.kinds.get(kind)?.as_ref()).is_none())
+    }
+}
+
 impl Schemas {
     /// Schemas of the server that `client` talks to. Nothing is read yet.
     pub fn new(client: Client) -> Self {
@@ -67,8 +85,14 @@ impl Schemas {
         let index = read_index(&self.client).await?;
         let mut state = self.state.lock().await;
         state.index = index;
-        let State { index, documents } = &mut *state;
-        let mut changed = BTreeSet::new();
+        state.index_read = Some(Instant::now());
+        let State {
+            index,
+            documents,
+            changed,
+            ..
+        } = &mut *state;
+        let mut changed = std::mem::take(changed);
         documents.retain(|path, document| {
             let same = index.get(path).is_some_and(|url| *url == document.url);
             if !same {
@@ -80,7 +104,8 @@ impl Schemas {
     }
 
     /// The schemas of kinds. A kind that the server publishes no schema for is not in the answer: use [`Schema::unknown`] for it.
-    /// Kinds already known cost nothing; the others cost one document for each group version.
+    /// Kinds already known cost nothing; the others cost the index and one document for each group version. A kind that is new may be
+    /// missing for some seconds while it is served already: ask for it again.
     ///
     /// # Errors
     /// Where a document cannot be read. The kinds of other documents are kept, so trying again costs only the rest.
@@ -93,36 +118,49 @@ impl Schemas {
             wanted.entry(path_of(&kind)).or_default().insert(kind);
         }
         let mut state = self.state.lock().await;
-        if wanted.keys().any(|path| !state.index.contains_key(path)) {
+        let lacking = wanted.iter().any(|(path, kinds)| state.lacks(path, kinds));
+        if lacking && state.index_read.is_none_or(|at| at.elapsed() > INDEX_AGE) {
             state.index = read_index(&self.client).await?;
+            state.index_read = Some(Instant::now());
         }
         let mut found = HashMap::new();
         for (path, kinds) in wanted {
-            let Some(url) = state.index.get(&path).cloned() else {
-                continue;
-            };
-            let known = state.documents.get(&path).filter(|d| d.url == url);
-            if !known.is_some_and(|d| kinds.iter().all(|k| d.kinds.contains_key(k))) {
-                // One arena for all kinds of the document that were ever asked for.
-                let all: BTreeSet<_> = known
-                    .iter()
-                    .flat_map(|d| d.kinds.keys().cloned())
-                    .chain(kinds.iter().cloned())
-                    .collect();
-                match self.read_document(url, &all).await? {
-                    Some(document) => state.documents.insert(path.clone(), document),
-                    None => state.documents.remove(&path),
-                };
-            }
+            self.load_document(&mut state, &path, &kinds).await?;
             if let Some(document) = state.documents.get(&path) {
-                found.extend(
-                    kinds
-                        .iter()
-                        .filter_map(|k| Some((k.clone(), document.kinds.get(k)?.clone()?))),
-                );
+                let known =
+                    |k: &GroupVersionKind| Some((k.clone(), document.kinds.get(k)?.clone()?));
+                found.extend(kinds.iter().filter_map(known));
             }
         }
         Ok(found)
+    }
+
+    /// Sees to it that the document of a group version is the newest one and was searched for the kinds.
+    async fn load_document(
+        &self,
+        state: &mut State,
+        path: &str,
+        kinds: &BTreeSet<GroupVersionKind>,
+    ) -> Result<()> {
+        let Some(url) = state.index.get(path).cloned() else {
+            return Ok(());
+        };
+        let known = state.documents.get(path);
+        let is_new = known.is_some_and(|d| d.url != url);
+        if !is_new && known.is_some_and(|d| kinds.iter().all(|k| d.kinds.contains_key(k))) {
+            return Ok(());
+        }
+        // One arena for all kinds of the document that were ever asked for.
+        let before: BTreeSet<_> = known.iter().flat_map(|d| d.kinds.keys().cloned()).collect();
+        let all: BTreeSet<_> = before.iter().chain(kinds).cloned().collect();
+        match self.read_document(url, &all).await? {
+            Some(document) => state.documents.insert(path.to_owned(), document),
+            None => state.documents.remove(path),
+        };
+        if is_new {
+            state.changed.extend(before);
+        }
+        Ok(())
     }
 
     /// How many schema nodes are kept, for metrics.
@@ -136,7 +174,8 @@ impl Schemas {
             .sum()
     }
 
-    /// Reads a document and reduces it to the given kinds; `None` where it is gone, because its group was just removed.
+    /// Reads a document and reduces it to the given kinds; `None` where it is gone, because its group was just removed, or where it
+    /// has just become another one (the server then redirects to the new URL, which the next index holds).
     async fn read_document(
         &self,
         url: String,
@@ -145,6 +184,9 @@ impl Schemas {
         let action = format!("read the schemas at {url}");
         let request = call::with_body(call::get(&url), &action, Vec::new())?;
         let (parts, body) = call::exchange(&self.client, request, &action, call::LONG).await?;
+        if parts.status.is_redirection() {
+            return Ok(None);
+        }
         if !parts.status.is_success() {
             let error = call::refusal(&action, parts.status, &body);
             return if error.category() == Category::NotFound {

@@ -209,3 +209,41 @@ async fn schemas_are_kept_until_their_document_changes() {
         }
     ));
 }
+
+#[tokio::test]
+async fn a_kind_added_to_a_known_group_is_found() {
+    let (_, client) = shared().await;
+    let group = format!("{}.example.com", unique("grows"));
+    let first = GroupVersionKind::new(&group, "v1", "Widget");
+    let second = GroupVersionKind::new(&group, "v1", "Gadget");
+    let schemas = Schemas::new(client.clone());
+    let both = || schemas.load([first.clone(), second.clone()]);
+    crate::discovery::create_crd(&client, &group).await;
+    eventually("the first", || async {
+        both().await.unwrap().contains_key(&first)
+    })
+    .await;
+    assert!(!both().await.unwrap().contains_key(&second));
+    let schema = json!({"openAPIV3Schema": {"type": "object"}});
+    let crd = json!({
+        "metadata": {"name": format!("gadgets.{group}")},
+        "spec": {
+            "group": group, "scope": "Namespaced", "names": {"kind": "Gadget", "plural": "gadgets"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}],
+        },
+    });
+    post(
+        &client,
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        crd,
+    )
+    .await;
+    eventually("the second", || async {
+        both().await.unwrap().contains_key(&second)
+    })
+    .await;
+    assert!(
+        schemas.refresh().await.unwrap().contains(&first),
+        "its document is another one now"
+    );
+}
