@@ -1,4 +1,5 @@
 //! Tests against the real control plane and servers.
 
+mod chart;
 mod harness;
 mod servers;
