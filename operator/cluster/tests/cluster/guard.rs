@@ -327,9 +327,22 @@ async fn the_policy_alone_keeps_a_wide_role_to_dry_runs() {
         .0,
         200
     );
-    call(&client, Method::DELETE, &binding, None).await;
-    call(&client, Method::DELETE, &format!("{ROLES}/{role}"), None).await;
-    installed.until_trusted().await;
+    // The other way round: without the policy's binding the same account writes.
+    delete(&client, &format!("{BINDINGS}/{}", installed.name)).await;
+    eventually("a write without the guard", || async {
+        let map = json!({"metadata": {"generateName": "written-"}});
+        call(
+            &account,
+            Method::POST,
+            &format!("{core}/configmaps"),
+            Some(&map),
+        )
+        .await
+        .0 == 201
+    })
+    .await;
+    delete(&client, &binding).await;
+    delete(&client, &format!("{ROLES}/{role}")).await;
     installed.clean_up().await;
 }
 
