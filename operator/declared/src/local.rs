@@ -89,7 +89,10 @@ fn spawn(options: &LocalOptions) -> Result<Child, Error> {
 async fn supervise(options: LocalOptions, mut child: Child, died: oneshot::Sender<()>) {
     let mut died = Some(died);
     loop {
+        // Waiting would close it, and its end tells the worker to end.
+        let leash = child.stdin.take();
         let status = child.wait().await;
+        drop(leash);
         if let Some(died) = died.take() {
             let _ = died.send(());
         }

@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule};
 
 /// Read by every program: the loader, its libraries, certificates, time zones, names of hosts.
-const SYSTEM_READ: [&str; 14] = [
+const SYSTEM_READ: [&str; 15] = [
     "/lib",
     "/lib64",
     "/usr/lib",
@@ -27,12 +27,14 @@ const SYSTEM_READ: [&str; 14] = [
     "/etc/ld.so.preload",
     "/etc/ld-musl-x86_64.path",
     "/etc/localtime",
+    // libgit2 gives up on one that is there and cannot be read.
+    "/etc/gitconfig",
     "/dev/urandom",
     "/dev/random",
     "/sys/kernel/mm/transparent_hugepage",
 ];
 /// Read by fetches besides.
-const NETWORK_READ: [&str; 10] = [
+const NETWORK_READ: [&str; 9] = [
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/host.conf",
@@ -42,7 +44,6 @@ const NETWORK_READ: [&str; 10] = [
     "/etc/ssl",
     "/etc/pki",
     "/etc/ca-certificates",
-    "/etc/gitconfig",
 ];
 /// The program that starts a dynamically linked program.
 const LOADERS: [&str; 5] = [

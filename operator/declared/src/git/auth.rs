@@ -138,6 +138,10 @@ pub(crate) fn classify(at: &str, error: &git2::Error, with_credentials: bool) ->
         (_, Code::Auth) => {
             (Category::Auth, format!("the server refused the credentials ({text}): check the Secret and the account's access"))
         }
+        (Class::Ssh, _) if ["authenticate", "private key", "public key"].iter().any(|word| text.contains(word)) => (
+            Category::Auth,
+            format!("the SSH key cannot be used ({text}): check `identity` in the Secret, and its passphrase if it has one"),
+        ),
         (_, Code::Certificate) | (Class::Ssl, _) => (
             Category::Auth,
             format!("the server's certificate is not trusted ({text}): put its authority into the Secret as `caFile`"),

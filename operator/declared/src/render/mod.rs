@@ -42,9 +42,9 @@ pub(crate) fn render(
     tools: &Tools,
     send: &mut dyn FnMut(RenderItem) -> bool,
 ) -> Result<RenderSummary, Error> {
-    let repo = Repository::open_bare(repository).map_err(|_| Error::NotFound {
+    let repo = Repository::open_bare(repository).map_err(|e| Error::NotFound {
         at: format!("commit {}", one_line(&request.commit, 40)),
-        what: "is not in the worker's cache: it is fetched again".into(),
+        what: format!("is not in the worker's cache ({}): it is fetched again", one_line(e.message(), 200)),
         retry: true,
     })?;
     let tree = CommitTree::open(&repo, &request.commit)?;
