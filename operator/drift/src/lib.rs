@@ -8,6 +8,7 @@ pub mod compare;
 pub mod declared;
 pub mod expected;
 pub mod judge;
+pub mod lines;
 pub mod ownership;
 pub mod path;
 pub mod quantity;

@@ -334,7 +334,7 @@ impl FieldPath {
 }
 
 impl Step {
-    fn get<'v>(&self, value: &'v Value) -> Option<&'v Value> {
+    pub(crate) fn get<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         match self {
             Self::Field(name) => value.get(name),
             Self::Index(n) => value.get(n),

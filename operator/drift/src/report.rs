@@ -1,12 +1,10 @@
 //! A finding in the form in which it may leave the process: redacted, capped, with lines.
 
-use serde_json::Value;
-
 use crate::Change;
 use crate::declared::DeclaredObject;
 use crate::judge::{Basis, Finding, ObjectChange};
+use crate::lines::line_of;
 use crate::ownership::Attribution;
-use crate::path::{FieldPath, Step};
 use crate::redact::{Shown, show, show_path};
 use crate::subject::GroupKind;
 
@@ -62,7 +60,7 @@ pub fn report(kind: &GroupKind, declared: &DeclaredObject, finding: &Finding) ->
             basis: field.basis,
             shown: show(kind, &field.drift),
             by: field.by.clone(),
-            line: line_of(declared, &field.drift.path),
+            line: line_of(&declared.object, &declared.lines, &field.drift.path),
         });
     let more = finding.fields.len().saturating_sub(MAX_FIELDS);
     Report {
@@ -87,90 +85,4 @@ fn digest(finding: &Finding) -> u64 {
         ));
     }
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
-}
-
-/// The line of a path in its declaration, or of the nearest part of it that is declared; 0 where lines are not known.
-pub fn line_of(declared: &DeclaredObject, path: &FieldPath) -> u32 {
-    let mut value = &declared.object;
-    let mut node = 0;
-    for step in &path.0 {
-        let Some((child, skipped)) = descend(value, step) else {
-            break;
-        };
-        value = child;
-        node += 1 + skipped;
-    }
-    declared.lines.get(node).copied().unwrap_or(0)
-}
-
-/// The child that a step leads to, and how many nodes stand before it in pre-order.
-fn descend<'v>(value: &'v Value, step: &Step) -> Option<(&'v Value, usize)> {
-    let child = FieldPath(vec![step.clone()]).get(value)?;
-    let mut before = 0;
-    let mut pass = |other: &'v Value| {
-        let hit = std::ptr::eq(other, child);
-        before += if hit { 0 } else { nodes(other) };
-        hit
-    };
-    let found = match value {
-        Value::Object(members) => members.values().any(&mut pass),
-        Value::Array(items) => items.iter().any(&mut pass),
-        _ => false,
-    };
-    found.then_some((child, before))
-}
-
-fn nodes(value: &Value) -> usize {
-    1 + match value {
-        Value::Object(members) => members.values().map(nodes).sum(),
-        Value::Array(items) => items.iter().map(nodes).sum::<usize>(),
-        _ => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::declared::Provenance;
-
-    #[test]
-    fn a_field_knows_its_line() {
-        // a: 1 / b: / - name: x / image: y / c: 2, in pre-order of sorted keys.
-        let object = json!({"a": 1, "b": [{"image": "y", "name": "x"}], "c": 2});
-        let provenance = Provenance {
-            file: "f".into(),
-            document: 1,
-            line: 1,
-        };
-        let declared = DeclaredObject {
-            object,
-            provenance,
-            lines: vec![1, 1, 2, 3, 4, 3, 5],
-            unstable: vec![],
-        };
-        let line = |p: &str| line_of(&declared, &p.parse().expect(p));
-        assert_eq!(
-            (
-                line("a"),
-                line("b"),
-                line("b[name=x].image"),
-                line("b[name=x]"),
-                line("c")
-            ),
-            (1, 2, 4, 3, 5)
-        );
-        assert_eq!(line("b[name=x].gone"), 3);
-        assert_eq!(
-            line_of(
-                &DeclaredObject {
-                    lines: vec![],
-                    ..declared
-                },
-                &"a".parse().expect("a")
-            ),
-            0
-        );
-    }
 }

@@ -52,6 +52,8 @@ pub struct Batch {
     /// False if something could not be read or rendered: what was declared before and is absent now is then unknown,
     /// not gone.
     pub complete: bool,
+    /// The scopes that the target's account may not see, as of now.
+    pub denied: HashSet<ScopeKey>,
 }
 
 /// An object whose live state has to be read again, because its declaration changed while its watch was running.
@@ -157,6 +159,11 @@ impl Index {
                 batch: number,
             },
         );
+        inner.denied.retain(|(t, _)| *t != target);
+        for scope in &batch.denied {
+            let id = inner.scopes.intern(&scope.kind, scope.namespace.as_ref());
+            inner.denied.insert((target, id));
+        }
         let mut rereads = Vec::new();
         for declaration in batch.declarations {
             if let Some(reread) = inner.declare_one(target, number, declaration) {

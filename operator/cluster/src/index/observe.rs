@@ -119,6 +119,45 @@ impl Index {
         }
     }
 
+    /// A live object exists that cannot be read.
+    pub fn unreadable(&self, scope: &ScopeKey, id: &drift::ObjectId) {
+        let mut inner = self.inner.lock();
+        let Some(scope) = inner.scopes.id(scope) else {
+            return;
+        };
+        let key = key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+        let epoch = inner.scopes.get(scope).map_or(0, |s| s.epoch);
+        let members: Vec<DeclId> = inner
+            .chain(key)
+            .filter(|(_, d)| d.scope == scope)
+            .map(|(i, _)| i)
+            .collect();
+        for member in members {
+            if let Some(decl) = inner.slab.get_mut(member) {
+                decl.epoch = epoch;
+            }
+            inner.set(member, Known::Unknown(Unknown::NotCompared));
+        }
+        drop(inner);
+        self.wake();
+    }
+
+    /// Puts the questions again that were refused because nothing could be asked.
+    pub fn reopen_refused(&self) {
+        let mut inner = self.inner.lock();
+        for id in inner
+            .slab
+            .ids(|d| d.expectation == Expectation::Refused && !d.asked)
+        {
+            if let Some(decl) = inner.slab.get_mut(id) {
+                decl.asked = true;
+                inner.questions.push_back(id);
+            }
+        }
+        drop(inner);
+        self.wake();
+    }
+
     /// A read of a live object found nothing. Only for objects that no event has told about since they were declared.
     pub fn absent(&self, scope: &ScopeKey, id: &drift::ObjectId) {
         let mut inner = self.inner.lock();

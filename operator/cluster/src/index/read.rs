@@ -158,6 +158,18 @@ impl Index {
         self.wake();
     }
 
+    /// Queues one object again, for a writer that could not write.
+    pub fn touch(&self, target: TargetId, id: &ObjectId) {
+        let mut inner = self.inner.lock();
+        let key = super::key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+        match inner.find(key, target) {
+            Some(decl) => inner.queue(decl),
+            None => inner.dropped.push_back((target, id.clone())),
+        }
+        drop(inner);
+        self.wake();
+    }
+
     /// The state of one object as a target declares it; `None` if it does not.
     pub fn state(&self, target: TargetId, id: &ObjectId) -> Option<State> {
         let inner = self.inner.lock();

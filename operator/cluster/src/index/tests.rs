@@ -33,6 +33,7 @@ fn batch(objects: &[(&str, &str)], complete: bool) -> Batch {
         blobs: writer.finish().expect("finish"),
         declarations,
         complete,
+        denied: HashSet::new(),
     }
 }
 

@@ -1,0 +1,161 @@
+//! Single reads: one live object, the versions of all objects of a kind, a Secret as a policy's account.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use drift::GroupVersionKind;
+use kube::Client;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::account::Account;
+use crate::call;
+use crate::discovery::Resource;
+use crate::error::{Category, Error, Result};
+
+/// Reads one live object; `None` if it does not exist.
+///
+/// # Errors
+/// Where the API server does not answer or refuses.
+pub async fn object(
+    client: &Client,
+    kind: &GroupVersionKind,
+    resource: &Resource,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<Option<Value>> {
+    let namespace = namespace.filter(|_| resource.namespaced);
+    let path = call::collection(
+        &kind.group_kind.group,
+        &kind.version,
+        &resource.plural,
+        namespace,
+    );
+    let url = format!("{path}/{}", call::escape(name));
+    let action = format!("read the {} {name}", kind.group_kind.kind);
+    match call::get_json(client, &url, &action, call::CALL).await {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.category() == Category::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    metadata: PageMetadata,
+    #[serde(default)]
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize, Default)]
+struct PageMetadata {
+    #[serde(default, rename = "continue")]
+    next: String,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    metadata: ItemMetadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemMetadata {
+    name: String,
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    resource_version: String,
+}
+
+/// The name, namespace (empty where there is none) and resourceVersion of every object of a kind in a namespace or the cluster, metadata only.
+///
+/// # Errors
+/// Where the API server does not answer or refuses.
+pub async fn versions(
+    client: &Client,
+    kind: &GroupVersionKind,
+    resource: &Resource,
+    namespace: Option<&str>,
+) -> Result<Vec<(String, String, u64)>> {
+    let namespace = namespace.filter(|_| resource.namespaced);
+    let path = call::collection(
+        &kind.group_kind.group,
+        &kind.version,
+        &resource.plural,
+        namespace,
+    );
+    let action = format!("list the {} for verification", resource.plural);
+    let mut found = Vec::new();
+    let mut next = String::new();
+    loop {
+        let mut url = format!("{path}?limit=1000");
+        if !next.is_empty() {
+            url.push_str("&continue=");
+            url.push_str(&call::escape(&next));
+        }
+        let accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+        let builder = http::Request::builder()
+            .method(http::Method::GET)
+            .uri(url)
+            .header(http::header::ACCEPT, accept);
+        let request = call::with_body(builder, &action, Vec::new())?;
+        let page: Page = call::json(client, request, &action, call::LONG).await?;
+        found.extend(page.items.into_iter().map(|i| {
+            (
+                i.metadata.name,
+                i.metadata.namespace,
+                i.metadata.resource_version.parse().unwrap_or(0),
+            )
+        }));
+        if page.metadata.next.is_empty() {
+            return Ok(found);
+        }
+        next = page.metadata.next;
+    }
+}
+
+#[derive(Deserialize)]
+struct SecretData {
+    #[serde(default)]
+    data: BTreeMap<String, String>,
+}
+
+/// The content of a Secret, read as `account`, which has to be allowed to get it, and which the operator has to be allowed to impersonate.
+///
+/// # Errors
+/// Where the account may not, the operator may not impersonate it, or the Secret does not exist.
+pub async fn secret_as(
+    client: &Client,
+    account: &Account,
+    name: &str,
+) -> Result<BTreeMap<String, Vec<u8>>> {
+    let path = call::collection("", "v1", "secrets", Some(&account.namespace));
+    let action = format!(
+        "get the Secret {}/{name} as service account {account}",
+        account.namespace
+    );
+    let builder = call::get(&format!("{path}/{}", call::escape(name)))
+        .header("Impersonate-User", account.user());
+    let request = call::with_body(builder, &action, Vec::new())?;
+    let secret: SecretData = call::json(client, request, &action, call::CALL).await?;
+    let decode = |(key, text): (String, String)| {
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .ok()?;
+        Some((key, bytes))
+    };
+    let count = secret.data.len();
+    let data: BTreeMap<_, _> = secret.data.into_iter().filter_map(decode).collect();
+    if data.len() == count {
+        Ok(data)
+    } else {
+        Err(undecodable(action))
+    }
+}
+
+fn undecodable(action: String) -> Error {
+    let source = serde::de::Error::custom("a value is not base64");
+    Error::Undecodable { action, source }
+}

@@ -1,0 +1,365 @@
+//! One policy: brings source, targets, access and watches into step with its spec, again and again. Every step is level-triggered,
+//! so that a lost or repeated wake-up changes nothing.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use driftline_crds::{DriftPolicy, SourceStatus};
+use futures::FutureExt as _;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tokio::sync::watch;
+
+use crate::credentials::{self, Opening};
+use crate::engine::Engine;
+use crate::policy::{self, Policy, PolicyKey};
+use crate::records::whole_seconds;
+use crate::registry::PolicyState;
+use crate::sources::{SourceState, Subscription};
+use crate::targets::{Target, denied};
+use crate::verify::verify;
+
+/// The wait after a step that failed; doubled each time up to a minute.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// A policy's actor.
+struct Actor {
+    engine: Arc<Engine>,
+    state: Arc<PolicyState>,
+    subscription: Option<Subscription>,
+    /// The Secret named, what it held, and when it was read.
+    opening: Option<(Option<String>, Opening, Instant)>,
+    targets: Vec<Target>,
+    verified: Instant,
+    handled_check: Option<String>,
+    /// The source's attempts as of the last step.
+    seen_attempts: u64,
+}
+
+/// Runs a policy until dropped.
+pub async fn run(engine: Arc<Engine>, key: PolicyKey, mut spec: watch::Receiver<Arc<DriftPolicy>>) {
+    let uid = spec.borrow().metadata.uid.clone().unwrap_or_default();
+    let handled_check = spec
+        .borrow()
+        .status
+        .as_ref()
+        .and_then(|s| s.last_handled_check.clone());
+    let state = engine.registry.policy(&key, &uid);
+    let mut actor = Actor {
+        engine,
+        state,
+        subscription: None,
+        opening: None,
+        targets: Vec::new(),
+        verified: Instant::now(),
+        handled_check,
+        seen_attempts: 0,
+    };
+    let mut catalog = actor.engine.catalog.subscribe();
+    let mut access = actor.engine.access.changes();
+    let mut failures = 0_u32;
+    loop {
+        let current = Arc::clone(&spec.borrow_and_update());
+        catalog.mark_unchanged();
+        access.mark_unchanged();
+        let step = AssertUnwindSafe(actor.step(&current)).catch_unwind().await;
+        let wait = step.unwrap_or_else(|_| {
+            actor.engine.metrics.panics.inc();
+            tracing::error!(policy = %key, "a reconciliation ended by a defect; trying again");
+            Wait::Retry
+        });
+        failures = if wait == Wait::Retry {
+            failures.saturating_add(1)
+        } else {
+            0
+        };
+        let timeout = match wait {
+            Wait::For(time) => time,
+            Wait::Retry => RETRY * 2_u32.pow(failures.saturating_sub(1).min(5)),
+        };
+        let mut source = actor.subscription.as_ref().map(Subscription::state);
+        if let Some(source) = &mut source {
+            // A revision that came while the step ran is taken in at once.
+            if source.borrow_and_update().attempts != actor.attempts() {
+                continue;
+            }
+        }
+        tokio::select! {
+            changed = spec.changed() => if changed.is_err() { return },
+            () = source_changed(&mut source) => {}
+            _ = catalog.changed() => {}
+            _ = access.changed() => {}
+            () = tokio::time::sleep(timeout) => {}
+        }
+    }
+}
+
+async fn source_changed(source: &mut Option<watch::Receiver<SourceState>>) {
+    if let Some(source) = source
+        && source.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// When to step again if nothing happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    For(Duration),
+    Retry,
+}
+
+impl Actor {
+    fn attempts(&self) -> u64 {
+        self.seen_attempts
+    }
+
+    async fn step(&mut self, object: &DriftPolicy) -> Wait {
+        let policy = match policy::parse(object, &self.engine.options) {
+            Ok(policy) => policy,
+            Err(error) => {
+                self.drop_all();
+                return self.stall(object, error.reason(), &error.to_string());
+            }
+        };
+        if let Err(wait) = self.subscribe(object, &policy).await {
+            return wait;
+        }
+        self.fit_targets(&policy);
+        self.check_requested(&policy).await;
+        let source = self
+            .subscription
+            .as_ref()
+            .map(|s| s.state().borrow().clone())
+            .unwrap_or_default();
+        self.seen_attempts = source.attempts;
+        self.publish(object, &policy, &source);
+        let mut good = true;
+        if let Some(revision) = &source.revision {
+            for target in &mut self.targets {
+                good &= target
+                    .update(&self.engine, &self.state, &policy, revision)
+                    .await;
+            }
+            good &= self.bring_into_step(&policy).await;
+        }
+        let answered = self.verify_when_due(&policy, &source).await;
+        self.publish(object, &policy, &source);
+        if good && answered {
+            Wait::For(self.next(&policy, &source))
+        } else {
+            Wait::Retry
+        }
+    }
+
+    /// Holds the source; the Secret is read again once an interval, so that new credentials are noticed.
+    async fn subscribe(&mut self, object: &DriftPolicy, policy: &Policy) -> Result<(), Wait> {
+        let fresh = self.opening.as_ref().is_some_and(|(name, _, at)| {
+            *name == policy.source.secret
+                && (name.is_none() || at.elapsed() < policy.source.interval)
+        });
+        if !fresh {
+            let opening = match &policy.source.secret {
+                None => Opening::default(),
+                Some(secret) => {
+                    let engine = &self.engine;
+                    let operator = format!(
+                        "{}/{}",
+                        engine.options.namespace, engine.options.operator_account
+                    );
+                    match credentials::read(
+                        &engine.client,
+                        &self.state.key,
+                        &policy.account,
+                        secret,
+                        &operator,
+                    )
+                    .await
+                    {
+                        Ok(opening) => opening,
+                        Err(error) => return Err(self.no_secret(object, &error)),
+                    }
+                }
+            };
+            self.opening = Some((policy.source.secret.clone(), opening, Instant::now()));
+        }
+        if let Some((_, opening, _)) = &self.opening {
+            self.subscription = Some(self.engine.sources.subscribe(
+                &policy.source,
+                opening,
+                self.subscription.take(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Without its Secret the source is not asked any more; what was declared before stays in force.
+    fn no_secret(&mut self, object: &DriftPolicy, error: &credentials::SecretError) -> Wait {
+        if matches!(error, credentials::SecretError::Call(_)) {
+            tracing::warn!(policy = %self.state.key, %error, "a Secret could not be read; trying again");
+            return Wait::Retry;
+        }
+        self.subscription = None;
+        self.opening = None;
+        self.stall(object, error.reason(), &error.to_string());
+        Wait::For(Duration::from_secs(30))
+    }
+
+    fn stall(&mut self, object: &DriftPolicy, reason: &str, message: &str) -> Wait {
+        tracing::warn!(policy = %self.state.key, reason, message, "a policy cannot be worked with");
+        let mut view = self.state.view.lock();
+        view.generation = object.metadata.generation;
+        view.stalled = Some((reason.to_owned(), message.to_owned()));
+        view.targets = self.targets.iter().map(|t| t.view.clone()).collect();
+        drop(view);
+        self.engine.registry.touch(&self.state.key);
+        Wait::For(Duration::from_secs(3600))
+    }
+
+    fn drop_all(&mut self) {
+        for target in self.targets.drain(..) {
+            self.engine.index.forget(target.id);
+        }
+        self.subscription = None;
+        self.opening = None;
+    }
+
+    /// Keeps targets that have not changed, drops those that are gone, adds new ones.
+    fn fit_targets(&mut self, policy: &Policy) {
+        let mut old = std::mem::take(&mut self.targets);
+        for spec in &policy.targets {
+            let kept = old
+                .iter()
+                .position(|t| t.spec.name == spec.name)
+                .map(|place| old.swap_remove(place));
+            let mut target = kept.unwrap_or_else(|| {
+                Target::new(
+                    self.engine.registry.add_target(&self.state, &spec.name),
+                    spec.clone(),
+                )
+            });
+            if target.spec != *spec {
+                target.spec = spec.clone();
+                target.forget_rendering();
+            }
+            self.targets.push(target);
+        }
+        for gone in old {
+            self.engine.index.forget(gone.id);
+        }
+    }
+
+    /// Access reviews and watches.
+    async fn bring_into_step(&mut self, policy: &Policy) -> bool {
+        let catalog = self.engine.catalog.catalog();
+        for target in &self.targets {
+            let scopes = self.engine.index.scopes_of(target.id);
+            let denied = denied(&self.engine, policy, &catalog, scopes.clone()).await;
+            for scope in scopes {
+                self.engine
+                    .index
+                    .allow(target.id, &scope, !denied.contains(&scope));
+            }
+        }
+        match self.engine.watches.sync(&self.engine).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(policy = %self.state.key, %error, "watches could not be brought into step; trying again");
+                false
+            }
+        }
+    }
+
+    /// A check that was asked for by annotation: a fetch now, and everything rendered and verified again.
+    async fn check_requested(&mut self, policy: &Policy) {
+        if policy.check.is_none() || policy.check == self.handled_check {
+            return;
+        }
+        let Some(subscription) = &self.subscription else {
+            return;
+        };
+        let mut state = subscription.state();
+        let attempts = state.borrow().attempts;
+        subscription.check();
+        let fetched = state.wait_for(|s| s.attempts > attempts);
+        let _ = tokio::time::timeout(policy.source.timeout + Duration::from_secs(5), fetched).await;
+        self.targets.iter_mut().for_each(Target::forget_rendering);
+    }
+
+    /// The full verification, once each `verifyEvery` and for a check that was asked for.
+    async fn verify_when_due(&mut self, policy: &Policy, source: &SourceState) -> bool {
+        let asked = policy.check.is_some() && policy.check != self.handled_check;
+        let due = self.verified.elapsed() >= policy.verify_every;
+        if !(asked || due) {
+            return true;
+        }
+        for target in &mut self.targets {
+            match verify(&self.engine, target.id).await {
+                Ok(()) if target.view.ready == Some(true) => {
+                    target.view.checked_at = Some(jiff::Timestamp::now())
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(policy = %self.state.key, %error, "a verification could not be finished; trying again");
+                    return false;
+                }
+            }
+        }
+        self.verified = Instant::now();
+        if source.attempts > 0 {
+            self.handled_check.clone_from(&policy.check);
+        }
+        true
+    }
+
+    fn publish(&self, object: &DriftPolicy, policy: &Policy, source: &SourceState) {
+        let stale = source
+            .good_at
+            .is_none_or(|at| at.elapsed() >= policy.source.interval * 3);
+        let mut view = self.state.view.lock();
+        view.generation = object.metadata.generation;
+        view.owner.clone_from(&policy.owner);
+        view.stalled = None;
+        view.source_error = source
+            .error
+            .as_ref()
+            .map(|(category, message)| (format!("Fetch{}", category.as_str()), message.clone()));
+        view.source_stale = source.error.is_some() && stale;
+        if let Some(revision) = &source.revision {
+            view.source = Some(SourceStatus {
+                revision: revision.name.clone(),
+                fetched_at: source.fetched_at.map(|t| Time(whole_seconds(t))),
+                author: Some(revision.author.clone()),
+                message: Some(revision.message.clone()),
+            });
+        }
+        view.targets = self.targets.iter().map(|t| t.view.clone()).collect();
+        view.last_handled_check.clone_from(&self.handled_check);
+        drop(view);
+        self.engine.registry.touch(&self.state.key);
+    }
+
+    /// Until the next verification, the next look at the Secret, or the moment the source counts as stale.
+    fn next(&self, policy: &Policy, source: &SourceState) -> Duration {
+        let verification = policy.verify_every.saturating_sub(self.verified.elapsed());
+        let secret = policy
+            .source
+            .secret
+            .as_ref()
+            .map(|_| policy.source.interval);
+        let stale = source.error.as_ref().map(|_| policy.source.interval);
+        [Some(verification), secret, stale]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(verification)
+            .max(Duration::from_millis(100))
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.drop_all();
+    }
+}

@@ -1,0 +1,42 @@
+//! What the parts of the operator share.
+
+use std::sync::Arc;
+
+use cluster::access::Access;
+use cluster::discovery::CatalogKeeper;
+use cluster::index::Index;
+use cluster::openapi::Schemas;
+use cluster::watch::WatchOptions;
+use declared::{Worker, WorkerInfo};
+use kube::Client;
+use tokio::sync::{Semaphore, watch};
+
+use crate::metrics::Metrics;
+use crate::options::RunOptions;
+use crate::registry::Registry;
+use crate::sources::Sources;
+use crate::watches::Watches;
+
+/// Everything that policies share.
+pub struct Engine {
+    /// For calls.
+    pub client: Client,
+    /// For watches.
+    pub watch_client: Client,
+    pub options: RunOptions,
+    pub index: Arc<Index>,
+    pub catalog: CatalogKeeper,
+    pub schemas: Schemas,
+    pub access: Access,
+    pub worker: Worker,
+    pub worker_info: WorkerInfo,
+    pub sources: Sources,
+    pub watches: Watches,
+    pub watch_options: WatchOptions,
+    pub registry: Registry,
+    pub metrics: Arc<Metrics>,
+    /// Renderings at the same time.
+    pub renders: Semaphore,
+    /// True while this replica may write.
+    pub leading: watch::Receiver<bool>,
+}

@@ -1,0 +1,145 @@
+//! Kubernetes Events: one when drift opens, one when it closes. They regard the policy, because an Event cannot regard an
+//! object of another namespace; the object is in `related`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use driftline_crds::{DriftRecordStatus, KubernetesSubject, RecordState};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Api;
+use kube::api::PostParams;
+use tokio::sync::mpsc;
+
+use crate::engine::Engine;
+use crate::registry::PolicyState;
+
+/// Events that may wait; more are dropped and counted.
+const QUEUE: usize = 1000;
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where events are handed in.
+#[derive(Clone)]
+pub struct Events {
+    sender: mpsc::Sender<Event>,
+}
+
+impl Events {
+    /// Starts writing events.
+    pub fn start(engine: &Arc<Engine>) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        tokio::spawn(write(Arc::clone(engine), receiver));
+        Self { sender }
+    }
+
+    /// Hands in an event about a record; never waits.
+    pub fn tell(
+        &self,
+        engine: &Engine,
+        policy: &PolicyState,
+        subject: &KubernetesSubject,
+        status: &DriftRecordStatus,
+    ) {
+        if self
+            .sender
+            .try_send(event(engine, policy, subject, status))
+            .is_err()
+        {
+            engine.metrics.events_dropped.inc();
+        }
+    }
+}
+
+fn event(
+    engine: &Engine,
+    policy: &PolicyState,
+    subject: &KubernetesSubject,
+    status: &DriftRecordStatus,
+) -> Event {
+    let now = Timestamp::now();
+    let closed = status.state == RecordState::Closed;
+    let (reason, kind) = if closed {
+        ("DriftClosed", "Normal")
+    } else {
+        ("DriftOpened", "Warning")
+    };
+    let by = if status.display.by.is_empty() {
+        String::new()
+    } else {
+        format!(" (by {})", status.display.by)
+    };
+    let note = match closed {
+        true => format!("{} is as declared again", status.display.subject),
+        false => format!("{}: {}{by}", status.display.subject, status.display.fields),
+    };
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!(
+                "{}.{:x}.{:x}",
+                policy.key.name,
+                now.as_nanosecond(),
+                rand_suffix(&status.display.subject)
+            )),
+            namespace: Some(policy.key.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        action: Some(if closed { "Close" } else { "Open" }.to_owned()),
+        reason: Some(reason.to_owned()),
+        type_: Some(kind.to_owned()),
+        note: Some(drift::redact::cut(&note, 1024).to_owned()),
+        event_time: Some(MicroTime(now)),
+        reporting_controller: Some("driftline.dev/operator".to_owned()),
+        reporting_instance: Some(
+            drift::redact::cut(
+                engine.options.identity.as_deref().unwrap_or("driftline"),
+                128,
+            )
+            .to_owned(),
+        ),
+        regarding: Some(ObjectReference {
+            api_version: Some("driftline.dev/v1alpha1".to_owned()),
+            kind: Some("DriftPolicy".to_owned()),
+            namespace: Some(policy.key.namespace.clone()),
+            name: Some(policy.key.name.clone()),
+            uid: Some(policy.uid.clone()),
+            ..ObjectReference::default()
+        }),
+        related: Some(ObjectReference {
+            api_version: Some(status.api_version.clone()),
+            kind: Some(subject.kind.clone()),
+            namespace: subject.namespace.clone(),
+            name: Some(subject.name.clone()),
+            uid: status.uid.clone(),
+            ..ObjectReference::default()
+        }),
+        ..Event::default()
+    }
+}
+
+/// Tells events of the same nanosecond apart.
+fn rand_suffix(subject: &str) -> u32 {
+    subject.bytes().fold(17, |hash: u32, byte| {
+        hash.wrapping_mul(31).wrapping_add(byte.into())
+    })
+}
+
+async fn write(engine: Arc<Engine>, mut receiver: mpsc::Receiver<Event>) {
+    while let Some(event) = receiver.recv().await {
+        let namespace = event.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Event> = Api::namespaced(engine.client.clone(), &namespace);
+        match tokio::time::timeout(DEADLINE, api.create(&PostParams::default(), &event)).await {
+            Ok(Ok(_)) => {
+                engine.metrics.writes("event").inc();
+            }
+            Ok(Err(error)) => {
+                engine.metrics.events_dropped.inc();
+                tracing::warn!(%error, "an Event could not be written");
+            }
+            Err(_) => {
+                engine.metrics.events_dropped.inc();
+            }
+        }
+    }
+}

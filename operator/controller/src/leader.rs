@@ -1,0 +1,186 @@
+//! Which replica writes: the holder of a Lease. A lease is judged by when its renewals are *seen*, on this process's own
+//! monotonic clock, so that no other clock matters.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::sync::watch;
+
+/// How long a lease is good without renewal.
+const DURATION: Duration = Duration::from_secs(15);
+/// A holder that could not renew for so long stops writing.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// How often the lease is renewed or looked at.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// Takes part in the election until dropped.
+pub struct Elector {
+    api: Api<Lease>,
+    name: String,
+    namespace: String,
+    identity: String,
+    /// The last state of the lease seen, and when.
+    seen: Option<(Option<String>, Instant)>,
+    renewed: Option<Instant>,
+}
+
+impl Elector {
+    pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            identity: identity.to_owned(),
+            seen: None,
+            renewed: None,
+        }
+    }
+
+    /// Runs the election and publishes whether this replica leads. Gives the lease up when `stop` is told.
+    pub async fn run(mut self, leading: watch::Sender<bool>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let leads = match tokio::time::timeout(PERIOD, self.turn()).await {
+                Ok(Ok(leads)) => leads,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the lease could not be read or renewed");
+                    self.still_good()
+                }
+                Err(_) => {
+                    tracing::warn!("the lease could not be read or renewed in time");
+                    self.still_good()
+                }
+            };
+            leading.send_if_modified(|before| {
+                if *before != leads {
+                    tracing::info!(identity = self.identity, leads, "leadership changed");
+                }
+                std::mem::replace(before, leads) != leads
+            });
+            tokio::select! {
+                () = tokio::time::sleep(PERIOD) => {}
+                _ = stop.changed() => {
+                    leading.send_replace(false);
+                    if leads {
+                        let _ = tokio::time::timeout(Duration::from_secs(2), self.release()).await;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn still_good(&self) -> bool {
+        self.renewed.is_some_and(|at| at.elapsed() < RENEW_DEADLINE)
+    }
+
+    /// One look at the lease; true if it is ours now.
+    async fn turn(&mut self) -> kube::Result<bool> {
+        let begun = Instant::now();
+        let Some(lease) = self.api.get_opt(&self.name).await? else {
+            let lease = Lease {
+                metadata: self.metadata(None),
+                spec: Some(self.spec(None)),
+            };
+            return self.settle(begun, self.api.create(&PostParams::default(), &lease).await);
+        };
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.clone().unwrap_or_default();
+        if holder == self.identity {
+            return self.write(begun, lease, &spec).await;
+        }
+        let version = lease.metadata.resource_version.clone();
+        if self.seen.as_ref().is_none_or(|(seen, _)| *seen != version) {
+            self.seen = Some((version, begun));
+        }
+        let patience = spec
+            .lease_duration_seconds
+            .and_then(|s| u64::try_from(s).ok())
+            .map_or(DURATION, Duration::from_secs);
+        let expired = self
+            .seen
+            .as_ref()
+            .is_some_and(|(_, at)| at.elapsed() > patience);
+        if holder.is_empty() || expired {
+            self.write(begun, lease, &spec).await
+        } else {
+            Ok(false)
+        }
+    }
+
+    /// Takes or renews the lease; a conflict means that another one was faster.
+    async fn write(&mut self, begun: Instant, lease: Lease, old: &LeaseSpec) -> kube::Result<bool> {
+        let next = Lease {
+            metadata: self.metadata(lease.metadata.resource_version),
+            spec: Some(self.spec(Some(old))),
+        };
+        let result = self
+            .api
+            .replace(&self.name, &PostParams::default(), &next)
+            .await;
+        self.settle(begun, result)
+    }
+
+    fn settle(&mut self, begun: Instant, result: kube::Result<Lease>) -> kube::Result<bool> {
+        match result {
+            Ok(_) => {
+                self.renewed = Some(begun);
+                Ok(true)
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn release(&mut self) -> kube::Result<()> {
+        let lease = self.api.get(&self.name).await?;
+        if lease.spec.as_ref().and_then(|s| s.holder_identity.as_ref()) == Some(&self.identity) {
+            let spec = LeaseSpec {
+                holder_identity: None,
+                lease_duration_seconds: Some(1),
+                ..self.spec(lease.spec.as_ref())
+            };
+            let next = Lease {
+                metadata: self.metadata(lease.metadata.resource_version),
+                spec: Some(spec),
+            };
+            self.api
+                .replace(&self.name, &PostParams::default(), &next)
+                .await?;
+        }
+        Ok(())
+    }
+
+    fn metadata(&self, resource_version: Option<String>) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(self.name.clone()),
+            namespace: Some(self.namespace.clone()),
+            resource_version,
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn spec(&self, old: Option<&LeaseSpec>) -> LeaseSpec {
+        let now = MicroTime(Timestamp::now());
+        let ours = old.is_some_and(|o| o.holder_identity.as_deref() == Some(&self.identity));
+        let transitions = old.and_then(|o| o.lease_transitions).unwrap_or(0);
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            acquire_time: old
+                .filter(|_| ours)
+                .and_then(|o| o.acquire_time.clone())
+                .or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            lease_transitions: Some(if ours {
+                transitions
+            } else {
+                transitions.saturating_add(1)
+            }),
+            ..LeaseSpec::default()
+        }
+    }
+}

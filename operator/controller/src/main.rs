@@ -1,0 +1,56 @@
+//! The program `driftline`: the operator, and the worker that fetches and renders for it.
+
+mod actor;
+mod credentials;
+mod engine;
+mod events;
+mod http;
+mod leader;
+mod log;
+mod metrics;
+mod options;
+mod policies;
+mod policy;
+mod questions;
+mod records;
+mod registry;
+mod run;
+mod sources;
+mod status;
+mod targets;
+mod verify;
+mod watches;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use options::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::WorkerJob => declared::job_main(),
+        Command::Worker(options) => {
+            log::start(&options.log);
+            finish(declared::worker_main(options.into()).map_err(Into::into))
+        }
+        Command::Run(options) => {
+            log::start(&options.log);
+            finish(run::run(options))
+        }
+    }
+}
+
+fn finish(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    tracing::error!("{text}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,322 @@
+//! A `DriftPolicy` turned into what the operator works with: checked, with defaults, in its own types.
+
+use std::time::Duration;
+
+use cluster::Account;
+use declared::{HelmOptions, Reference};
+use driftline_crds::{DriftPolicy, Enforcement, GitReference, KubernetesTarget, Owner};
+use kube::ResourceExt as _;
+use serde_json::Value;
+
+use crate::options::RunOptions;
+
+/// A policy's namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PolicyKey {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl PolicyKey {
+    pub fn of(policy: &DriftPolicy) -> Self {
+        Self {
+            namespace: policy.namespace().unwrap_or_default(),
+            name: policy.name_any(),
+        }
+    }
+}
+
+impl std::fmt::Display for PolicyKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A policy that makes sense.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    pub account: Account,
+    pub owner: Option<Owner>,
+    pub source: SourceSpec,
+    pub verify_every: Duration,
+    pub targets: Vec<TargetSpec>,
+    pub check: Option<String>,
+}
+
+/// Where declarations come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceSpec {
+    pub url: String,
+    pub reference: Reference,
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub secret: Option<String>,
+}
+
+/// A part of the source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetSpec {
+    pub name: String,
+    pub path: String,
+    pub namespace: String,
+    pub helm: Option<HelmOptions>,
+}
+
+/// Why a policy cannot be worked with; only its author can mend that.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    #[error("spec.enforcement: {0} is not available yet; use Observe")]
+    Enforcement(String),
+    #[error(
+        "spec.serviceAccountName: name an account that decides what this policy may see. For one that may see this namespace: \
+         kubectl -n {namespace} create serviceaccount {name}-drift && kubectl -n {namespace} create rolebinding {name}-drift --clusterrole=view --serviceaccount={namespace}:{name}-drift"
+    )]
+    NoAccount { namespace: String, name: String },
+    #[error(
+        "spec.serviceAccountName: {0} is one of Driftline's own accounts; name one of your own"
+    )]
+    OwnAccount(String),
+    #[error("{field}: {value:?} is not a duration such as 1m or 1h30m")]
+    Duration { field: &'static str, value: String },
+    #[error("spec.source.git.ref: set exactly one of branch, tag, semver, commit")]
+    Reference,
+    #[error(
+        "spec.source.git.url: file:// is accepted only by an operator that was started with --allow-file-urls; use https:// or ssh://"
+    )]
+    FileUrl,
+    #[error("spec.targets: two are named {0:?}; give each a name of its own")]
+    TargetName(String),
+}
+
+impl PolicyError {
+    /// The reason in CamelCase, for conditions.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Enforcement(_) => "NotAvailable",
+            Self::NoAccount { .. } => "ServiceAccountMissing",
+            Self::OwnAccount(_) => "ServiceAccountRefused",
+            Self::Duration { .. } | Self::Reference | Self::FileUrl | Self::TargetName(_) => {
+                "InvalidSpec"
+            }
+        }
+    }
+}
+
+/// Checks a policy. The schema has refused most of what is refused here; an operator does not rely on that.
+pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, PolicyError> {
+    let key = PolicyKey::of(policy);
+    let spec = &policy.spec;
+    if spec.enforcement != Enforcement::Observe {
+        return Err(PolicyError::Enforcement(format!("{:?}", spec.enforcement)));
+    }
+    let git = &spec.source.git;
+    if git
+        .url
+        .trim_start()
+        .to_ascii_lowercase()
+        .starts_with("file:")
+        && !options.allow_file_urls
+    {
+        return Err(PolicyError::FileUrl);
+    }
+    let mut targets: Vec<TargetSpec> = Vec::new();
+    for target in &spec.targets {
+        if targets.iter().any(|t| t.name == target.name) {
+            return Err(PolicyError::TargetName(target.name.clone()));
+        }
+        targets.push(target_spec(
+            &target.name,
+            &target.kubernetes,
+            &key.namespace,
+        ));
+    }
+    Ok(Policy {
+        account: account(&key, spec.service_account_name.as_deref(), options)?,
+        owner: spec.owner.clone(),
+        source: SourceSpec {
+            url: git.url.clone(),
+            reference: reference(&git.reference)?,
+            interval: duration("spec.source.git.interval", &git.interval)?,
+            timeout: duration("spec.source.git.timeout", &git.timeout)?,
+            secret: git.secret_ref.as_ref().map(|s| s.name.clone()),
+        },
+        verify_every: duration("spec.verifyEvery", &spec.verify_every)?,
+        targets,
+        check: policy
+            .annotations()
+            .get(driftline_crds::CHECK_ANNOTATION)
+            .map(|c| drift::redact::cut(c, 256).to_owned()),
+    })
+}
+
+fn target_spec(name: &str, target: &KubernetesTarget, namespace: &str) -> TargetSpec {
+    let helm = target.helm.clone().map(|helm| HelmOptions {
+        release_name: helm.release_name.unwrap_or_else(|| name.to_owned()),
+        values_files: helm.values_files,
+        values: Value::Object(helm.values.unwrap_or_default()),
+    });
+    let default = || HelmOptions {
+        release_name: name.to_owned(),
+        values_files: Vec::new(),
+        values: Value::Object(serde_json::Map::new()),
+    };
+    TargetSpec {
+        name: name.to_owned(),
+        path: target.path.clone(),
+        namespace: target
+            .namespace
+            .clone()
+            .unwrap_or_else(|| namespace.to_owned()),
+        helm: Some(helm.unwrap_or_else(default)),
+    }
+}
+
+fn account(
+    key: &PolicyKey,
+    named: Option<&str>,
+    options: &RunOptions,
+) -> Result<Account, PolicyError> {
+    let own_namespace = key.namespace == options.namespace;
+    match named {
+        Some(name)
+            if own_namespace
+                && [&options.operator_account, &options.dry_run_account]
+                    .iter()
+                    .any(|a| *a == name) =>
+        {
+            Err(PolicyError::OwnAccount(name.to_owned()))
+        }
+        Some(name) => Ok(Account::new(&key.namespace, name)),
+        None if own_namespace => Ok(Account::new(&key.namespace, &options.reader_account)),
+        None => Err(PolicyError::NoAccount {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+        }),
+    }
+}
+
+fn reference(git: &GitReference) -> Result<Reference, PolicyError> {
+    let all = [
+        git.branch.clone().map(Reference::Branch),
+        git.tag.clone().map(Reference::Tag),
+        git.semver.clone().map(Reference::Semver),
+        git.commit.clone().map(Reference::Commit),
+    ];
+    let mut named = all.into_iter().flatten();
+    match (named.next(), named.next()) {
+        (Some(one), None) => Ok(one),
+        _ => Err(PolicyError::Reference),
+    }
+}
+
+fn duration(field: &'static str, value: &str) -> Result<Duration, PolicyError> {
+    let nanos = drift::quantity::parse_duration(value)
+        .and_then(|n| u64::try_from(n).ok())
+        .filter(|n| *n > 0);
+    nanos
+        .map(Duration::from_nanos)
+        .ok_or_else(|| PolicyError::Duration {
+            field,
+            value: drift::redact::cut(value, 64).to_owned(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use serde_json::json;
+
+    use super::*;
+    use crate::options::{Cli, Command};
+
+    fn options() -> RunOptions {
+        match Cli::parse_from(["driftline", "run"]).command {
+            Command::Run(options) => *options,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn policy(change: impl Fn(&mut Value)) -> Result<Policy, PolicyError> {
+        let mut object = json!({
+            "apiVersion": "driftline.dev/v1alpha1", "kind": "DriftPolicy", "metadata": {"name": "shop", "namespace": "shop"},
+            "spec": {"serviceAccountName": "shop-drift", "source": {"git": {"url": "https://git.example.com/x.git", "ref": {"branch": "main"}}},
+                     "targets": [{"name": "app", "kubernetes": {"path": "deploy"}}]}});
+        change(&mut object);
+        parse(
+            &serde_json::from_value(object).expect("decodes"),
+            &options(),
+        )
+    }
+
+    #[test]
+    fn defaults_are_filled_in() {
+        let policy = policy(|_| {}).expect("parses");
+        assert_eq!(policy.source.interval, Duration::from_secs(60));
+        assert_eq!(policy.verify_every, Duration::from_secs(3600));
+        assert_eq!(
+            (
+                policy.targets[0].namespace.as_str(),
+                policy.account.name.as_str()
+            ),
+            ("shop", "shop-drift")
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        let refused =
+            |change: &dyn Fn(&mut Value)| policy(change).expect_err("refused").to_string();
+        assert!(
+            refused(&|p| p["spec"]["enforcement"] = json!("Revert"))
+                .contains("Revert is not available yet")
+        );
+        assert!(
+            refused(&|p| p["spec"]["serviceAccountName"] = Value::Null)
+                .contains("create serviceaccount")
+        );
+        assert!(
+            refused(&|p| p["spec"]["source"]["git"]["ref"] = json!({})).contains("exactly one")
+        );
+        assert!(
+            refused(&|p| p["spec"]["source"]["git"]["ref"]["tag"] = json!("x"))
+                .contains("exactly one")
+        );
+        assert!(
+            refused(&|p| p["spec"]["source"]["git"]["interval"] = json!("-1m"))
+                .contains("interval")
+        );
+        assert!(refused(&|p| p["spec"]["verifyEvery"] = json!("soon")).contains("verifyEvery"));
+        assert!(
+            refused(&|p| p["spec"]["source"]["git"]["url"] = json!(" FILE:///x"))
+                .contains("--allow-file-urls")
+        );
+        assert!(
+            refused(&|p| p["spec"]["targets"] = json!([{"name": "a", "kubernetes": {"path": "."}}, {"name": "a", "kubernetes": {"path": "."}}]))
+                .contains("\"a\"")
+        );
+    }
+
+    #[test]
+    fn only_the_operators_namespace_may_leave_the_account_out() {
+        let own = |change: fn(&mut Value)| {
+            policy(|p| {
+                p["metadata"]["namespace"] = json!("driftline-system");
+                change(p);
+            })
+        };
+        assert_eq!(
+            own(|p| p["spec"]["serviceAccountName"] = Value::Null)
+                .expect("parses")
+                .account
+                .name,
+            "driftline-reader"
+        );
+        for name in ["driftline", "driftline-dry-run"] {
+            let error = policy(|p| {
+                p["metadata"]["namespace"] = json!("driftline-system");
+                p["spec"]["serviceAccountName"] = json!(name);
+            });
+            assert_eq!(error, Err(PolicyError::OwnAccount(name.to_owned())));
+        }
+    }
+}

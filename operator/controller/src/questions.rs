@@ -1,0 +1,119 @@
+//! Asks the server what it makes of declarations that differ at first sight.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster::Error;
+use cluster::dry_run::{Answer, ExpectedAsker};
+use cluster::guard::GuardState;
+use cluster::index::Question;
+use drift::expected::{Expectation, question};
+use tokio::sync::{Semaphore, watch};
+
+use crate::engine::Engine;
+use crate::targets::read_one;
+
+/// Questions under way at the same time.
+const CONCURRENCY: usize = 8;
+/// How long after the start the guard may take to be checked and to settle; after that, what cannot be asked is judged without.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Answers the index's questions for as long as the operator runs.
+pub async fn answer(
+    engine: Arc<Engine>,
+    asker: Arc<ExpectedAsker>,
+    mut guard: watch::Receiver<GuardState>,
+) {
+    let turns = Arc::new(Semaphore::new(CONCURRENCY));
+    let started = Instant::now();
+    let mut trusted = false;
+    loop {
+        tokio::select! {
+            () = engine.index.asked() => {}
+            changed = guard.changed() => if changed.is_err() { return },
+        }
+        if let Some(wait) = PATIENCE.checked_sub(started.elapsed()) {
+            let _ = tokio::time::timeout(wait, guard.wait_for(|s| *s == GuardState::Trusted)).await;
+        }
+        let now_trusted = announce(&guard.borrow_and_update(), trusted);
+        if now_trusted && !trusted {
+            engine.index.reopen_refused();
+        }
+        trusted = now_trusted;
+        while let Some(next) = engine.index.next_question() {
+            let Ok(turn) = Arc::clone(&turns).acquire_owned().await else {
+                return;
+            };
+            let (engine, asker) = (Arc::clone(&engine), Arc::clone(&asker));
+            tokio::spawn(async move {
+                ask(&engine, &asker, next).await;
+                drop(turn);
+            });
+        }
+    }
+}
+
+fn announce(state: &GuardState, before: bool) -> bool {
+    match state {
+        GuardState::Trusted => {
+            if !before {
+                tracing::info!(
+                    "dry-run creations may be asked for: the guard of the dry-run account is in order"
+                );
+            }
+            true
+        }
+        GuardState::Untrusted { reason } => {
+            tracing::warn!(
+                reason,
+                "dry-run creations are not asked for; first sights are judged by schema alone"
+            );
+            false
+        }
+    }
+}
+
+async fn ask(engine: &Engine, asker: &ExpectedAsker, next: Question) {
+    let catalog = engine.catalog.catalog();
+    let scope = &next.scope;
+    let expectation = match catalog.resource(&scope.kind) {
+        Some(resource) if resource.create => {
+            engine.metrics.dry_runs.inc();
+            match asker
+                .ask(
+                    &scope.kind,
+                    resource,
+                    scope.namespace.as_deref(),
+                    &next.declared.object,
+                )
+                .await
+            {
+                Ok(Answer::Object(expected)) => Expectation::from_answer(
+                    &question(&next.declared.object),
+                    &expected,
+                    &next.schema,
+                ),
+                Ok(Answer::Refused { status, reason, .. }) => {
+                    tracing::debug!(object = %next.id, status, reason, "the server refuses a dry-run creation");
+                    Expectation::Refused
+                }
+                Err(Error::Untrusted { .. }) => Expectation::Refused,
+                Err(error) => {
+                    tracing::debug!(object = %next.id, %error, "a question got no answer and is asked again");
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                    engine.index.ask_again(&next);
+                    return;
+                }
+            }
+        }
+        _ => Expectation::Refused,
+    };
+    engine.index.settle(&next, expectation);
+    if let Err(error) = read_one(engine, &catalog, scope, &next.id).await {
+        tracing::debug!(object = %next.id, %error, "a live object could not be read; its scope is listed anew");
+        engine.watches.relist(scope);
+        if let Err(error) = engine.watches.sync(engine).await {
+            tracing::warn!(%error, "watches could not be brought into step");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What a record says. Pure.
+
+use cluster::index::Change;
+use drift::{ObjectChange, ObjectId, Report, ReportedField};
+use driftline_crds::{
+    Actor, DeclaredAt, Display, DriftRecord, DriftRecordSpec, DriftRecordStatus, Field,
+    POLICY_LABEL, RecordChange, RecordState, Subject, TARGET_LABEL,
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use sha2::{Digest as _, Sha256};
+
+use crate::registry::PolicyState;
+
+/// The longest name of an object that a record's name begins with.
+const PREFIX: usize = 180;
+
+/// A record's name: readable, and unique by 64 bits of a hash over policy, target and object.
+pub fn name(policy: &PolicyState, target: &str, id: &ObjectId) -> String {
+    let mut hash = Sha256::new();
+    for part in [
+        &policy.uid,
+        target,
+        &id.group_kind.group,
+        &id.group_kind.kind,
+        id.namespace.as_deref().unwrap_or(""),
+        &id.name,
+    ] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let digest: String = hash
+        .finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let readable = format!(
+        "{}-{target}-{}-{}",
+        policy.key.name, id.group_kind.kind, id.name
+    );
+    let clean: String = readable
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .take(PREFIX)
+        .collect();
+    format!("{}-{digest}", clean.trim_matches('-'))
+}
+
+/// A record without status.
+pub fn record(policy: &PolicyState, target: &str, name: &str, id: &ObjectId) -> DriftRecord {
+    let subject = Subject {
+        kubernetes: super::subject(id),
+    };
+    let spec = DriftRecordSpec {
+        policy: policy.key.name.clone(),
+        target: target.to_owned(),
+        subject,
+    };
+    let mut record = DriftRecord::new(name, spec);
+    let labels = [
+        (POLICY_LABEL, policy.key.name.as_str()),
+        (TARGET_LABEL, target),
+    ];
+    record.metadata = ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: Some(policy.key.namespace.clone()),
+        labels: Some(
+            labels
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+        ),
+        owner_references: Some(vec![OwnerReference {
+            api_version: "driftline.dev/v1alpha1".to_owned(),
+            kind: "DriftPolicy".to_owned(),
+            name: policy.key.name.clone(),
+            uid: policy.uid.clone(),
+            ..OwnerReference::default()
+        }]),
+        ..ObjectMeta::default()
+    };
+    record
+}
+
+/// A record's status; `before` is that of the open record, if there is one: what has not changed keeps its times.
+pub fn status(
+    policy: &PolicyState,
+    change: &Change,
+    report: &Report,
+    before: Option<&DriftRecordStatus>,
+    now: Timestamp,
+) -> DriftRecordStatus {
+    let view = policy.view.lock();
+    let revision = view
+        .targets
+        .iter()
+        .find(|t| t.id == change.target)
+        .and_then(|t| t.revision.clone());
+    let owner = view.owner.clone();
+    drop(view);
+    let now = whole_seconds(now);
+    let fields: Vec<Field> = report
+        .fields
+        .iter()
+        .map(|f| field(f, before, now))
+        .collect();
+    DriftRecordStatus {
+        state: RecordState::Open,
+        change: match report.change {
+            ObjectChange::Changed => RecordChange::Changed,
+            ObjectChange::Missing => RecordChange::Missing,
+            ObjectChange::Terminating => RecordChange::Terminating,
+        },
+        owner,
+        first_seen: before.map_or(Time(now), |b| b.first_seen.clone()),
+        closed_at: None,
+        uid: report.uid.clone(),
+        api_version: change.api_version.clone(),
+        declared_at: change.provenance.as_ref().map(|p| DeclaredAt {
+            revision: revision.unwrap_or_default(),
+            file: p.file.clone(),
+            line: Some(p.line).filter(|l| *l > 0),
+        }),
+        display: display(&change.id, report),
+        fields,
+        more_fields: report.more_fields,
+    }
+}
+
+fn field(field: &ReportedField, before: Option<&DriftRecordStatus>, now: Timestamp) -> Field {
+    let by = actor(field);
+    let (declared, live) = (field.shown.declared.clone(), field.shown.live.clone());
+    let change = field.change.as_str().to_owned();
+    let known = before.and_then(|b| {
+        b.fields
+            .iter()
+            .find(|f| f.path == field.path && f.change == change && f.live == live && f.by == by)
+    });
+    // The manager's time is an upper bound for this field, and the best there is; clocks may disagree.
+    let since = known
+        .and_then(|f| f.since.clone())
+        .unwrap_or_else(|| match &by.at {
+            Some(at) if at.0 < now => at.clone(),
+            _ => Time(now),
+        });
+    Field {
+        path: field.path.clone(),
+        change,
+        basis: field.basis.as_str().to_owned(),
+        declared,
+        live,
+        truncated: field.shown.truncated,
+        sensitive: field.shown.sensitive,
+        since: Some(since),
+        by,
+        line: Some(field.line).filter(|l| *l > 0),
+    }
+}
+
+fn actor(field: &ReportedField) -> Actor {
+    let Some(by) = &field.by else {
+        return Actor {
+            evidence: "None".to_owned(),
+            ..Actor::default()
+        };
+    };
+    Actor {
+        evidence: "ManagedFields".to_owned(),
+        manager: drift::redact::cut(&by.manager, 128).to_owned(),
+        operation: by.operation.clone(),
+        subresource: by.subresource.clone(),
+        at: by.at.as_deref().and_then(|t| t.parse().ok()).map(Time),
+    }
+}
+
+fn display(id: &ObjectId, report: &Report) -> Display {
+    let total = report.fields.len() + usize::try_from(report.more_fields).unwrap_or(0);
+    let fields = match report.change {
+        ObjectChange::Missing => "missing".to_owned(),
+        ObjectChange::Terminating => "terminating".to_owned(),
+        ObjectChange::Changed => {
+            let first: Vec<&str> = report
+                .fields
+                .iter()
+                .take(2)
+                .map(|f| f.short.as_str())
+                .collect();
+            let rest = if total > first.len() { ", …" } else { "" };
+            format!("{total}: {}{rest}", first.join(", "))
+        }
+    };
+    let mut by: Vec<&str> = report
+        .fields
+        .iter()
+        .filter_map(|f| Some(f.by.as_ref()?.manager.as_str()))
+        .collect();
+    by.sort_unstable();
+    by.dedup();
+    let cut = |text: String, most| drift::redact::cut(&text, most).to_owned();
+    Display {
+        subject: cut(id.to_string(), 512),
+        fields: cut(fields, 256),
+        by: cut(by.join(", "), 128),
+    }
+}
+
+/// Times in Kubernetes objects have whole seconds; finer ones would differ after being read back.
+pub fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}

@@ -1,0 +1,448 @@
+//! DriftRecords: written by the leader from what the index says has changed.
+
+mod content;
+mod store;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::index::{Change, State};
+use cluster::watch::{WatchEvent, WatchHandle, WatchOptions, WatchScope};
+use drift::{GroupVersionKind, ObjectId, Unknown};
+use driftline_crds::{DriftRecord, DriftRecordStatus, KubernetesSubject, RecordState, WorstEntry};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt as _};
+use serde_json::json;
+
+use crate::engine::Engine;
+use crate::events::Events;
+use crate::policy::PolicyKey;
+use crate::registry::PolicyState;
+pub use content::whole_seconds;
+use store::{Entry, Store};
+
+/// Open records that a policy has at most; more drifted objects are counted, without records.
+pub const MAX_OPEN: usize = 500;
+/// Writes at the same time.
+const CONCURRENCY: usize = 8;
+/// How long one write may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a write that failed waits before the object is looked at again.
+const RETRY: Duration = Duration::from_secs(2);
+/// How long a closed record stays.
+const KEEP_CLOSED: Duration = Duration::from_secs(24 * 3600);
+
+/// The writer of records and what it knows of those there are.
+pub struct Records {
+    engine: Arc<Engine>,
+    events: Events,
+    store: Store,
+}
+
+/// A write that did not succeed.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error("no answer within {} s", DEADLINE.as_secs())]
+    Deadline,
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}
+
+impl WriteError {
+    fn is(&self, code: u16) -> bool {
+        matches!(self, Self::Api(kube::Error::Api(status)) if status.code == code)
+    }
+}
+
+async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
+    tokio::time::timeout(DEADLINE, call)
+        .await
+        .map_err(|_| WriteError::Deadline)?
+        .map_err(WriteError::from)
+}
+
+impl Records {
+    pub fn new(engine: Arc<Engine>, events: Events) -> Arc<Self> {
+        Arc::new(Self {
+            engine,
+            events,
+            store: Store::default(),
+        })
+    }
+
+    /// Writes records while this replica leads.
+    pub async fn run(self: Arc<Self>) {
+        let mut leading = self.engine.leading.clone();
+        loop {
+            if leading.wait_for(|leads| *leads).await.is_err() {
+                return;
+            }
+            let watch = match self.load().await {
+                Ok(()) => self.watch(),
+                Err(error) => {
+                    tracing::warn!(%error, "records could not be listed; trying again");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            };
+            tokio::select! {
+                () = self.drain() => {}
+                () = self.tidy() => {}
+                _ = leading.wait_for(|leads| !*leads) => {}
+            }
+            drop(watch);
+        }
+    }
+
+    /// Reads all records there are; then looks at every drifted object again.
+    async fn load(&self) -> Result<(), WriteError> {
+        let api: Api<DriftRecord> = Api::all(self.engine.client.clone());
+        let records = bounded(api.list(&kube::api::ListParams::default())).await?;
+        self.store.replace(records.items);
+        for policy in self.engine.registry.all() {
+            let targets: Vec<_> = policy.view.lock().targets.iter().map(|t| t.id).collect();
+            targets
+                .into_iter()
+                .for_each(|target| self.engine.index.requeue(target));
+        }
+        Ok(())
+    }
+
+    /// Notices records that somebody else deletes.
+    fn watch(self: &Arc<Self>) -> WatchHandle {
+        let kind = GroupVersionKind::new(driftline_crds::GROUP, "v1alpha1", "DriftRecord");
+        let scope = WatchScope {
+            kind,
+            plural: "driftrecords".to_owned(),
+            namespace: None,
+        };
+        let options = WatchOptions {
+            metadata_only: true,
+            ..self.engine.watch_options.clone()
+        };
+        let records = Arc::clone(self);
+        let sink = move |event: WatchEvent| {
+            let WatchEvent::Deleted(object) = event else {
+                return;
+            };
+            let text = |key: &str| {
+                object
+                    .get("metadata")
+                    .and_then(|m| m.get(key))
+                    .and_then(serde_json::Value::as_str)
+                    .unwrap_or_default()
+            };
+            if let Some(entry) = records.store.take(text("namespace"), text("name"))
+                && entry.is_open()
+                && let Some(target) = records.target_id(&entry)
+            {
+                records.engine.index.touch(target, &entry.id);
+            }
+        };
+        cluster::watch::spawn(
+            self.engine.watch_client.clone(),
+            scope,
+            options,
+            Arc::new(sink),
+        )
+    }
+
+    fn target_id(&self, entry: &Entry) -> Option<cluster::index::TargetId> {
+        let policy = self.engine.registry.get(&entry.policy)?;
+        let view = policy.view.lock();
+        view.targets
+            .iter()
+            .find(|t| t.name == entry.target)
+            .map(|t| t.id)
+    }
+
+    /// Writes changes as they come, never two of one object at a time.
+    async fn drain(&self) {
+        let mut running = FuturesUnordered::new();
+        let mut busy: HashSet<String> = HashSet::new();
+        let mut waiting: HashMap<String, Change> = HashMap::new();
+        loop {
+            let free = CONCURRENCY.saturating_sub(running.len());
+            for change in self.engine.index.take_changes(free) {
+                let key = format!("{} {}", change.target.0, change.id);
+                if busy.insert(key.clone()) {
+                    running.push(self.one(key, change));
+                } else {
+                    waiting.insert(key, change);
+                }
+            }
+            tokio::select! {
+                Some(done) = running.next(), if !running.is_empty() => {
+                    let done: String = done;
+                    match waiting.remove(&done) {
+                        Some(next) => running.push(self.one(done, next)),
+                        None => { busy.remove(&done); }
+                    }
+                }
+                () = self.engine.index.changed(), if running.len() < CONCURRENCY => {}
+            }
+        }
+    }
+
+    async fn one(&self, key: String, change: Change) -> String {
+        let Some((policy, target)) = self.engine.registry.target(change.target) else {
+            return key;
+        };
+        if let Err(error) = self.apply(&policy, &target, &change).await {
+            self.engine.metrics.write_failures.inc();
+            tracing::warn!(%error, policy = %policy.key, object = %change.id, "a record could not be written; trying again");
+            tokio::time::sleep(RETRY).await;
+            self.engine.index.touch(change.target, &change.id);
+        }
+        key
+    }
+
+    async fn apply(
+        &self,
+        policy: &PolicyState,
+        target: &str,
+        change: &Change,
+    ) -> Result<(), WriteError> {
+        let name = content::name(policy, target, &change.id);
+        let known = self.store.get(&policy.key.namespace, &name);
+        match (&change.state, known) {
+            (State::Drifted(report), known) => {
+                self.open(policy, target, change, report, &name, known)
+                    .await
+            }
+            (State::InSync | State::Dropped, Some(entry)) if entry.is_open() => {
+                self.close(policy, &name, entry).await
+            }
+            (State::Unknown(Unknown::NotAllowed), Some(_)) => self.delete(policy, &name).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn open(
+        &self,
+        policy: &PolicyState,
+        target: &str,
+        change: &Change,
+        report: &drift::Report,
+        name: &str,
+        known: Option<Entry>,
+    ) -> Result<(), WriteError> {
+        let was_open = known.as_ref().is_some_and(Entry::is_open);
+        if !was_open && self.store.open(&policy.key) >= MAX_OPEN {
+            return Ok(());
+        }
+        let before = known.as_ref().and_then(|e| e.status.as_ref());
+        let status = content::status(
+            policy,
+            change,
+            report,
+            before.filter(|_| was_open),
+            Timestamp::now(),
+        );
+        if was_open && before == Some(&status) {
+            return Ok(());
+        }
+        let record = content::record(policy, target, name, &change.id);
+        let api: Api<DriftRecord> =
+            Api::namespaced(self.engine.client.clone(), &policy.key.namespace);
+        if known.is_none() {
+            match bounded(api.create(&PostParams::default(), &record)).await {
+                Ok(_) => {
+                    self.engine.metrics.writes("record").inc();
+                }
+                Err(error) if error.is(409) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match self.write_status(&api, name, &status).await {
+            Ok(()) => {}
+            Err(error) if error.is(404) => {
+                self.store.take(&policy.key.namespace, name);
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+        if !was_open {
+            self.events.tell(
+                &self.engine,
+                policy,
+                &record.spec.subject.kubernetes,
+                &status,
+            );
+        }
+        self.store.put(
+            name,
+            Entry {
+                policy: policy.key.clone(),
+                target: target.to_owned(),
+                id: change.id.clone(),
+                status: Some(status),
+            },
+        );
+        self.engine.registry.touch(&policy.key);
+        Ok(())
+    }
+
+    async fn close(
+        &self,
+        policy: &PolicyState,
+        name: &str,
+        entry: Entry,
+    ) -> Result<(), WriteError> {
+        let Some(mut status) = entry.status.clone() else {
+            return self.delete(policy, name).await;
+        };
+        status.state = RecordState::Closed;
+        status.closed_at = Some(Time(content::whole_seconds(Timestamp::now())));
+        let api: Api<DriftRecord> =
+            Api::namespaced(self.engine.client.clone(), &policy.key.namespace);
+        match self.write_status(&api, name, &status).await {
+            Ok(()) => {}
+            Err(error) if error.is(404) => {
+                self.store.take(&policy.key.namespace, name);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        self.events
+            .tell(&self.engine, policy, &subject(&entry.id), &status);
+        let was_full = self.store.open(&policy.key) >= MAX_OPEN;
+        let target = self.target_id(&entry);
+        self.store.put(
+            name,
+            Entry {
+                status: Some(status),
+                ..entry
+            },
+        );
+        if let Some(target) = target.filter(|_| was_full) {
+            // Room for one that was left out.
+            self.engine.index.requeue(target);
+        }
+        self.engine.registry.touch(&policy.key);
+        Ok(())
+    }
+
+    async fn delete(&self, policy: &PolicyState, name: &str) -> Result<(), WriteError> {
+        self.store.take(&policy.key.namespace, name);
+        let api: Api<DriftRecord> =
+            Api::namespaced(self.engine.client.clone(), &policy.key.namespace);
+        match bounded(api.delete(name, &DeleteParams::default())).await {
+            Ok(_) => {
+                self.engine.metrics.writes("record").inc();
+            }
+            Err(error) if error.is(404) => {}
+            Err(error) => return Err(error),
+        }
+        self.engine.registry.touch(&policy.key);
+        Ok(())
+    }
+
+    async fn write_status(
+        &self,
+        api: &Api<DriftRecord>,
+        name: &str,
+        status: &DriftRecordStatus,
+    ) -> Result<(), WriteError> {
+        // `add` replaces a member that is there: the status as a whole, with nothing left of the one before.
+        let patch: json_patch::Patch =
+            serde_json::from_value(json!([{"op": "add", "path": "/status", "value": status}]))
+                .map_err(kube::Error::SerdeError)?;
+        bounded(api.patch_status(name, &PatchParams::default(), &Patch::Json::<()>(patch))).await?;
+        self.engine.metrics.writes("record").inc();
+        Ok(())
+    }
+
+    /// Once a minute: closes records of what is no longer declared, removes those that were closed a day ago.
+    async fn tidy(&self) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            for (namespace, name, entry) in self.store.all() {
+                let Some(policy) = self.engine.registry.get(&entry.policy) else {
+                    continue;
+                };
+                if let Err(error) = self.tidy_one(&policy, &name, entry).await {
+                    tracing::warn!(%error, namespace, name, "a record could not be tidied up; trying again");
+                }
+            }
+            tokio::time::sleep(Duration::from_secs(55)).await;
+        }
+    }
+
+    async fn tidy_one(
+        &self,
+        policy: &PolicyState,
+        name: &str,
+        entry: Entry,
+    ) -> Result<(), WriteError> {
+        let closed = entry.status.as_ref().and_then(|s| s.closed_at.as_ref());
+        let old = closed
+            .is_some_and(|at| Timestamp::now().duration_since(at.0).unsigned_abs() > KEEP_CLOSED);
+        if old {
+            return self.delete(policy, name).await;
+        }
+        let view = policy.view.lock().clone();
+        let target = view.targets.iter().find(|t| t.name == entry.target);
+        let settled =
+            target.is_some_and(|t| t.ready.is_some() && self.engine.index.is_settled(t.id));
+        let gone = match target {
+            Some(target) => settled && self.engine.index.state(target.id, &entry.id).is_none(),
+            // The policy has been read, and has no such target any more.
+            None => view.generation.is_some() && view.stalled.is_none() && !view.targets.is_empty(),
+        };
+        if entry.is_open() && gone {
+            self.close(policy, name, entry).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Open records of each policy, for metrics.
+    pub fn open_counts(&self) -> Vec<(String, u32)> {
+        self.engine
+            .registry
+            .all()
+            .iter()
+            .map(|p| {
+                (
+                    p.key.to_string(),
+                    u32::try_from(self.store.open(&p.key)).unwrap_or(u32::MAX),
+                )
+            })
+            .collect()
+    }
+
+    /// How many records a policy has open, the oldest of them, and since when the oldest is.
+    pub fn worst(&self, key: &PolicyKey, most: usize) -> (usize, Vec<WorstEntry>) {
+        self.store.worst(key, most)
+    }
+}
+
+/// An object as records name it.
+fn subject(id: &ObjectId) -> KubernetesSubject {
+    KubernetesSubject {
+        group: id.group_kind.group.to_string(),
+        kind: id.group_kind.kind.to_string(),
+        namespace: id.namespace.as_deref().map(str::to_owned),
+        name: id.name.to_string(),
+    }
+}
+
+/// A record's name and policy, from the record itself.
+fn identity(record: &DriftRecord) -> (PolicyKey, ObjectId) {
+    let subject = &record.spec.subject.kubernetes;
+    let kind = drift::GroupKind::new(&subject.group, &subject.kind);
+    let key = PolicyKey {
+        namespace: record.namespace().unwrap_or_default(),
+        name: record.spec.policy.clone(),
+    };
+    (
+        key,
+        ObjectId::new(kind, subject.namespace.as_deref(), &subject.name),
+    )
+}

@@ -1,0 +1,143 @@
+//! The records there are, as last written or listed.
+
+use std::collections::HashMap;
+
+use drift::ObjectId;
+use driftline_crds::{DriftRecord, DriftRecordStatus, RecordState, WorstEntry};
+use kube::ResourceExt as _;
+use parking_lot::Mutex;
+
+use super::identity;
+use crate::policy::PolicyKey;
+
+/// One record.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub policy: PolicyKey,
+    pub target: String,
+    pub id: ObjectId,
+    /// `None` for one whose status was never written.
+    pub status: Option<DriftRecordStatus>,
+}
+
+impl Entry {
+    pub fn is_open(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_none_or(|s| s.state == RecordState::Open)
+    }
+}
+
+/// All records, by namespace and name.
+#[derive(Debug, Default)]
+pub struct Store {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: HashMap<(String, String), Entry>,
+    open: HashMap<PolicyKey, usize>,
+}
+
+impl Inner {
+    fn remove(&mut self, key: &(String, String)) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        if entry.is_open()
+            && let Some(open) = self.open.get_mut(&entry.policy)
+        {
+            *open = open.saturating_sub(1);
+        }
+        Some(entry)
+    }
+
+    fn insert(&mut self, key: (String, String), entry: Entry) {
+        self.remove(&key);
+        if entry.is_open() {
+            *self.open.entry(entry.policy.clone()).or_default() += 1;
+        }
+        self.entries.insert(key, entry);
+    }
+}
+
+impl Store {
+    /// Forgets everything and takes in a list.
+    pub fn replace(&self, records: Vec<DriftRecord>) {
+        let mut inner = self.inner.lock();
+        *inner = Inner::default();
+        for record in records {
+            let (policy, id) = identity(&record);
+            let key = (policy.namespace.clone(), record.name_any());
+            inner.insert(
+                key,
+                Entry {
+                    policy,
+                    target: record.spec.target.clone(),
+                    id,
+                    status: record.status,
+                },
+            );
+        }
+    }
+
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Entry> {
+        self.inner
+            .lock()
+            .entries
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .cloned()
+    }
+
+    pub fn put(&self, name: &str, entry: Entry) {
+        let key = (entry.policy.namespace.clone(), name.to_owned());
+        self.inner.lock().insert(key, entry);
+    }
+
+    pub fn take(&self, namespace: &str, name: &str) -> Option<Entry> {
+        self.inner
+            .lock()
+            .remove(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// How many records a policy has open.
+    pub fn open(&self, policy: &PolicyKey) -> usize {
+        self.inner.lock().open.get(policy).copied().unwrap_or(0)
+    }
+
+    /// All records: namespace, name, entry.
+    pub fn all(&self) -> Vec<(String, String, Entry)> {
+        self.inner
+            .lock()
+            .entries
+            .iter()
+            .map(|((ns, name), e)| (ns.clone(), name.clone(), e.clone()))
+            .collect()
+    }
+
+    /// A policy's number of open records and the oldest of them.
+    pub fn worst(&self, policy: &PolicyKey, most: usize) -> (usize, Vec<WorstEntry>) {
+        let inner = self.inner.lock();
+        let open = inner
+            .entries
+            .iter()
+            .filter(|(_, e)| e.policy == *policy && e.is_open());
+        let mut worst: Vec<WorstEntry> = open
+            .filter_map(|((_, name), entry)| {
+                let status = entry.status.as_ref()?;
+                Some(WorstEntry {
+                    target: entry.target.clone(),
+                    subject: status.display.subject.clone(),
+                    fields: status.display.fields.clone(),
+                    since: Some(status.first_seen.clone()),
+                    record: name.clone(),
+                })
+            })
+            .collect();
+        worst.sort_by(|a, b| {
+            (a.since.as_ref().map(|t| t.0), &a.record)
+                .cmp(&(b.since.as_ref().map(|t| t.0), &b.record))
+        });
+        worst.truncate(most);
+        (inner.open.get(policy).copied().unwrap_or(0), worst)
+    }
+}

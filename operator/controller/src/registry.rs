@@ -1,0 +1,142 @@
+//! The policies and targets there are, and what is known of each beyond the index.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cluster::index::TargetId;
+use driftline_crds::{Owner, SourceStatus};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::policy::PolicyKey;
+
+/// A policy as status and records need it.
+#[derive(Debug)]
+pub struct PolicyState {
+    pub key: PolicyKey,
+    pub uid: String,
+    pub view: Mutex<View>,
+}
+
+/// What a policy's reconciling has led to so far.
+#[derive(Debug, Default, Clone)]
+pub struct View {
+    pub generation: Option<i64>,
+    pub owner: Option<Owner>,
+    pub source: Option<SourceStatus>,
+    /// The policy is wrong, or cannot be worked with until somebody mends something: reason and message.
+    pub stalled: Option<(String, String)>,
+    /// The source did not answer the last time: reason and message.
+    pub source_error: Option<(String, String)>,
+    /// Three intervals have passed without an answer of the source.
+    pub source_stale: bool,
+    pub targets: Vec<TargetView>,
+    pub last_handled_check: Option<String>,
+}
+
+/// A target as status and records need it.
+#[derive(Debug, Clone)]
+pub struct TargetView {
+    pub id: TargetId,
+    pub name: String,
+    /// `None` before the first rendering.
+    pub ready: Option<bool>,
+    pub reason: String,
+    pub message: String,
+    pub revision: Option<String>,
+    pub inputs: Option<String>,
+    pub checked_at: Option<Timestamp>,
+}
+
+/// All policies and targets.
+#[derive(Debug, Default)]
+pub struct Registry {
+    inner: Mutex<Inner>,
+    /// Told when a view has changed.
+    pub touched: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    policies: HashMap<PolicyKey, Arc<PolicyState>>,
+    targets: HashMap<TargetId, (Arc<PolicyState>, String)>,
+    next_target: u32,
+    dirty: Vec<PolicyKey>,
+    listed: bool,
+}
+
+impl Registry {
+    /// Adds a policy, or gives the one that is there with the same uid.
+    pub fn policy(&self, key: &PolicyKey, uid: &str) -> Arc<PolicyState> {
+        let mut inner = self.inner.lock();
+        if let Some(state) = inner.policies.get(key).filter(|p| p.uid == uid) {
+            return Arc::clone(state);
+        }
+        let state = Arc::new(PolicyState {
+            key: key.clone(),
+            uid: uid.to_owned(),
+            view: Mutex::default(),
+        });
+        inner.policies.insert(key.clone(), Arc::clone(&state));
+        state
+    }
+
+    /// A policy by its name.
+    pub fn get(&self, key: &PolicyKey) -> Option<Arc<PolicyState>> {
+        self.inner.lock().policies.get(key).cloned()
+    }
+
+    /// Removes a policy.
+    pub fn remove(&self, key: &PolicyKey) {
+        let mut inner = self.inner.lock();
+        inner.policies.remove(key);
+        inner.targets.retain(|_, (policy, _)| policy.key != *key);
+    }
+
+    /// Numbers a target of a policy.
+    pub fn add_target(&self, policy: &Arc<PolicyState>, name: &str) -> TargetId {
+        let mut inner = self.inner.lock();
+        inner.next_target += 1;
+        let id = TargetId(inner.next_target);
+        inner
+            .targets
+            .insert(id, (Arc::clone(policy), name.to_owned()));
+        id
+    }
+
+    /// The policy and name of a target; also of one that was removed, so that its records can be closed.
+    pub fn target(&self, id: TargetId) -> Option<(Arc<PolicyState>, String)> {
+        self.inner.lock().targets.get(&id).cloned()
+    }
+
+    /// All policies.
+    pub fn all(&self) -> Vec<Arc<PolicyState>> {
+        self.inner.lock().policies.values().cloned().collect()
+    }
+
+    /// Says that all policies there are have been listed.
+    pub fn set_listed(&self) {
+        self.inner.lock().listed = true;
+    }
+
+    /// True once all policies there are have been listed.
+    pub fn is_listed(&self) -> bool {
+        self.inner.lock().listed
+    }
+
+    /// Says that a policy's status may have changed.
+    pub fn touch(&self, key: &PolicyKey) {
+        let mut inner = self.inner.lock();
+        if !inner.dirty.contains(key) {
+            inner.dirty.push(key.clone());
+        }
+        drop(inner);
+        self.touched.notify_one();
+    }
+
+    /// The policies touched since the last call.
+    pub fn take_touched(&self) -> Vec<PolicyKey> {
+        std::mem::take(&mut self.inner.lock().dirty)
+    }
+}

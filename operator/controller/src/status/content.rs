@@ -1,0 +1,541 @@
+//! What a policy's status says. Pure.
+
+use cluster::index::{ScopeKey, Tally};
+use drift::Unknown;
+use driftline_crds::{DriftPolicyStatus, RecordCounts, Summary, TargetStatus, WorstEntry};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::records::MAX_OPEN;
+use crate::registry::{TargetView, View};
+
+/// The longest message of a condition or a target, in bytes.
+const MESSAGE: usize = 1024;
+
+/// A target and what the index says of it.
+pub struct Target {
+    pub view: TargetView,
+    pub tally: Tally,
+    pub troubles: Vec<(ScopeKey, Unknown, u32)>,
+    pub settled: bool,
+}
+
+/// What a condition says.
+struct Said {
+    kind: &'static str,
+    status: &'static str,
+    reason: String,
+    message: String,
+}
+
+/// A status as a whole; `before` gives the times of conditions that have not changed.
+pub fn status(
+    view: &View,
+    targets: &[Target],
+    open: usize,
+    worst: Vec<WorstEntry>,
+    before: &DriftPolicyStatus,
+    now: Timestamp,
+) -> DriftPolicyStatus {
+    let mut sum = Tally::default();
+    targets.iter().for_each(|t| sum.merge(t.tally));
+    let target_statuses: Vec<TargetStatus> = targets.iter().map(target_status).collect();
+    let said = conditions(view, &target_statuses, sum);
+    let omitted = if open >= MAX_OPEN {
+        sum.drifted
+            .saturating_sub(u32::try_from(open).unwrap_or(u32::MAX))
+    } else {
+        0
+    };
+    DriftPolicyStatus {
+        observed_generation: view.generation,
+        conditions: said
+            .into_iter()
+            .map(|s| condition(s, view.generation, before, now))
+            .collect(),
+        source: view.source.clone(),
+        summary: Some(summary(sum)),
+        oldest_drift_since: worst.first().and_then(|w| w.since.clone()),
+        worst,
+        records: Some(RecordCounts {
+            open: u32::try_from(open).unwrap_or(u32::MAX),
+            omitted,
+        }),
+        targets: target_statuses,
+        last_handled_check: view.last_handled_check.clone(),
+    }
+}
+
+fn summary(tally: Tally) -> Summary {
+    let Tally {
+        in_sync,
+        drifted,
+        unverified,
+        unknown,
+    } = tally;
+    Summary {
+        declared: tally.declared(),
+        in_sync,
+        drifted,
+        unverified,
+        unknown,
+    }
+}
+
+fn target_status(target: &Target) -> TargetStatus {
+    let view = &target.view;
+    let (ready, reason, message) = readiness(target);
+    TargetStatus {
+        name: view.name.clone(),
+        ready: ready.to_owned(),
+        reason,
+        message: drift::redact::cut(&message, MESSAGE).to_owned(),
+        revision: view.revision.clone(),
+        inputs: view.inputs.clone(),
+        checked_at: view
+            .checked_at
+            .map(|t| Time(crate::records::whole_seconds(t))),
+        summary: Some(summary(target.tally)),
+    }
+}
+
+fn readiness(target: &Target) -> (&'static str, String, String) {
+    let view = &target.view;
+    match view.ready {
+        None => return ("Unknown", view.reason.clone(), view.message.clone()),
+        Some(false) => return ("False", view.reason.clone(), view.message.clone()),
+        Some(true) => {}
+    }
+    // Leaving live Secrets alone is a setting, not a failure.
+    let failing: Vec<_> = target
+        .troubles
+        .iter()
+        .filter(|(_, why, _)| *why != Unknown::NotCompared)
+        .collect();
+    if let Some((scope, why, _)) = failing.first() {
+        let kind = &scope.kind.group_kind;
+        let place = scope
+            .namespace
+            .as_ref()
+            .map(|n| format!(" in namespace {n}"))
+            .unwrap_or_default();
+        let more = if failing.len() > 1 {
+            format!(" (and {} more)", failing.len() - 1)
+        } else {
+            String::new()
+        };
+        return (
+            "False",
+            why.reason().to_owned(),
+            format!("{kind}{place}: {}{more}", remedy(why)),
+        );
+    }
+    if !target.settled {
+        return (
+            "Unknown",
+            "Listing".to_owned(),
+            "live objects are being listed".to_owned(),
+        );
+    }
+    let left_out: u32 = target.troubles.iter().map(|(_, _, count)| count).sum();
+    let message = if left_out > 0 {
+        format!(
+            "{left_out} Secrets are not compared: the operator was started without --compare-secrets"
+        )
+    } else {
+        String::new()
+    };
+    ("True", view.reason.clone(), message)
+}
+
+fn remedy(why: &Unknown) -> &'static str {
+    match why {
+        Unknown::Forbidden => {
+            "the operator may not list and watch this kind; add it to the chart's read rights"
+        }
+        Unknown::NotAllowed => {
+            "the policy's service account may not list this kind there; grant it the verb list"
+        }
+        Unknown::NotServed => {
+            "the cluster does not serve this kind in this version; is its CRD missing?"
+        }
+        Unknown::Blind => "the API server is not heard for this kind at the moment",
+        _ => "nothing can be said about this kind",
+    }
+}
+
+/// By kstatus rules: Ready and Drifted always, Reconciling and Stalled while they are true.
+fn conditions(view: &View, targets: &[TargetStatus], sum: Tally) -> Vec<Said> {
+    let said = |kind, status, reason: &str, message: &str| Said {
+        kind,
+        status,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
+    let mut all = Vec::new();
+    let pending = targets.iter().find(|t| t.ready == "Unknown");
+    let failing = targets.iter().find(|t| t.ready == "False");
+    if let Some((reason, message)) = &view.stalled {
+        all.push(said("Ready", "False", reason, message));
+        all.push(said("Stalled", "True", reason, message));
+    } else if let Some((reason, message)) = view
+        .source_error
+        .as_ref()
+        .filter(|_| view.source_stale || view.source.is_none())
+    {
+        let stale = if view.source.is_some() {
+            "SourceStale"
+        } else {
+            reason
+        };
+        all.push(said("Ready", "False", stale, message));
+    } else if let Some(target) = failing {
+        all.push(said(
+            "Ready",
+            "False",
+            &target.reason,
+            &format!("target {}: {}", target.name, target.message),
+        ));
+    } else if let Some(target) = pending {
+        all.push(said(
+            "Ready",
+            "Unknown",
+            "Progressing",
+            &format!("target {}: {}", target.name, target.message),
+        ));
+        all.push(said("Reconciling", "True", "Progressing", &target.message));
+    } else if targets.is_empty() {
+        all.push(said(
+            "Ready",
+            "Unknown",
+            "Progressing",
+            "the source is being fetched",
+        ));
+        all.push(said(
+            "Reconciling",
+            "True",
+            "Progressing",
+            "the source is being fetched",
+        ));
+    } else {
+        let late = view
+            .source_error
+            .as_ref()
+            .map(|(_, message)| format!("the last revision stays in force: {message}"));
+        all.push(said("Ready", "True", "Compared", &late.unwrap_or_default()));
+    }
+    all.push(drifted(sum, targets.is_empty()));
+    all
+}
+
+fn drifted(sum: Tally, nothing_known: bool) -> Said {
+    let blind = sum.unknown + sum.unverified;
+    let (status, reason, message) = if sum.drifted > 0 {
+        (
+            "True",
+            "DriftFound",
+            format!(
+                "{} of {} objects are not as declared",
+                sum.drifted,
+                sum.declared()
+            ),
+        )
+    } else if blind > 0 || nothing_known {
+        (
+            "Unknown",
+            "NotAllCompared",
+            format!(
+                "{blind} of {} objects could not be compared",
+                sum.declared()
+            ),
+        )
+    } else {
+        (
+            "False",
+            "InSync",
+            format!("all {} objects are as declared", sum.declared()),
+        )
+    };
+    Said {
+        kind: "Drifted",
+        status,
+        reason: reason.to_owned(),
+        message,
+    }
+}
+
+fn condition(
+    said: Said,
+    generation: Option<i64>,
+    before: &DriftPolicyStatus,
+    now: Timestamp,
+) -> Condition {
+    let old = before
+        .conditions
+        .iter()
+        .find(|c| c.type_ == said.kind && c.status == said.status);
+    let message: String = said
+        .message
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    Condition {
+        type_: said.kind.to_owned(),
+        status: said.status.to_owned(),
+        reason: said.reason,
+        message: drift::redact::cut(&message, MESSAGE).to_owned(),
+        observed_generation: generation,
+        last_transition_time: old.map_or_else(
+            || Time(crate::records::whole_seconds(now)),
+            |c| c.last_transition_time.clone(),
+        ),
+    }
+}
+
+/// Makes a status shorter; true if nothing is left to cut.
+pub fn shrink(status: &mut DriftPolicyStatus) -> bool {
+    if status.worst.pop().is_some() {
+        return false;
+    }
+    let longest = status.targets.iter_mut().max_by_key(|t| t.message.len());
+    match longest.filter(|t| t.message.len() > 64) {
+        Some(target) => {
+            target.message =
+                drift::redact::cut(&target.message, target.message.len() / 2).to_owned();
+            false
+        }
+        None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::index::TargetId;
+
+    use super::*;
+
+    fn target(ready: Option<bool>, tally: Tally) -> Target {
+        let view = TargetView {
+            id: TargetId(1),
+            name: "app".into(),
+            ready,
+            reason: "Compared".into(),
+            message: String::new(),
+            revision: None,
+            inputs: None,
+            checked_at: None,
+        };
+        Target {
+            view,
+            tally,
+            troubles: vec![],
+            settled: true,
+        }
+    }
+
+    fn made(view: &View, targets: &[Target]) -> Vec<(String, String, String)> {
+        let status = status(
+            view,
+            targets,
+            0,
+            vec![],
+            &DriftPolicyStatus::default(),
+            Timestamp::UNIX_EPOCH,
+        );
+        status
+            .conditions
+            .into_iter()
+            .map(|c| (c.type_, c.status, c.reason))
+            .collect()
+    }
+
+    fn strings(all: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
+        all.iter()
+            .map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn ready_says_nothing_about_drift() {
+        let tally = Tally {
+            in_sync: 2,
+            drifted: 1,
+            unknown: 1,
+            ..Tally::default()
+        };
+        let view = View {
+            generation: Some(1),
+            ..View::default()
+        };
+        assert_eq!(
+            made(&view, &[target(Some(true), tally)]),
+            strings(&[
+                ("Ready", "True", "Compared"),
+                ("Drifted", "True", "DriftFound")
+            ])
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_compared_is_never_in_sync() {
+        let view = View {
+            generation: Some(1),
+            ..View::default()
+        };
+        for tally in [
+            Tally {
+                in_sync: 9,
+                unknown: 1,
+                ..Tally::default()
+            },
+            Tally {
+                in_sync: 9,
+                unverified: 1,
+                ..Tally::default()
+            },
+        ] {
+            assert_eq!(made(&view, &[target(Some(true), tally)])[1].1, "Unknown");
+        }
+        assert_eq!(
+            made(
+                &view,
+                &[target(
+                    Some(true),
+                    Tally {
+                        in_sync: 1,
+                        ..Tally::default()
+                    }
+                )]
+            )[1]
+            .1,
+            "False"
+        );
+        assert_eq!(made(&view, &[])[2].1, "Unknown");
+    }
+
+    #[test]
+    fn a_wrong_policy_is_stalled_and_a_failed_fetch_only_a_message() {
+        let stalled = View {
+            generation: Some(1),
+            stalled: Some(("InvalidSpec".into(), "x".into())),
+            ..View::default()
+        };
+        assert_eq!(
+            made(&stalled, &[])[..2],
+            strings(&[
+                ("Ready", "False", "InvalidSpec"),
+                ("Stalled", "True", "InvalidSpec")
+            ])[..]
+        );
+        let late = View {
+            generation: Some(1),
+            source: Some(Default::default()),
+            source_error: Some(("Timeout".into(), "slow".into())),
+            ..View::default()
+        };
+        let ok = target(
+            Some(true),
+            Tally {
+                in_sync: 1,
+                ..Tally::default()
+            },
+        );
+        assert_eq!(made(&late, &[ok])[0].1, "True");
+        let stale = View {
+            source_stale: true,
+            ..late
+        };
+        let ok = target(
+            Some(true),
+            Tally {
+                in_sync: 1,
+                ..Tally::default()
+            },
+        );
+        assert_eq!(
+            made(&stale, &[ok])[0],
+            strings(&[("Ready", "False", "SourceStale")])[0]
+        );
+    }
+
+    #[test]
+    fn a_kind_that_may_not_be_read_is_named() {
+        let mut target = target(
+            Some(true),
+            Tally {
+                unknown: 3,
+                ..Tally::default()
+            },
+        );
+        let scope = ScopeKey::new(
+            drift::GroupVersionKind::new("apps", "v1", "Deployment"),
+            Some("shop".into()),
+        );
+        target.troubles = vec![(scope, Unknown::Forbidden, 3)];
+        let status = target_status(&target);
+        assert_eq!(
+            (status.ready.as_str(), status.reason.as_str()),
+            ("False", "Forbidden")
+        );
+        assert!(
+            status
+                .message
+                .starts_with("apps/Deployment in namespace shop: the operator may not"),
+            "{}",
+            status.message
+        );
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_until_its_status_changes() {
+        let view = View {
+            generation: Some(1),
+            ..View::default()
+        };
+        let first = status(
+            &view,
+            &[target(
+                Some(true),
+                Tally {
+                    in_sync: 1,
+                    ..Tally::default()
+                },
+            )],
+            0,
+            vec![],
+            &DriftPolicyStatus::default(),
+            Timestamp::UNIX_EPOCH,
+        );
+        let later = Timestamp::from_second(1000).expect("time");
+        let same = status(
+            &view,
+            &[target(
+                Some(true),
+                Tally {
+                    in_sync: 1,
+                    ..Tally::default()
+                },
+            )],
+            0,
+            vec![],
+            &first,
+            later,
+        );
+        assert_eq!(first, same);
+        let other = status(
+            &view,
+            &[target(
+                Some(true),
+                Tally {
+                    drifted: 1,
+                    ..Tally::default()
+                },
+            )],
+            0,
+            vec![],
+            &first,
+            later,
+        );
+        assert_eq!(other.conditions[1].last_transition_time.0, later);
+    }
+}

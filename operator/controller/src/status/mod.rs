@@ -1,0 +1,182 @@
+//! Policies' status: written by the leader, soon after something has changed, and only then.
+
+mod content;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use driftline_crds::{DriftPolicy, DriftPolicyStatus};
+use jiff::Timestamp;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use parking_lot::Mutex;
+use serde_json::json;
+
+use crate::engine::Engine;
+use crate::policy::PolicyKey;
+use crate::records::Records;
+use crate::registry::PolicyState;
+
+/// The shortest time between two writes of one policy's status.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a write may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The longest status, in bytes of JSON.
+const MAX_BYTES: usize = 16 << 10;
+
+/// The writer of statuses and what it wrote last.
+pub struct Statuses {
+    engine: Arc<Engine>,
+    records: Arc<Records>,
+    written: Mutex<HashMap<PolicyKey, DriftPolicyStatus>>,
+}
+
+impl Statuses {
+    pub fn new(engine: Arc<Engine>, records: Arc<Records>) -> Arc<Self> {
+        Arc::new(Self {
+            engine,
+            records,
+            written: Mutex::default(),
+        })
+    }
+
+    /// Takes in the status of a policy as the API server has it.
+    pub fn seen(&self, key: &PolicyKey, status: Option<&DriftPolicyStatus>) {
+        let mut written = self.written.lock();
+        match status {
+            Some(status) => written.insert(key.clone(), status.clone()),
+            None => written.remove(key),
+        };
+    }
+
+    /// Writes while this replica leads.
+    pub async fn run(self: Arc<Self>) {
+        let mut leading = self.engine.leading.clone();
+        let mut due: HashMap<PolicyKey, Instant> = HashMap::new();
+        let mut last: HashMap<PolicyKey, Instant> = HashMap::new();
+        loop {
+            if !*leading.borrow_and_update() {
+                if leading.changed().await.is_err() {
+                    return;
+                }
+                due.extend(
+                    self.engine
+                        .registry
+                        .all()
+                        .iter()
+                        .map(|p| (p.key.clone(), Instant::now())),
+                );
+                continue;
+            }
+            let next = due.values().min().copied();
+            let timer = async move {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.engine.index.dirtied() => {}
+                () = self.engine.registry.touched.notified() => {}
+                () = timer => {}
+                _ = leading.changed() => continue,
+            }
+            for key in self.changed() {
+                let at = last.get(&key).map_or_else(Instant::now, |at| *at + PAUSE);
+                due.entry(key).or_insert(at);
+            }
+            let now = Instant::now();
+            let ready: Vec<PolicyKey> = due
+                .iter()
+                .filter(|(_, at)| **at <= now)
+                .map(|(k, _)| k.clone())
+                .collect();
+            for key in ready {
+                due.remove(&key);
+                last.insert(key.clone(), Instant::now());
+                if !self.write(&key).await {
+                    due.insert(key, Instant::now() + Duration::from_secs(2));
+                }
+            }
+            last.retain(|_, at| at.elapsed() < Duration::from_secs(60));
+        }
+    }
+
+    fn changed(&self) -> Vec<PolicyKey> {
+        let targets = self.engine.index.take_dirty().into_iter();
+        let mut keys: Vec<PolicyKey> = targets
+            .filter_map(|t| Some(self.engine.registry.target(t)?.0.key.clone()))
+            .collect();
+        keys.extend(self.engine.registry.take_touched());
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+
+    /// Writes one policy's status if it has changed; false if that has to be tried again.
+    async fn write(&self, key: &PolicyKey) -> bool {
+        let Some(policy) = self.engine.registry.get(key) else {
+            return true;
+        };
+        let before = self.written.lock().get(key).cloned().unwrap_or_default();
+        let Some(status) = self.status(&policy, &before) else {
+            return true;
+        };
+        if status == before {
+            return true;
+        }
+        let patch = serde_json::from_value(json!([
+            {"op": "test", "path": "/metadata/uid", "value": policy.uid},
+            {"op": "add", "path": "/status", "value": status},
+        ]));
+        let Ok(patch) = patch else { return true };
+        let api: Api<DriftPolicy> = Api::namespaced(self.engine.client.clone(), &key.namespace);
+        let params = PatchParams::default();
+        match tokio::time::timeout(
+            DEADLINE,
+            api.patch_status(&key.name, &params, &Patch::Json::<()>(patch)),
+        )
+        .await
+        {
+            Ok(Ok(_)) => {
+                self.engine.metrics.writes("policy_status").inc();
+                self.written.lock().insert(key.clone(), status);
+                true
+            }
+            Ok(Err(kube::Error::Api(error))) if error.code == 404 => true,
+            Ok(Err(error)) => {
+                self.engine.metrics.write_failures.inc();
+                tracing::warn!(%error, policy = %key, "a status could not be written; trying again");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// The status of now; `None` before the policy has been looked at.
+    fn status(
+        &self,
+        policy: &PolicyState,
+        before: &DriftPolicyStatus,
+    ) -> Option<DriftPolicyStatus> {
+        let view = policy.view.lock().clone();
+        view.generation?;
+        let targets: Vec<content::Target> = view
+            .targets
+            .iter()
+            .map(|t| content::Target {
+                view: t.clone(),
+                tally: self.engine.index.tally(t.id),
+                troubles: self.engine.index.troubles(t.id),
+                settled: self.engine.index.is_settled(t.id),
+            })
+            .collect();
+        let (open, worst) = self.records.worst(&policy.key, 10);
+        let mut status = content::status(&view, &targets, open, worst, before, Timestamp::now());
+        while serde_json::to_vec(&status).map_or(0, |v| v.len()) > MAX_BYTES
+            && !content::shrink(&mut status)
+        {}
+        Some(status)
+    }
+}

@@ -1,0 +1,424 @@
+//! One target of a policy: rendered, resolved against what the cluster serves, and declared to the index.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use cluster::access::Decision;
+use cluster::discovery::{Catalog, Served};
+use cluster::index::{Batch, Declaration, Reread, ScopeKey, TargetId};
+use cluster::store::{BlobWriter, Blobs};
+use declared::{RenderItem, RenderLimits, RenderRequest, Renderer, Revision, inputs_digest};
+use drift::{
+    DeclaredObject, GroupVersionKind, ObjectId, Problem, ProblemKind, Provenance, bookkeeping,
+    lines,
+};
+use jiff::Timestamp;
+
+use crate::engine::Engine;
+use crate::policy::{Policy, TargetSpec};
+use crate::registry::{PolicyState, TargetView};
+
+/// How many objects are read one by one after a commit; more in one scope, and the scope is listed anew.
+const MAX_SINGLE_READS: usize = 100;
+
+/// A target as its policy's actor holds it.
+pub struct Target {
+    pub id: TargetId,
+    pub spec: TargetSpec,
+    /// What it was last rendered from.
+    done: Option<Done>,
+    pub view: TargetView,
+}
+
+struct Done {
+    commit: String,
+    /// The digest of all inputs.
+    inputs: String,
+    /// The same without what the cluster serves.
+    plain_inputs: String,
+    /// What the cluster serves matters: a chart was rendered, or kinds were not served, so that the scope of their objects
+    /// is not known.
+    by_catalog: bool,
+}
+
+/// What rendering led to.
+struct Rendered {
+    blobs: Blobs,
+    declarations: Vec<Declaration>,
+    problems: Vec<Problem>,
+    renderer: Renderer,
+    unserved: bool,
+}
+
+/// Takes in what a renderer streams.
+struct Intake<'a> {
+    catalog: &'a Catalog,
+    namespace: &'a str,
+    writer: BlobWriter,
+    declarations: Vec<Declaration>,
+    seen: HashSet<ObjectId>,
+    problems: Vec<Problem>,
+    unserved: bool,
+    failed: Option<io::Error>,
+}
+
+impl Target {
+    pub fn new(id: TargetId, spec: TargetSpec) -> Self {
+        let view = TargetView {
+            id,
+            name: spec.name.clone(),
+            ready: None,
+            reason: "Progressing".to_owned(),
+            message: "waiting for the source".to_owned(),
+            revision: None,
+            inputs: None,
+            checked_at: None,
+        };
+        Self {
+            id,
+            spec,
+            done: None,
+            view,
+        }
+    }
+
+    /// Makes the next update render again even if nothing seems to have changed.
+    pub fn forget_rendering(&mut self) {
+        self.done = None;
+    }
+
+    /// Brings the index up to a revision. Cheap where nothing has changed. True if all is well or only the author can mend
+    /// it; false if trying again soon may help.
+    pub async fn update(
+        &mut self,
+        engine: &Arc<Engine>,
+        state: &PolicyState,
+        policy: &Policy,
+        revision: &Revision,
+    ) -> bool {
+        let catalog = engine.catalog.catalog();
+        let request = self.request(&catalog, revision);
+        let inputs = inputs_digest(&request, &engine.worker_info);
+        let plain_inputs = self.plain_inputs(&request, engine);
+        let same = |d: &Done| {
+            if d.by_catalog {
+                d.inputs == inputs
+            } else {
+                d.plain_inputs == plain_inputs
+            }
+        };
+        if self
+            .done
+            .as_ref()
+            .is_some_and(|d| d.commit == revision.commit && same(d))
+        {
+            return true;
+        }
+        let begun = Instant::now();
+        let result = self.render(engine, &catalog, &request).await;
+        engine.metrics.rendered(begun.elapsed(), result.is_ok());
+        match result {
+            Err((reason, message, retry)) => {
+                tracing::warn!(policy = %state.key, target = self.spec.name, message, "rendering failed; what was declared before stays in force");
+                self.view.ready = Some(false);
+                self.view.reason = reason;
+                self.view.message = message;
+                !retry
+            }
+            Ok(rendered) => {
+                let by_catalog = rendered.renderer == Renderer::Helm || rendered.unserved;
+                self.report(&rendered);
+                self.declare(engine, policy, &catalog, rendered).await;
+                self.view.revision = Some(revision.name.clone());
+                self.view.checked_at = Some(Timestamp::now());
+                self.view.inputs = Some(if by_catalog {
+                    inputs.clone()
+                } else {
+                    plain_inputs.clone()
+                });
+                self.done = Some(Done {
+                    commit: revision.commit.clone(),
+                    inputs,
+                    plain_inputs,
+                    by_catalog,
+                });
+                true
+            }
+        }
+    }
+
+    fn request(&self, catalog: &Catalog, revision: &Revision) -> RenderRequest {
+        RenderRequest {
+            repository: revision.repository.clone(),
+            commit: revision.commit.clone(),
+            path: self.spec.path.clone(),
+            namespace: self.spec.namespace.clone(),
+            helm: self.spec.helm.clone(),
+            kube_version: catalog.server().git_version.clone(),
+            api_versions: catalog.api_versions().to_vec(),
+            limits: RenderLimits::default(),
+        }
+    }
+
+    fn plain_inputs(&self, request: &RenderRequest, engine: &Engine) -> String {
+        let mut plain = request.clone();
+        plain.helm = None;
+        plain.kube_version = String::new();
+        plain.api_versions = Vec::new();
+        inputs_digest(&plain, &engine.worker_info)
+    }
+
+    async fn render(
+        &self,
+        engine: &Arc<Engine>,
+        catalog: &Catalog,
+        request: &RenderRequest,
+    ) -> Result<Rendered, (String, String, bool)> {
+        let disk = |error: io::Error| {
+            (
+                "DiskFailure".to_owned(),
+                format!("declared objects cannot be kept in a temporary file: {error}"),
+                true,
+            )
+        };
+        let _turn = engine.renders.acquire().await;
+        let mut intake = Intake {
+            catalog,
+            namespace: &self.spec.namespace,
+            writer: BlobWriter::new().map_err(disk)?,
+            declarations: Vec::new(),
+            seen: HashSet::new(),
+            problems: Vec::new(),
+            unserved: false,
+            failed: None,
+        };
+        let summary = engine
+            .worker
+            .render(request, &mut |item| intake.take(item))
+            .await;
+        let summary = summary.map_err(|e| {
+            (
+                format!("{}Failed", e.category().as_str()),
+                e.to_string(),
+                e.is_retryable(),
+            )
+        })?;
+        if let Some(error) = intake.failed.take() {
+            return Err(disk(error));
+        }
+        Ok(Rendered {
+            blobs: intake.writer.finish().map_err(disk)?,
+            declarations: intake.declarations,
+            problems: intake.problems,
+            renderer: summary.renderer,
+            unserved: intake.unserved,
+        })
+    }
+
+    fn report(&mut self, rendered: &Rendered) {
+        match rendered.problems.first() {
+            None => {
+                self.view.ready = Some(true);
+                self.view.reason = "Compared".to_owned();
+                self.view.message = String::new();
+            }
+            Some(first) => {
+                let more = rendered.problems.len() - 1;
+                let others = if more > 0 {
+                    format!(" (and {more} more)")
+                } else {
+                    String::new()
+                };
+                self.view.ready = Some(false);
+                self.view.reason = reason(first.kind).to_owned();
+                self.view.message =
+                    format!("{}{others}", drift::redact::cut(&first.to_string(), 512));
+            }
+        }
+    }
+
+    async fn declare(
+        &self,
+        engine: &Arc<Engine>,
+        policy: &Policy,
+        catalog: &Catalog,
+        rendered: Rendered,
+    ) {
+        let scopes: HashSet<ScopeKey> = rendered
+            .declarations
+            .iter()
+            .map(|d| ScopeKey::new(d.kind.clone(), d.id.namespace.clone()))
+            .collect();
+        let denied = denied(engine, policy, catalog, scopes).await;
+        let complete = rendered.problems.is_empty();
+        let batch = Batch {
+            blobs: rendered.blobs,
+            declarations: rendered.declarations,
+            complete,
+            denied,
+        };
+        let rereads = engine.index.declare(self.id, batch);
+        if !rereads.is_empty() {
+            tokio::spawn(reread(Arc::clone(engine), rereads));
+        }
+    }
+}
+
+/// The scopes that a policy's account may not see.
+pub async fn denied(
+    engine: &Engine,
+    policy: &Policy,
+    catalog: &Catalog,
+    scopes: impl IntoIterator<Item = ScopeKey>,
+) -> HashSet<ScopeKey> {
+    let mut denied = HashSet::new();
+    for scope in scopes {
+        let Some(resource) = catalog.resource(&scope.kind) else {
+            continue;
+        };
+        let group = &scope.kind.group_kind.group;
+        let decision = engine
+            .access
+            .may_list(
+                &policy.account,
+                group,
+                &resource.plural,
+                scope.namespace.as_deref(),
+            )
+            .await;
+        if decision != Decision::Allowed {
+            denied.insert(scope);
+        }
+    }
+    denied
+}
+
+fn reason(kind: ProblemKind) -> &'static str {
+    match kind {
+        ProblemKind::Parse => "ParseError",
+        ProblemKind::NotAnObject => "NotAnObject",
+        ProblemKind::Duplicate => "DuplicateObject",
+        ProblemKind::Limit => "LimitExceeded",
+        ProblemKind::NotFollowed => "NotFollowed",
+        ProblemKind::Render => "RenderFailed",
+        ProblemKind::UnknownKind => "UnknownKind",
+    }
+}
+
+impl Intake<'_> {
+    fn take(&mut self, item: RenderItem) {
+        match item {
+            RenderItem::Problem(problem) => self.problems.push(problem),
+            RenderItem::Object(object) => self.object(object),
+        }
+    }
+
+    fn object(&mut self, mut declared: DeclaredObject) {
+        let (Some(kind), Some(name)) = (declared.kind(), declared.name().map(str::to_owned)) else {
+            return self.problem(
+                ProblemKind::NotAnObject,
+                declared.provenance,
+                "an object needs apiVersion, kind and metadata.name".to_owned(),
+            );
+        };
+        let namespaced = match self.catalog.served(&kind) {
+            Served::Yes(resource) => Some(resource.namespaced),
+            Served::No | Served::Unavailable => {
+                self.unserved = true;
+                None
+            }
+        };
+        let namespace = match namespaced {
+            Some(false) => None,
+            Some(true) => Some(declared.namespace().unwrap_or(self.namespace).to_owned()),
+            None => declared.namespace().map(str::to_owned),
+        };
+        let id = ObjectId::new(kind.group_kind.clone(), namespace.as_deref(), &name);
+        if !self.seen.insert(id.clone()) {
+            let message = format!("{id} is declared twice; remove one of them");
+            return self.problem(ProblemKind::Duplicate, declared.provenance, message);
+        }
+        let before = declared.object.clone();
+        bookkeeping::normalise(&mut declared.object, namespace.as_deref());
+        declared.lines = lines::realign(&before, &declared.lines, &declared.object);
+        self.keep(id, kind, &declared);
+    }
+
+    fn keep(&mut self, id: ObjectId, kind: GroupVersionKind, declared: &DeclaredObject) {
+        match self.writer.push(declared) {
+            Ok((blob, digest)) => self.declarations.push(Declaration {
+                id,
+                kind,
+                blob,
+                digest,
+            }),
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    fn problem(&mut self, kind: ProblemKind, at: Provenance, message: String) {
+        self.problems.push(Problem {
+            kind,
+            at,
+            message,
+            object: None,
+        });
+    }
+}
+
+/// Reads the live objects of changed declarations: one by one, or, where they are many, by a new list of their scope.
+async fn reread(engine: Arc<Engine>, rereads: Vec<Reread>) {
+    let catalog = engine.catalog.catalog();
+    let mut by_scope: std::collections::HashMap<ScopeKey, Vec<ObjectId>> =
+        std::collections::HashMap::new();
+    for reread in rereads {
+        by_scope.entry(reread.scope).or_default().push(reread.id);
+    }
+    let mut relist = false;
+    for (scope, ids) in by_scope {
+        let mut whole = ids.len() > MAX_SINGLE_READS;
+        for id in ids.iter().take(if whole { 0 } else { ids.len() }) {
+            whole = read_one(&engine, &catalog, &scope, id).await.is_err();
+            if whole {
+                break;
+            }
+        }
+        if whole {
+            engine.watches.relist(&scope);
+            relist = true;
+        }
+    }
+    if relist && let Err(error) = engine.watches.sync(&engine).await {
+        tracing::warn!(%error, "watches could not be brought into step");
+    }
+}
+
+/// Reads one live object and shows it to the index.
+pub async fn read_one(
+    engine: &Engine,
+    catalog: &Catalog,
+    scope: &ScopeKey,
+    id: &ObjectId,
+) -> cluster::Result<()> {
+    let Some(resource) = catalog.resource(&scope.kind) else {
+        return Ok(());
+    };
+    engine.metrics.object_reads.inc();
+    match cluster::read::object(
+        &engine.client,
+        &scope.kind,
+        resource,
+        scope.namespace.as_deref(),
+        &id.name,
+    )
+    .await?
+    {
+        Some(live) => {
+            engine.index.observe(scope, &live);
+        }
+        None => engine.index.absent(scope, id),
+    }
+    Ok(())
+}

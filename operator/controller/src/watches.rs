@@ -1,0 +1,289 @@
+//! Which watches run, and what they tell the index.
+//!
+//! One watch for each kind and namespace in which something is declared, shared by all policies; above
+//! [`MAX_NAMESPACES`] namespaces one for the whole cluster. Kinds that are not served are told to the index as such.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::discovery::{Catalog, Served};
+use cluster::index::{Index, ScopeKey};
+use cluster::watch::{FailureReason, Sink, WatchEvent, WatchHandle, WatchScope};
+use drift::{GroupVersionKind, ObjectId, Schema, Unknown};
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::engine::Engine;
+
+/// Above so many namespaces the watches of a kind become one.
+const MAX_NAMESPACES: usize = 10;
+
+/// Kind, and namespace unless the watch covers the cluster.
+type WatchKey = (GroupVersionKind, Option<Arc<str>>);
+
+#[derive(Default)]
+pub struct Watches {
+    inner: Mutex<Inner>,
+    /// One synchronisation at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Inner {
+    running: HashMap<WatchKey, Running>,
+    /// Scopes whose schema the index has.
+    schemas: HashSet<ScopeKey>,
+}
+
+struct Running {
+    handle: WatchHandle,
+    covered: BTreeSet<ScopeKey>,
+}
+
+/// Tells the index what a watch sees.
+struct Feed {
+    index: Arc<Index>,
+    kind: GroupVersionKind,
+    /// All scopes that the watch covers; one, unless it watches the whole cluster.
+    covered: BTreeSet<ScopeKey>,
+}
+
+impl Watches {
+    /// Starts and stops watches so that they fit what is declared.
+    pub async fn sync(&self, engine: &Engine) -> cluster::Result<()> {
+        let _turn = self.turn.lock().await;
+        let catalog = engine.catalog.catalog();
+        let scopes: Vec<ScopeKey> = engine
+            .index
+            .scopes()
+            .into_iter()
+            .map(|(scope, _)| scope)
+            .collect();
+        let watchable = sort_out(engine, &catalog, scopes);
+        self.load_schemas(engine, &watchable).await?;
+        let wanted = plan(watchable);
+        let mut inner = self.inner.lock();
+        inner
+            .running
+            .retain(|key, running| wanted.get(key) == Some(&running.covered));
+        for (key, covered) in wanted {
+            if !inner.running.contains_key(&key) {
+                let running = start(engine, &catalog, &key, covered);
+                inner.running.extend(running.map(|r| (key, r)));
+            }
+        }
+        inner.running.shrink_to_fit();
+        Ok(())
+    }
+
+    /// Lists a scope anew.
+    pub fn relist(&self, scope: &ScopeKey) {
+        let mut inner = self.inner.lock();
+        let keys = [
+            (scope.kind.clone(), scope.namespace.clone()),
+            (scope.kind.clone(), None),
+        ];
+        for key in keys {
+            inner.running.remove(&key);
+        }
+    }
+
+    /// After a change of what the server serves: schemas that changed are loaded again, and their kinds listed again.
+    pub async fn refresh(&self, engine: &Engine) -> cluster::Result<()> {
+        let changed = engine.schemas.refresh().await?;
+        let mut inner = self.inner.lock();
+        inner.schemas.retain(|scope| !changed.contains(&scope.kind));
+        inner.running.retain(|(kind, _), _| !changed.contains(kind));
+        for running in inner.running.values() {
+            running.handle.retry_now();
+        }
+        Ok(())
+    }
+
+    async fn load_schemas(&self, engine: &Engine, scopes: &[ScopeKey]) -> cluster::Result<()> {
+        let missing: Vec<ScopeKey> = {
+            let inner = self.inner.lock();
+            scopes
+                .iter()
+                .filter(|s| !inner.schemas.contains(s))
+                .cloned()
+                .collect()
+        };
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let kinds: HashSet<GroupVersionKind> = missing.iter().map(|s| s.kind.clone()).collect();
+        let found = engine.schemas.load(kinds).await?;
+        for scope in missing {
+            engine.index.set_schema(
+                &scope,
+                found
+                    .get(&scope.kind)
+                    .cloned()
+                    .unwrap_or_else(Schema::unknown),
+            );
+            self.inner.lock().schemas.insert(scope);
+        }
+        Ok(())
+    }
+
+    /// For metrics: kind, whether it is ready, seconds since the server was heard.
+    pub fn ages(&self) -> Vec<(String, bool, f64)> {
+        let inner = self.inner.lock();
+        inner
+            .running
+            .iter()
+            .map(|((kind, _), r)| {
+                (
+                    kind.group_kind.to_string(),
+                    r.handle.is_ready(),
+                    r.handle.age().as_secs_f64(),
+                )
+            })
+            .collect()
+    }
+
+    /// For metrics: objects seen, lists, connections and failures since each watch began.
+    pub fn counters(&self) -> (u64, u64, u64) {
+        let inner = self.inner.lock();
+        inner
+            .running
+            .values()
+            .map(|r| r.handle.counters())
+            .fold((0, 0, 0), |sum, c| {
+                (sum.0 + c.events, sum.1 + c.relists, sum.2 + c.failures)
+            })
+    }
+}
+
+/// The scopes that can be watched; the others are told to the index.
+fn sort_out(engine: &Engine, catalog: &Catalog, scopes: Vec<ScopeKey>) -> Vec<ScopeKey> {
+    let watchable = |scope: &ScopeKey| {
+        let trouble = match catalog.served(&scope.kind) {
+            _ if scope.kind.group_kind.is_secret() && !engine.options.compare_secrets => {
+                Unknown::NotCompared
+            }
+            Served::Yes(resource) if resource.can_watch() => return true,
+            Served::Yes(_) | Served::No => Unknown::NotServed,
+            Served::Unavailable => Unknown::Blind,
+        };
+        engine.index.failed(scope, trouble);
+        false
+    };
+    scopes.into_iter().filter(watchable).collect()
+}
+
+/// Which watch covers which scopes.
+fn plan(scopes: Vec<ScopeKey>) -> BTreeMap<WatchKey, BTreeSet<ScopeKey>> {
+    let mut by_kind: BTreeMap<GroupVersionKind, BTreeSet<ScopeKey>> = BTreeMap::new();
+    for scope in scopes {
+        by_kind.entry(scope.kind.clone()).or_default().insert(scope);
+    }
+    let mut wanted = BTreeMap::new();
+    for (kind, scopes) in by_kind {
+        if scopes.len() > MAX_NAMESPACES {
+            wanted.insert((kind, None), scopes);
+        } else {
+            wanted.extend(
+                scopes
+                    .into_iter()
+                    .map(|s| ((kind.clone(), s.namespace.clone()), BTreeSet::from([s]))),
+            );
+        }
+    }
+    wanted
+}
+
+fn start(
+    engine: &Engine,
+    catalog: &Catalog,
+    key: &WatchKey,
+    covered: BTreeSet<ScopeKey>,
+) -> Option<Running> {
+    let (kind, namespace) = key;
+    let plural = catalog.resource(kind)?.plural.clone();
+    let scope = WatchScope {
+        kind: kind.clone(),
+        plural,
+        namespace: namespace.as_deref().map(str::to_owned),
+    };
+    tracing::debug!(%scope, "watching");
+    let feed = Feed {
+        index: Arc::clone(&engine.index),
+        kind: kind.clone(),
+        covered: covered.clone(),
+    };
+    let handle = cluster::watch::spawn(
+        engine.watch_client.clone(),
+        scope,
+        engine.watch_options.clone(),
+        Arc::new(feed),
+    );
+    Some(Running { handle, covered })
+}
+
+impl Feed {
+    fn scope_of(&self, object: &Value) -> ScopeKey {
+        let namespace = object
+            .get("metadata")
+            .and_then(|m| m.get("namespace"))
+            .and_then(Value::as_str);
+        ScopeKey::new(self.kind.clone(), namespace.map(Into::into))
+    }
+}
+
+impl Sink for Feed {
+    fn on_event(&self, event: WatchEvent) {
+        match event {
+            WatchEvent::Restarted => self.covered.iter().for_each(|s| self.index.restarted(s)),
+            WatchEvent::Ready => self.covered.iter().for_each(|s| self.index.ready(s)),
+            WatchEvent::Listed(object) | WatchEvent::Applied(object) => {
+                self.index.observe(&self.scope_of(&object), &object);
+            }
+            WatchEvent::Deleted(object) => self.index.gone(&self.scope_of(&object), &object),
+            WatchEvent::Undecodable { identity, message } => {
+                tracing::warn!(kind = %self.kind, ?identity, message, "an object cannot be read");
+                if let Some(identity) = identity {
+                    let namespace = identity.namespace.as_deref().filter(|n| !n.is_empty());
+                    let scope = ScopeKey::new(self.kind.clone(), namespace.map(Into::into));
+                    self.index.unreadable(
+                        &scope,
+                        &ObjectId::new(self.kind.group_kind.clone(), namespace, &identity.name),
+                    );
+                }
+            }
+            WatchEvent::Failed { reason, message } => {
+                tracing::warn!(kind = %self.kind, reason = reason.as_str(), message, "a watch is blind");
+                let trouble = match reason {
+                    FailureReason::Blind | FailureReason::Unauthorized => Unknown::Blind,
+                    FailureReason::Forbidden => Unknown::Forbidden,
+                    FailureReason::NotServed => Unknown::NotServed,
+                };
+                self.covered
+                    .iter()
+                    .for_each(|s| self.index.failed(s, trouble.clone()));
+            }
+            WatchEvent::Alive => {}
+        }
+    }
+}
+
+/// Keeps schemas and watches in step with what the server serves.
+pub async fn follow_catalog(engine: Arc<Engine>) {
+    let mut catalog = engine.catalog.subscribe();
+    loop {
+        tokio::select! {
+            changed = catalog.changed() => if changed.is_err() { return },
+            // An upgrade of the API server changes schemas without changing what is served.
+            () = tokio::time::sleep(Duration::from_secs(600)) => {}
+        }
+        let refreshed = engine.watches.refresh(&engine).await;
+        if let Err(error) = refreshed {
+            tracing::warn!(%error, "schemas could not be read again");
+        }
+        if let Err(error) = engine.watches.sync(&engine).await {
+            tracing::warn!(%error, "watches could not be brought into step");
+        }
+    }
+}
