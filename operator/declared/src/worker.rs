@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, flock};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -160,10 +161,26 @@ fn lock(cache: &Path) -> Result<fs::File, Error> {
 /// A fresh folder for jobs' folders; what a killed worker left is cleared.
 fn make_temp(cache: &Path) -> Result<PathBuf, Error> {
     let temp = cache.join("jobs");
+    if let Ok(temp) = temp.canonicalize() {
+        end_leftovers(&temp);
+    }
     let _ = fs::remove_dir_all(&temp);
     fs::create_dir_all(&temp)
         .and_then(|()| temp.canonicalize())
         .map_err(|e| Error::new(Category::Worker, temp.display().to_string(), format!("cannot be written: {e}")))
+}
+
+/// A job dies with its worker, but not the renderer that it started. Whatever runs inside a job's folder while this
+/// worker holds the lock is such a leftover.
+fn end_leftovers(temp: &Path) {
+    let Ok(processes) = fs::read_dir("/proc") else { return };
+    for process in processes.flatten() {
+        let inside = fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(temp));
+        let pid = process.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        if let (true, Some(pid)) = (inside, pid) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
 }
 
 async fn bind(options: &WorkerOptions) -> Result<UnixListener, Error> {

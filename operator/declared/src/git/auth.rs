@@ -16,11 +16,23 @@ pub(crate) struct Session<'a> {
     request: &'a FetchRequest,
     reason: RefCell<Option<Error>>,
     asked: Cell<u32>,
+    connections: Cell<u32>,
+    anonymous: bool,
 }
 
 impl<'a> Session<'a> {
     pub(crate) fn new(url: &'a GitUrl, request: &'a FetchRequest) -> Self {
-        Self { url, request, reason: RefCell::new(None), asked: Cell::new(0) }
+        Self { url, request, reason: RefCell::new(None), asked: Cell::new(0), connections: Cell::new(0), anonymous: false }
+    }
+
+    /// A talk in which no credentials are shown.
+    pub(crate) fn anonymous(url: &'a GitUrl, request: &'a FetchRequest) -> Self {
+        Self { anonymous: true, ..Self::new(url, request) }
+    }
+
+    /// True if a TLS connection was left for another one: the server redirected.
+    pub(crate) fn moved_on(&self) -> bool {
+        self.connections.get() > 1
     }
 
     /// The callbacks for one connection.
@@ -38,7 +50,7 @@ impl<'a> Session<'a> {
     /// The header that carries a bearer token.
     pub(crate) fn header(&self) -> Option<String> {
         match &self.request.credentials {
-            Some(Credentials::Bearer { token }) => Some(format!("Authorization: Bearer {token}")),
+            Some(Credentials::Bearer { token }) if !self.anonymous => Some(format!("Authorization: Bearer {token}")),
             _ => None,
         }
     }
@@ -75,6 +87,7 @@ impl<'a> Session<'a> {
             self.asked.set(self.asked.get() + 1);
         }
         match &self.request.credentials {
+            _ if self.anonymous => Err(self.fail(Category::Auth, "the server asks for credentials")),
             _ if self.asked.get() > 1 => {
                 Err(self.fail(Category::Auth, "the server refused the credentials: check the Secret and the account's access"))
             }
@@ -95,6 +108,7 @@ impl<'a> Session<'a> {
 
     fn certificate(&self, cert: &Cert<'_>) -> Result<CertificateCheckStatus, git2::Error> {
         let Some(host_key) = cert.as_hostkey() else {
+            self.connections.set(self.connections.get() + 1);
             // TLS: libgit2 and OpenSSL have checked it against the trusted certificates.
             return Ok(CertificateCheckStatus::CertificatePassthrough);
         };

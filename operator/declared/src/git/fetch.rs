@@ -1,5 +1,6 @@
 //! One fetch: ask what the reference names now, and get that commit if it is not in the cache yet.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
@@ -63,12 +64,14 @@ struct Fetch<'a> {
     url: &'a GitUrl,
     request: &'a FetchRequest,
     repo: Repository,
+    /// Set once it is known that the server asks for no credentials.
+    open: Cell<bool>,
 }
 
 impl<'a> Fetch<'a> {
     fn open(url: &'a GitUrl, request: &'a FetchRequest, path: &Path) -> Result<Self, Error> {
         if path.exists() && let Ok(repo) = Repository::open_bare(path) {
-            return Ok(Self { url, request, repo });
+            return Ok(Self { url, request, repo, open: Cell::new(false) });
         }
         remove(path, url)?;
         let mut options = RepositoryInitOptions::new();
@@ -77,7 +80,7 @@ impl<'a> Fetch<'a> {
             let what = format!("the cache folder cannot be written ({}): check the worker's volume", one_line(e.message(), 200));
             Error::new(Category::Worker, url.shown(), what)
         })?;
-        Ok(Self { url, request, repo })
+        Ok(Self { url, request, repo, open: Cell::new(false) })
     }
 
     fn run(&self, key: &str) -> Result<Revision, Error> {
@@ -122,6 +125,7 @@ impl<'a> Fetch<'a> {
         if self.has(oid)? {
             return Ok(oid);
         }
+        self.preflight()?;
         // Most servers hand out any reachable commit by its hash; for the others everything is fetched.
         let direct = self.get(&[&format!("+{hash}:{TIP}")]);
         if direct.is_ok() && self.has(oid)? {
@@ -140,9 +144,42 @@ impl<'a> Fetch<'a> {
 
     /// The remote's refs, without a pack.
     fn list(&self) -> Result<Vec<RemoteRef>, Error> {
-        let session = Session::new(self.url, self.request);
+        match self.preflight()? {
+            Some(refs) => Ok(refs),
+            None => self.listing(&self.session()),
+        }
+    }
+
+    /// A bearer token is in every request from the first, and libgit2 would send it along on a redirect to another
+    /// port of the host. So the server is first asked without it: one that asks for credentials gets the token, one that
+    /// redirects elsewhere does not, and one that answers does not need it.
+    fn preflight(&self) -> Result<Option<Vec<RemoteRef>>, Error> {
+        if !matches!(self.request.credentials, Some(Credentials::Bearer { .. })) {
+            return Ok(None);
+        }
+        let session = Session::anonymous(self.url, self.request);
+        match self.listing(&session) {
+            Ok(refs) => {
+                self.open.set(true);
+                Ok(Some(refs))
+            }
+            Err(Error::Auth { .. } | Error::NotFound { .. }) if session.moved_on() => {
+                let what = "the server redirects, which is not followed with credentials: use the repository's final URL";
+                Err(Error::new(Category::Refused, self.url.shown(), what))
+            }
+            // Some servers do not admit to strangers that something is there.
+            Err(Error::Auth { .. } | Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn session(&self) -> Session<'_> {
+        if self.open.get() { Session::anonymous(self.url, self.request) } else { Session::new(self.url, self.request) }
+    }
+
+    fn listing(&self, session: &Session<'_>) -> Result<Vec<RemoteRef>, Error> {
         let mut remote = self.repo.remote_anonymous(self.url.as_str()).map_err(|e| session.error(&e))?;
-        let mut options = self.options(&session, 0);
+        let mut options = self.options(session, 0);
         remote.fetch(&[LIST_ONLY], Some(&mut options), None).map_err(|e| session.error(&e))?;
         let listed = remote.list().map_err(|e| session.error(&e))?;
         Ok(refs::peel(listed.iter().map(|head| (head.name().to_owned(), head.oid()))))
@@ -160,7 +197,7 @@ impl<'a> Fetch<'a> {
     }
 
     fn get_depth(&self, refspecs: &[&str], depth: i32) -> Result<(), Error> {
-        let session = Session::new(self.url, self.request);
+        let session = self.session();
         let mut remote = self.repo.remote_anonymous(self.url.as_str()).map_err(|e| session.error(&e))?;
         let mut options = self.options(&session, depth);
         remote.fetch(refspecs, Some(&mut options), None).map_err(|e| session.error(&e))

@@ -83,7 +83,8 @@ fn places(stderr: &str, layout: &Layout) -> Vec<String> {
             Some(path) => Some(path.to_owned()),
             None => in_repository(name, layout),
         };
-        let Some(file) = file.filter(|f| !f.is_empty()) else { continue };
+        // What looks like a URL may carry a token.
+        let Some(file) = file.filter(|f| !f.is_empty() && !f.contains(['@', '?'])) else { continue };
         let place = if position.is_empty() { file } else { format!("{file}:{}", position.join(":")) };
         if !found.contains(&place) {
             found.push(one_line(&place, 200));

@@ -21,7 +21,7 @@ pub(crate) struct TlsFront {
 impl TlsFront {
     /// In front of `http://host:port`.
     pub(crate) async fn start(base: &str) -> Self {
-        let (ca_pem, acceptor) = authority();
+        let (ca_pem, acceptor) = authority(base);
         let target = base.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -50,10 +50,11 @@ impl Drop for TlsFront {
     }
 }
 
-fn authority() -> (String, TlsAcceptor) {
+/// Authorities of different servers must have different names.
+fn authority(name: &str) -> (String, TlsAcceptor) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();
-    ca.distinguished_name.push(DnType::CommonName, "an authority for tests");
+    ca.distinguished_name.push(DnType::CommonName, format!("an authority for {name}"));
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
     let key = KeyPair::generate().unwrap();

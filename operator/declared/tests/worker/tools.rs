@@ -61,7 +61,7 @@ async fn what_kustomize_would_download_run_or_follow_is_refused_with_a_remedy() 
     for (kustomization, word) in [
         ("resources: ['https://user:canary@github.com/x/y?ref=main']", "copy the base"),
         ("resources: ['https://canary.example.com/x.yaml']", "copy"),
-        ("resources: ['github.com/canary/y//base?ref=main']", "copy the base"),
+        ("resources: ['github.com/x/y//base?ref=canary']", "copy the base"),
         ("helmCharts:\n- name: canary\n  repo: https://h\n  releaseName: x", "helmCharts"),
         ("transformers: [t.yaml]", "plugin"),
         ("resources: [gone.yaml]", "k/gone.yaml"),
