@@ -3,198 +3,20 @@
 // Helpers of tests are not `#[test]` functions, for which alone the workspace allows these.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod dry_run;
 mod rights;
+mod served;
+mod support;
+mod teams;
+mod upgrade;
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use driftline_e2e::{ControlPlane, Invocation, Options, Tools};
-use http::{Method, Request};
-use kube::Client;
-use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use driftline_e2e::{Invocation, Tools};
+use http::Method;
+use serde_json::json;
 
-const NAMESPACE: &str = "driftline-system";
-const IMAGE: &str = "image.repository=driftline.test/driftline";
-/// Nothing that these tests wait for takes longer on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// A control plane of its own: there can be one installation in a cluster.
-struct Installed {
-    plane: ControlPlane,
-    tools: Tools,
-}
-
-impl Installed {
-    async fn new(chart: &Path) -> Self {
-        let plane = ControlPlane::start(Options::default()).await.unwrap();
-        let tools = Tools::ensure().await.unwrap();
-        let installed = Self { plane, tools };
-        // The strictest standard, so that a Pod that needs more is refused.
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
-            "name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-        }});
-        must(
-            &installed.admin().await,
-            Method::POST,
-            "/api/v1/namespaces",
-            namespace,
-        )
-        .await;
-        let notes = installed.install(chart, &[]).await;
-        assert!(
-            notes.contains("kubectl rollout status deployment/driftline -n driftline-system"),
-            "{notes}"
-        );
-        let served = [
-            "crd/driftpolicies.driftline.dev",
-            "crd/driftrecords.driftline.dev",
-        ];
-        installed
-            .kubectl()
-            .args(["wait", "--for=condition=Established", "--timeout=60s"])
-            .args(served)
-            .run()
-            .await
-            .unwrap();
-        let client = installed.admin().await;
-        eventually("the custom resources being served", async || {
-            call(
-                &client,
-                Method::GET,
-                "/apis/driftline.dev/v1alpha1/driftrecords",
-                None,
-                None,
-            )
-            .await
-            .0 == 200
-        })
-        .await;
-        installed
-    }
-
-    /// The installation that most tests share. They leave it as it is.
-    async fn shared() -> &'static Self {
-        static SHARED: OnceCell<Installed> = OnceCell::const_new();
-        SHARED
-            .get_or_init(|| async { Self::new(&chart()).await })
-            .await
-    }
-
-    async fn install(&self, chart: &Path, more: &[&str]) -> String {
-        let place = [
-            "--namespace",
-            NAMESPACE,
-            "--create-namespace",
-            "--set",
-            IMAGE,
-        ];
-        self.helm()
-            .args(["install", "driftline"])
-            .args([chart])
-            .args(place)
-            .args(more)
-            .run()
-            .await
-            .unwrap()
-    }
-
-    async fn admin(&self) -> Client {
-        self.plane.client().await.unwrap()
-    }
-
-    /// A client with a real token of the operator's account.
-    async fn operator(&self) -> Client {
-        self.plane
-            .client_for_service_account(NAMESPACE, "driftline")
-            .await
-            .unwrap()
-    }
-
-    fn helm(&self) -> Invocation {
-        self.tools.helm(self.plane.kubeconfig_path())
-    }
-
-    fn kubectl(&self) -> Invocation {
-        self.tools.kubectl(self.plane.kubeconfig_path())
-    }
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
-}
-
-fn chart() -> PathBuf {
-    root().join("charts/driftline")
-}
-
-/// Sends JSON, as somebody else if asked, and returns the status and what came back.
-async fn call(
-    client: &Client,
-    method: Method,
-    path: &str,
-    user: Option<&str>,
-    body: Option<&Value>,
-) -> (u16, Value) {
-    let content = if method == Method::PATCH {
-        "application/merge-patch+json"
-    } else {
-        "application/json"
-    };
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("content-type", content);
-    if let Some(user) = user {
-        request = request.header("Impersonate-User", user);
-    }
-    answer(
-        client,
-        request
-            .body(body.map(|b| b.to_string().into_bytes()).unwrap_or_default())
-            .unwrap(),
-    )
-    .await
-}
-
-async fn answer(client: &Client, request: Request<Vec<u8>>) -> (u16, Value) {
-    use http_body_util::BodyExt as _;
-    let what = format!("{} {}", request.method(), request.uri());
-    let response = tokio::time::timeout(PATIENCE, client.send(request.map(Into::into))).await;
-    let response = response
-        .unwrap_or_else(|_| panic!("{what} was not answered"))
-        .unwrap_or_else(|e| panic!("{what}: {e}"));
-    let status = response.status().as_u16();
-    let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    (
-        status,
-        serde_json::from_slice(&bytes).unwrap_or(Value::Null),
-    )
-}
-
-/// Sends JSON that has to be accepted.
-async fn must(client: &Client, method: Method, path: &str, body: Value) -> Value {
-    let (status, answer) = call(client, method.clone(), path, None, Some(&body)).await;
-    assert!(status < 300, "{method} {path}: {status} {answer}");
-    answer
-}
-
-async fn get(client: &Client, path: &str) -> Value {
-    let (status, answer) = call(client, Method::GET, path, None, None).await;
-    assert_eq!(status, 200, "{path}: {answer}");
-    answer
-}
-
-async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !ask().await {
-        assert!(Instant::now() < deadline, "{what} did not happen");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
+use support::{IMAGE, Installed, NAMESPACE, chart, eventually, get, must, root};
 
 /// What `helm template` prints, or its complaint.
 async fn template(tools: &Tools, arguments: &[&str]) -> Result<String, String> {
@@ -264,6 +86,10 @@ async fn wrong_values_are_refused_with_the_reason() {
         ),
         (r#"{"log": {"format": "xml"}}"#.into(), "/log/format"),
         (r#"{"log": {"level": "loud"}}"#.into(), "/log/level"),
+        (
+            r#"{"worker": {"env": {"LD_PRELOAD": "x"}}}"#.into(),
+            "LD_PRELOAD",
+        ),
         (
             r#"{"secrets": {"compareLive": "yes"}}"#.into(),
             "/secrets/compareLive",
@@ -368,7 +194,8 @@ async fn the_api_server_takes_what_every_option_renders() {
         &[
             ("secrets.compareLive", "true"),
             ("log.format", "text"),
-            ("log.level", "debug"),
+            ("log.level", "info\\,cluster=debug"),
+            ("worker.env.HTTPS_PROXY", "http://proxy.example.com:3128"),
         ],
         &[
             ("expected.enabled", "false"),
@@ -471,96 +298,4 @@ async fn pods_are_admitted_by_the_strictest_standard_and_only_the_operator_has_a
             assert_eq!(security["capabilities"]["drop"], json!(["ALL"]));
         }
     }
-}
-
-#[tokio::test]
-async fn an_upgrade_brings_new_definitions_and_removing_the_release_keeps_policies_and_records() {
-    let old = tempfile::tempdir().unwrap();
-    let old_chart = old.path().join("driftline");
-    let copied = std::process::Command::new("cp")
-        .arg("-r")
-        .arg(chart())
-        .arg(&old_chart)
-        .status()
-        .unwrap();
-    assert!(copied.success());
-    let definition = old_chart.join("files/crds/driftpolicies.yaml");
-    let text = std::fs::read_to_string(&definition).unwrap();
-    std::fs::write(&definition, text.replace("    - dp\n", "    - olddp\n")).unwrap();
-
-    let installed = Installed::new(&old_chart).await;
-    let client = installed.admin().await;
-    let definition =
-        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/driftpolicies.driftline.dev";
-    assert_eq!(
-        get(&client, definition).await["spec"]["names"]["shortNames"],
-        json!(["olddp"])
-    );
-    let (policies, records) = (
-        "/apis/driftline.dev/v1alpha1/namespaces/default/driftpolicies",
-        "/apis/driftline.dev/v1alpha1/namespaces/default/driftrecords",
-    );
-    must(&client, Method::POST, policies, rights::policy("kept")).await;
-    must(
-        &client,
-        Method::POST,
-        records,
-        rights::record("kept", "kept"),
-    )
-    .await;
-    let uid = get(&client, &format!("{records}/kept")).await["metadata"]["uid"].clone();
-    let still_there = async || {
-        assert_eq!(
-            get(&client, &format!("{records}/kept")).await["metadata"]["uid"],
-            uid
-        );
-        get(&client, &format!("{policies}/kept")).await;
-    };
-
-    let upgrade = async |more: &[&str]| {
-        let helm = installed
-            .helm()
-            .args(["upgrade", "driftline"])
-            .args([chart()]);
-        helm.args(["--namespace", NAMESPACE, "--set", IMAGE])
-            .args(more)
-            .run()
-            .await
-            .unwrap()
-    };
-    upgrade(&["--set", "replicas=1"]).await;
-    assert_eq!(
-        get(&client, definition).await["spec"]["names"]["shortNames"],
-        json!(["dp"])
-    );
-    let deployment = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/driftline");
-    assert_eq!(
-        get(&client, &deployment).await["spec"]["replicas"],
-        json!(1)
-    );
-    still_there().await;
-    upgrade(&["--set", "crds.install=false"]).await;
-    still_there().await;
-    upgrade(&[]).await;
-
-    installed
-        .helm()
-        .args(["uninstall", "driftline", "--namespace", NAMESPACE])
-        .run()
-        .await
-        .unwrap();
-    still_there().await;
-    for gone in [
-        deployment.as_str(),
-        "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/driftline-dry-run-only",
-        "/apis/rbac.authorization.k8s.io/v1/clusterroles/driftline",
-        "/apis/rbac.authorization.k8s.io/v1/clusterroles/driftline-dry-run",
-    ] {
-        eventually(gone, async || {
-            call(&client, Method::GET, gone, None, None).await.0 == 404
-        })
-        .await;
-    }
-    installed.install(&chart(), &[]).await;
-    still_there().await;
 }
