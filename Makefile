@@ -1,0 +1,96 @@
+# The single entry: `make help` lists what there is.
+# Builds always take the whole workspace. Cargo would otherwise settle the features of shared crates anew for each selection and build
+# them again.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+DEBUG := $(TARGET)/debug
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: .tools .go ## See drift being found: a real control plane, an example application, some live edits
+	@echo "Building (development profile: a fraction of the release build's time; make bench measures the release build)"
+	@$(CARGO) build --workspace --bins
+	@$(DEBUG)/demo
+
+.PHONY: demo-down
+demo-down: .tools ## End what make demo left running
+	@$(CARGO) build --quiet --workspace --bins
+	@$(DEBUG)/demo down
+
+.PHONY: test
+test: .tools .go .sshd ## Run all tests; the first time, builds the control plane too
+	@$(CARGO) build --workspace --bins
+	@echo "Control plane and tools for the tests:"
+	@$(DEBUG)/cluster tools
+	@$(CARGO) test --workspace --no-fail-fast
+
+.PHONY: bench
+bench: .tools .go ## Measure the release build against the real control plane
+	@$(CARGO) build --release --workspace --bins
+	@$(TARGET)/release/bench
+
+.PHONY: cluster
+cluster: .tools .go ## Start a real control plane and print its kubeconfig
+	@$(CARGO) build --workspace --bins
+	@$(DEBUG)/cluster up
+
+.PHONY: cluster-down
+cluster-down: .tools ## End the control plane of make cluster
+	@$(CARGO) build --quiet --workspace --bins
+	@$(DEBUG)/cluster down
+
+.PHONY: generate
+generate: .tools ## Write the files that are made from code: crds/*.yaml and the chart's copies
+	@DRIFTLINE_GENERATE=1 $(CARGO) test --quiet -p driftline-crds
+	@rm -f charts/driftline/files/crds/*.yaml
+	@cp crds/*.yaml charts/driftline/files/crds/
+	@echo "Written: crds/*.yaml, charts/driftline/files/crds/*.yaml. See what changed: git diff --stat"
+
+.PHONY: lint
+lint: .tools ## Check formatting, lints, and (where cargo-deny is installed) licences and advisories
+	@$(CARGO) fmt --all -- --check
+	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	else echo "cargo-deny is not installed, licences and advisories were not checked. Install: cargo install --locked cargo-deny"; fi
+
+.PHONY: fmt
+fmt: .tools ## Format the code
+	@$(CARGO) fmt --all
+
+.PHONY: check
+check: .tools ## Type-check everything, the quickest answer while editing
+	@$(CARGO) check --workspace --all-targets
+
+.PHONY: build
+build: .tools ## Build the release binary
+	@$(CARGO) build --release --workspace --bins
+	@echo "Built: $(TARGET)/release/driftline"
+
+# What has to be on the machine, each with the command that brings it on Debian.
+.PHONY: .tools
+.tools:
+	@missing=""; packages=""; \
+	need() { missing="$$missing\n  $$1"; packages="$$packages $$2"; }; \
+	command -v $(CARGO) >/dev/null || missing="$$missing\n  cargo (Rust 1.95 or newer): https://rustup.rs"; \
+	command -v git >/dev/null || need git git; \
+	command -v cc >/dev/null || need "a C compiler" build-essential; \
+	if ! command -v pkg-config >/dev/null; then need pkg-config pkg-config; need "OpenSSL's headers" libssl-dev; \
+	elif ! pkg-config --exists openssl; then need "OpenSSL's headers" libssl-dev; fi; \
+	if [ -n "$$missing" ]; then printf "error: missing on this machine:$$missing\n" >&2; \
+	if [ -n "$$packages" ]; then printf "On Debian: apt-get install$$packages\n" >&2; fi; exit 1; fi
+
+.PHONY: .go
+.go:
+	@command -v go >/dev/null || { printf "error: missing on this machine:\n  go (1.26 or newer), which builds the control plane: https://go.dev/dl\n" >&2; exit 1; }
+
+.PHONY: .sshd
+.sshd:
+	@command -v sshd >/dev/null || test -x /usr/sbin/sshd || { printf "error: missing on this machine:\n  sshd, for the tests of Git over ssh\nOn Debian: apt-get install openssh-server\n" >&2; exit 1; }
