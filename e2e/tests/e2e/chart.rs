@@ -299,3 +299,56 @@ async fn pods_are_admitted_by_the_strictest_standard_and_only_the_operator_has_a
         }
     }
 }
+
+#[tokio::test]
+async fn the_program_takes_the_arguments_that_the_chart_gives_it() {
+    let installed = Installed::shared().await;
+    let program = driftline_e2e::operator::program().unwrap();
+    let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/driftline");
+    let live = get(&installed.admin().await, &path).await;
+    let options = [
+        "--set",
+        "secrets.compareLive=true",
+        "--set",
+        "log.level=info\\,cluster=debug",
+        "--set",
+        IMAGE,
+    ];
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        file.path(),
+        template(&installed.tools, &options).await.unwrap(),
+    )
+    .unwrap();
+    let get_args = [
+        "create",
+        "--dry-run=server",
+        "-o",
+        "json",
+        "-n",
+        "default",
+        "-f",
+    ];
+    let _ = get_args;
+    for container in live["spec"]["template"]["spec"]["containers"]
+        .as_array()
+        .unwrap()
+    {
+        assert_eq!(container["command"], json!(["driftline"]));
+        let arguments: Vec<&str> = container["args"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|a| a.as_str())
+            .collect();
+        // Help is printed only if everything before it is understood.
+        let help = Invocation::new(&program).args(&arguments).args(["--help"]);
+        help.run()
+            .await
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+        let wrong = Invocation::new(&program)
+            .args(&arguments)
+            .args(["--no-such-flag", "--help"]);
+        assert!(wrong.run().await.is_err());
+    }
+}

@@ -1,5 +1,7 @@
 //! Logs on standard error.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::options::{LogFormat, LogOptions};
@@ -10,11 +12,12 @@ pub fn start(options: &LogOptions) {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new("info"), Some(error)),
     };
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match options.log_format {
-        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Text => builder.with_target(false).with_ansi(colour).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
     if let Some(error) = bad {
