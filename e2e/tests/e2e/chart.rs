@@ -14,7 +14,7 @@ use std::path::Path;
 
 use driftline_e2e::{Invocation, Tools};
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use support::{IMAGE, Installed, NAMESPACE, chart, eventually, get, must, root};
 
@@ -304,51 +304,50 @@ async fn pods_are_admitted_by_the_strictest_standard_and_only_the_operator_has_a
 async fn the_program_takes_the_arguments_that_the_chart_gives_it() {
     let installed = Installed::shared().await;
     let program = driftline_e2e::operator::program().unwrap();
-    let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/driftline");
-    let live = get(&installed.admin().await, &path).await;
-    let options = [
+    let only = ["--set", IMAGE, "--show-only", "templates/deployment.yaml"];
+    let more = [
         "--set",
-        "secrets.compareLive=true",
+        "secrets.compareLive=true,log.format=text",
         "--set",
         "log.level=info\\,cluster=debug",
-        "--set",
-        IMAGE,
     ];
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(
-        file.path(),
-        template(&installed.tools, &options).await.unwrap(),
-    )
-    .unwrap();
-    let get_args = [
-        "create",
-        "--dry-run=server",
-        "-o",
-        "json",
-        "-n",
-        "default",
-        "-f",
-    ];
-    let _ = get_args;
-    for container in live["spec"]["template"]["spec"]["containers"]
-        .as_array()
-        .unwrap()
-    {
-        assert_eq!(container["command"], json!(["driftline"]));
-        let arguments: Vec<&str> = container["args"]
+    for options in [only.to_vec(), [&only[..], &more].concat()] {
+        let text = template(&installed.tools, &options).await.unwrap();
+        let json = installed
+            .kubectl()
+            .args(["create", "--dry-run=client", "-o", "json", "-f", "-"])
+            .stdin(text);
+        let deployment: Value = serde_json::from_str(&json.run().await.unwrap()).unwrap();
+        for container in deployment["spec"]["template"]["spec"]["containers"]
             .as_array()
             .unwrap()
-            .iter()
-            .filter_map(|a| a.as_str())
-            .collect();
-        // Help is printed only if everything before it is understood.
-        let help = Invocation::new(&program).args(&arguments).args(["--help"]);
-        help.run()
-            .await
-            .unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
-        let wrong = Invocation::new(&program)
-            .args(&arguments)
-            .args(["--no-such-flag", "--help"]);
-        assert!(wrong.run().await.is_err());
+        {
+            assert_eq!(container["command"], json!(["driftline"]));
+            let arguments: Vec<&str> = container["args"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            let set: Vec<&str> = container["env"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|e| e["name"].as_str())
+                .collect();
+            assert!(
+                container["name"] == "operator"
+                    || set.starts_with(&["DRIFTLINE_LOG_FORMAT", "DRIFTLINE_LOG_LEVEL"])
+            );
+            // Help is printed only if everything before it is understood.
+            let run = |last: &'static [&'static str]| {
+                Invocation::new(&program).args(&arguments).args(last)
+            };
+            run(&["--help"])
+                .run()
+                .await
+                .unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+            assert!(run(&["--no-such-flag", "--help"]).run().await.is_err());
+        }
     }
 }
