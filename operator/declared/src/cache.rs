@@ -41,20 +41,34 @@ impl Cache {
     /// `Worker` if it cannot be written.
     pub(crate) fn open(root: &Path, limit: u64) -> Result<Self, Error> {
         let broken = |e: std::io::Error| {
-            let what = format!("the cache folder cannot be used ({e}): check the worker's volume and user");
+            let what = format!(
+                "the cache folder cannot be used ({e}): check the worker's volume and user"
+            );
             Error::new(Category::Worker, root.display().to_string(), what)
         };
         fs::create_dir_all(root).map_err(broken)?;
         let root = root.canonicalize().map_err(broken)?;
         let salt = read_or_make_salt(&root.join(SALT)).map_err(broken)?;
-        Ok(Self { root, salt, limit, entries: Mutex::new(HashMap::new()) })
+        Ok(Self {
+            root,
+            salt,
+            limit,
+            entries: Mutex::new(HashMap::new()),
+        })
     }
 
     /// The name of the entry for a URL with its credentials. Who may read a repository only with one set of
     /// credentials must not find it fetched with another. Keyed, so that the folder's name does not give a password away.
     pub(crate) fn key(&self, request: &FetchRequest) -> Result<String, Error> {
-        let broken = || Error::new(Category::Worker, "the cache", "the entry's name could not be made");
-        let identity = serde_json::to_vec(&(&request.url, &request.credentials)).map_err(|_| broken())?;
+        let broken = || {
+            Error::new(
+                Category::Worker,
+                "the cache",
+                "the entry's name could not be made",
+            )
+        };
+        let identity =
+            serde_json::to_vec(&(&request.url, &request.credentials)).map_err(|_| broken())?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.salt).map_err(|_| broken())?;
         mac.update(&identity);
         let mut key = hex(&mac.finalize().into_bytes());
@@ -85,11 +99,19 @@ impl Cache {
 
     /// Removes least recently used entries that nobody holds until the rest is within the limit.
     pub(crate) fn evict(&self) {
-        let Ok(folders) = fs::read_dir(&self.root) else { return };
+        let Ok(folders) = fs::read_dir(&self.root) else {
+            return;
+        };
         let mut entries: Vec<(SystemTime, u64, String)> = folders
             .flatten()
             .filter(|f| f.path().is_dir())
-            .map(|f| (last_used(&f.path()), size(&f.path()), f.file_name().to_string_lossy().into_owned()))
+            .map(|f| {
+                (
+                    last_used(&f.path()),
+                    size(&f.path()),
+                    f.file_name().to_string_lossy().into_owned(),
+                )
+            })
             .collect();
         entries.sort();
         let mut total: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
@@ -111,7 +133,9 @@ impl Cache {
 }
 
 fn last_used(folder: &Path) -> SystemTime {
-    fs::metadata(folder.join(USED)).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+    fs::metadata(folder.join(USED))
+        .and_then(|meta| meta.modified())
+        .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 fn read_or_make_salt(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -123,7 +147,12 @@ fn read_or_make_salt(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut salt = vec![0; 32];
     std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut salt)?;
     let _ = fs::remove_file(path);
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(&salt)?;
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?
+        .write_all(&salt)?;
     Ok(salt)
 }
 
@@ -137,7 +166,9 @@ mod tests {
         FetchRequest {
             url: url.into(),
             reference: Reference::Branch("main".into()),
-            credentials: Some(Credentials::Bearer { token: token.into() }),
+            credentials: Some(Credentials::Bearer {
+                token: token.into(),
+            }),
             ca: None,
             timeout: Duration::from_secs(1),
             limits: FetchLimits::default(),
@@ -152,7 +183,13 @@ mod tests {
         let key = cache.key(&request("https://h/x", "a")).unwrap();
         assert_ne!(key, cache.key(&request("https://h/x", "b")).unwrap());
         assert_ne!(key, cache.key(&request("https://h/y", "a")).unwrap());
-        assert_eq!(key, Cache::open(folder.path(), 1).unwrap().key(&request("https://h/x", "a")).unwrap());
+        assert_eq!(
+            key,
+            Cache::open(folder.path(), 1)
+                .unwrap()
+                .key(&request("https://h/x", "a"))
+                .unwrap()
+        );
         assert!(crate::request::RepositoryKey(key).is_valid());
     }
 
@@ -164,14 +201,22 @@ mod tests {
             fs::create_dir_all(cache.path(key)).unwrap();
             fs::write(cache.path(key).join("data"), vec![0; 1000]).unwrap();
             let used = fs::File::create(cache.path(key).join(USED)).unwrap();
-            used.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+            used.set_modified(SystemTime::now() - Duration::from_secs(age))
+                .unwrap();
         }
         let hold = cache.hold("held");
         cache.evict();
-        assert!(!cache.path("old").exists() && cache.path("held").exists() && cache.path("young").exists());
+        assert!(
+            !cache.path("old").exists()
+                && cache.path("held").exists()
+                && cache.path("young").exists()
+        );
         drop(hold);
         let tight = Cache::open(folder.path(), 1500).unwrap();
         tight.evict();
-        assert!(tight.path("held").exists() && !tight.path("young").exists(), "holding marks as used");
+        assert!(
+            tight.path("held").exists() && !tight.path("young").exists(),
+            "holding marks as used"
+        );
     }
 }

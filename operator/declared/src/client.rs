@@ -8,7 +8,9 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Category, Error};
-use crate::request::{FetchRequest, RenderItem, RenderRequest, RenderSummary, Revision, WorkerInfo};
+use crate::request::{
+    FetchRequest, RenderItem, RenderRequest, RenderSummary, Revision, WorkerInfo,
+};
 use crate::wire::{REPLY_BYTES, REQUEST_BYTES, Reply, Request};
 use crate::worker::QUEUE_WAIT;
 
@@ -24,7 +26,9 @@ pub struct Worker {
 impl Worker {
     /// The worker that listens on a Unix socket.
     pub fn at(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into().into() }
+        Self {
+            socket: socket.into().into(),
+        }
     }
 
     /// What the worker can do. Asked once and kept by the worker.
@@ -32,7 +36,10 @@ impl Worker {
     /// # Errors
     /// `Worker` if it does not answer.
     pub async fn ping(&self) -> Result<WorkerInfo, Error> {
-        match self.ask(&Request::Ping, Duration::from_secs(60), &mut |_| {}).await? {
+        match self
+            .ask(&Request::Ping, Duration::from_secs(60), &mut |_| {})
+            .await?
+        {
             Reply::Info(info) => Ok(info),
             _ => Err(self.garbled()),
         }
@@ -43,7 +50,14 @@ impl Worker {
     /// # Errors
     /// Every [`Category`]; the message names the URL and the remedy. Dropping the future ends the job.
     pub async fn fetch(&self, request: &FetchRequest) -> Result<Revision, Error> {
-        match self.ask(&Request::Fetch(request.clone()), request.timeout, &mut |_| {}).await? {
+        match self
+            .ask(
+                &Request::Fetch(request.clone()),
+                request.timeout,
+                &mut |_| {},
+            )
+            .await?
+        {
             Reply::Fetched(revision) => Ok(revision),
             _ => Err(self.garbled()),
         }
@@ -60,7 +74,14 @@ impl Worker {
         request: &RenderRequest,
         on_item: &mut (dyn FnMut(RenderItem) + Send),
     ) -> Result<RenderSummary, Error> {
-        match self.ask(&Request::Render(request.clone()), request.limits.timeout, on_item).await? {
+        match self
+            .ask(
+                &Request::Render(request.clone()),
+                request.limits.timeout,
+                on_item,
+            )
+            .await?
+        {
             Reply::Rendered(summary) => Ok(summary),
             _ => Err(self.garbled()),
         }
@@ -73,28 +94,53 @@ impl Worker {
         on_item: &mut (dyn FnMut(RenderItem) + Send),
     ) -> Result<Reply, Error> {
         let deadline = Instant::now() + timeout + QUEUE_WAIT + GRACE;
-        timeout_at(deadline, self.converse(request, on_item)).await.unwrap_or_else(|_| {
-            Err(self.error(Category::Timeout, "the worker does not answer: see its log, restart it if it hangs"))
-        })
+        timeout_at(deadline, self.converse(request, on_item))
+            .await
+            .unwrap_or_else(|_| {
+                Err(self.error(
+                    Category::Timeout,
+                    "the worker does not answer: see its log, restart it if it hangs",
+                ))
+            })
     }
 
-    async fn converse(&self, request: &Request, on_item: &mut (dyn FnMut(RenderItem) + Send)) -> Result<Reply, Error> {
-        let mut line = serde_json::to_vec(request).map_err(|_| self.error(Category::Input, "the request cannot be written as JSON"))?;
+    async fn converse(
+        &self,
+        request: &Request,
+        on_item: &mut (dyn FnMut(RenderItem) + Send),
+    ) -> Result<Reply, Error> {
+        let mut line = serde_json::to_vec(request)
+            .map_err(|_| self.error(Category::Input, "the request cannot be written as JSON"))?;
         line.push(b'\n');
         if line.len() > REQUEST_BYTES {
-            let what = format!("the request is larger than {} MiB: shorten Helm's inline values", REQUEST_BYTES >> 20);
+            let what = format!(
+                "the request is larger than {} MiB: shorten Helm's inline values",
+                REQUEST_BYTES >> 20
+            );
             return Err(self.error(Category::Limit, what));
         }
-        let gone = |e: std::io::Error| self.error(Category::Worker, format!("the worker is not reachable ({e}): is it running?"));
+        let gone = |e: std::io::Error| {
+            self.error(
+                Category::Worker,
+                format!("the worker is not reachable ({e}): is it running?"),
+            )
+        };
         let mut stream = UnixStream::connect(&self.socket).await.map_err(gone)?;
         stream.write_all(&line).await.map_err(gone)?;
         let mut replies = BufReader::with_capacity(64 << 10, stream);
         let mut line = Vec::new();
         loop {
             line.clear();
-            (&mut replies).take(REPLY_BYTES as u64).read_until(b'\n', &mut line).await.map_err(gone)?;
+            (&mut replies)
+                .take(REPLY_BYTES as u64)
+                .read_until(b'\n', &mut line)
+                .await
+                .map_err(gone)?;
             if line.last() != Some(&b'\n') {
-                return Err(self.error(Category::Worker, "the worker broke off in the middle of an answer: see its log"));
+                return Err(self.error(
+                    Category::Worker,
+                    "the worker broke off in the middle of an answer: see its log",
+                ));
             }
             match serde_json::from_slice(&line) {
                 Ok(Reply::Item(item)) => on_item(item),
@@ -106,7 +152,10 @@ impl Worker {
     }
 
     fn garbled(&self) -> Error {
-        self.error(Category::Worker, "the worker's answer makes no sense: run the same version of operator and worker")
+        self.error(
+            Category::Worker,
+            "the worker's answer makes no sense: run the same version of operator and worker",
+        )
     }
 
     fn error(&self, category: Category, what: impl Into<String>) -> Error {

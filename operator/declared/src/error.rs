@@ -141,7 +141,11 @@ impl Error {
         let (at, what) = (at.into(), what.into());
         match category {
             Category::Auth => Error::Auth { at, what },
-            Category::NotFound => Error::NotFound { at, what, retry: false },
+            Category::NotFound => Error::NotFound {
+                at,
+                what,
+                retry: false,
+            },
             Category::Unreachable => Error::Unreachable { at, what },
             Category::Refused => Error::Refused { at, what },
             Category::Limit => Error::Limit { at, what },
@@ -172,7 +176,10 @@ impl Error {
     /// True if the same request may succeed soon without anybody changing anything.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Unreachable { .. } | Error::Timeout { .. } | Error::Corrupt { .. } | Error::Worker { .. } => true,
+            Error::Unreachable { .. }
+            | Error::Timeout { .. }
+            | Error::Corrupt { .. }
+            | Error::Worker { .. } => true,
             Error::NotFound { retry, .. } => *retry,
             _ => false,
         }
@@ -183,7 +190,10 @@ impl Error {
 pub(crate) fn one_line(text: &str, limit: usize) -> String {
     let mut line = String::new();
     let mut length = 0;
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()) {
+    for word in text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|w| !w.is_empty())
+    {
         if length > 0 {
             line.push(' ');
             length += 1;

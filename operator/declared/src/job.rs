@@ -34,7 +34,9 @@ fn job(out: &mut (dyn Write + Send)) -> Result<Reply, Error> {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let spec = read_spec()?;
     if fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() > 1) {
-        return Err(broken("was started beside other threads, which would stay outside the sandbox"));
+        return Err(broken(
+            "was started beside other threads, which would stay outside the sandbox",
+        ));
     }
     match &spec.request {
         Request::Ping => Ok(Reply::Info(ping(&spec)?)),
@@ -50,9 +52,15 @@ fn broken(what: &str) -> Error {
 fn read_spec() -> Result<JobSpec, Error> {
     let mut text = Vec::new();
     let limit = 2 * REQUEST_BYTES as u64;
-    io::stdin().lock().take(limit).read_to_end(&mut text).map_err(|e| broken(&format!("could not read its request: {e}")))?;
+    io::stdin()
+        .lock()
+        .take(limit)
+        .read_to_end(&mut text)
+        .map_err(|e| broken(&format!("could not read its request: {e}")))?;
     // serde_json's errors may quote their input, and there are credentials in it.
-    serde_json::from_slice(&text).map_err(|_| broken("was handed a request it cannot read: run the same version of operator and worker"))
+    serde_json::from_slice(&text).map_err(|_| {
+        broken("was handed a request it cannot read: run the same version of operator and worker")
+    })
 }
 
 fn fetch(spec: &JobSpec, request: &FetchRequest) -> Result<Reply, Error> {
@@ -61,37 +69,75 @@ fn fetch(spec: &JobSpec, request: &FetchRequest) -> Result<Reply, Error> {
         network: true,
         memory_bytes: spec.fetch_memory_bytes,
         // A pack and its index; the exact limit is kept while the pack comes in.
-        file_bytes: request.limits.repository_bytes.saturating_mul(2).saturating_add(64 << 20),
+        file_bytes: request
+            .limits
+            .repository_bytes
+            .saturating_mul(2)
+            .saturating_add(64 << 20),
         cpu_seconds: request.timeout.as_secs() + 10,
         ..Needs::default()
     };
-    if request.allow_file && let Some(path) = request.url.strip_prefix("file://") {
+    if request.allow_file
+        && let Some(path) = request.url.strip_prefix("file://")
+    {
         needs.read.push(PathBuf::from(path));
     }
     // The certificates that OpenSSL was told to trust may lie anywhere.
-    needs.read.extend(["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().filter_map(std::env::var_os).map(PathBuf::from));
+    needs.read.extend(
+        ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+            .iter()
+            .filter_map(std::env::var_os)
+            .map(PathBuf::from),
+    );
     enter(&needs)?;
     git::fetch(request, &spec.entry, &spec.key, &spec.temp.join("home")).map(Reply::Fetched)
 }
 
-fn run_render(spec: &JobSpec, request: &RenderRequest, out: &mut (dyn Write + Send)) -> Result<Reply, Error> {
+fn run_render(
+    spec: &JobSpec,
+    request: &RenderRequest,
+    out: &mut (dyn Write + Send),
+) -> Result<Reply, Error> {
     let limits = &request.limits;
-    enter(&render_needs(spec, limits.memory_bytes, limits.output_bytes.max(limits.file_bytes), limits.timeout.as_secs()))?;
-    let tools = render::Tools { kustomize: spec.kustomize.clone(), helm: spec.helm.clone(), temp: spec.temp.clone() };
+    enter(&render_needs(
+        spec,
+        limits.memory_bytes,
+        limits.output_bytes.max(limits.file_bytes),
+        limits.timeout.as_secs(),
+    ))?;
+    let tools = render::Tools {
+        kustomize: spec.kustomize.clone(),
+        helm: spec.helm.clone(),
+        temp: spec.temp.clone(),
+    };
     // The thread is started inside the sandbox and so is in it.
     std::thread::scope(|scope| {
         let work = || {
             let mut send = |item: RenderItem| write_line(out, &Reply::Item(item)).is_ok();
-            render::render(request, &spec.entry.join(git::REPOSITORY), &tools, &mut send).map(Reply::Rendered)
+            render::render(
+                request,
+                &spec.entry.join(git::REPOSITORY),
+                &tools,
+                &mut send,
+            )
+            .map(Reply::Rendered)
         };
-        let thread = std::thread::Builder::new().stack_size(render::STACK_BYTES).spawn_scoped(scope, work);
+        let thread = std::thread::Builder::new()
+            .stack_size(render::STACK_BYTES)
+            .spawn_scoped(scope, work);
         let thread = thread.map_err(|e| broken(&format!("could not start a thread: {e}")))?;
-        thread.join().map_err(|_| broken("ended by a defect: see the worker's log"))?
+        thread
+            .join()
+            .map_err(|_| broken("ended by a defect: see the worker's log"))?
     })
 }
 
 fn render_needs(spec: &JobSpec, memory_bytes: u64, file_bytes: u64, seconds: u64) -> Needs {
-    let read = if spec.entry.as_os_str().is_empty() { Vec::new() } else { vec![spec.entry.clone()] };
+    let read = if spec.entry.as_os_str().is_empty() {
+        Vec::new()
+    } else {
+        vec![spec.entry.clone()]
+    };
     Needs {
         read,
         write: vec![spec.temp.clone()],
@@ -108,15 +154,28 @@ fn render_needs(spec: &JobSpec, memory_bytes: u64, file_bytes: u64, seconds: u64
 fn ping(spec: &JobSpec) -> Result<WorkerInfo, Error> {
     let in_force = enter(&render_needs(spec, 1 << 30, 1 << 20, 30))?;
     Ok(WorkerInfo {
-        kustomize: spec.kustomize.as_deref().and_then(|path| version(path, &["version"], spec)),
-        helm: spec.helm.as_deref().and_then(|path| version(path, &["version", "--short"], spec)),
+        kustomize: spec
+            .kustomize
+            .as_deref()
+            .and_then(|path| version(path, &["version"], spec)),
+        helm: spec
+            .helm
+            .as_deref()
+            .and_then(|path| version(path, &["version", "--short"], spec)),
         landlock_abi: in_force.landlock_abi,
         seccomp: in_force.seccomp,
     })
 }
 
 fn version(path: &Path, arguments: &[&str], spec: &JobSpec) -> Option<String> {
-    let output = render::run_tool(path, arguments.iter().map(Into::into), &spec.temp, 1 << 30, 4096).ok()?;
+    let output = render::run_tool(
+        path,
+        arguments.iter().map(Into::into),
+        &spec.temp,
+        1 << 30,
+        4096,
+    )
+    .ok()?;
     let text = crate::error::one_line(&String::from_utf8_lossy(&output.stdout), 100);
     (output.success && !text.is_empty()).then_some(text)
 }

@@ -46,14 +46,21 @@ impl LocalWorker {
         let child = spawn(&options)?;
         let (died, mut dead) = oneshot::channel();
         let shown = options.socket.display().to_string();
-        let local = Self { worker: worker.clone(), supervisor: tokio::spawn(supervise(options, child, died)) };
+        let local = Self {
+            worker: worker.clone(),
+            supervisor: tokio::spawn(supervise(options, child, died)),
+        };
         loop {
             let last = match worker.ping().await {
                 Ok(_) => return Ok(local),
                 Err(error) => error,
             };
             if dead.try_recv().is_ok() {
-                return Err(Error::new(Category::Worker, shown, "the worker ended as soon as it was started: see its log"));
+                return Err(Error::new(
+                    Category::Worker,
+                    shown,
+                    "the worker ended as soon as it was started: see its log",
+                ));
             }
             if Instant::now() > deadline {
                 return Err(last);
@@ -83,7 +90,13 @@ fn spawn(options: &LocalOptions) -> Result<Child, Error> {
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|e| Error::new(Category::Worker, options.program.display().to_string(), format!("the worker could not be started: {e}")))
+        .map_err(|e| {
+            Error::new(
+                Category::Worker,
+                options.program.display().to_string(),
+                format!("the worker could not be started: {e}"),
+            )
+        })
 }
 
 async fn supervise(options: LocalOptions, mut child: Child, died: oneshot::Sender<()>) {

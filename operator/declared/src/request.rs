@@ -66,7 +66,9 @@ pub struct FetchLimits {
 
 impl Default for FetchLimits {
     fn default() -> Self {
-        Self { repository_bytes: 512 << 20 }
+        Self {
+            repository_bytes: 512 << 20,
+        }
     }
 }
 
@@ -96,7 +98,11 @@ pub struct RepositoryKey(pub(crate) String);
 impl RepositoryKey {
     /// True if it is a name as the worker makes them, and so a safe folder name.
     pub(crate) fn is_valid(&self) -> bool {
-        self.0.len() == 40 && self.0.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
+        self.0.len() == 40
+            && self
+                .0
+                .bytes()
+                .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
     }
 }
 
@@ -253,11 +259,13 @@ pub fn inputs_digest(request: &RenderRequest, info: &WorkerInfo) -> String {
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -279,9 +287,22 @@ mod tests {
 
     #[test]
     fn credentials_print_nothing_of_themselves() {
-        let basic = Credentials::Basic { username: "canary".into(), password: "canary".into() };
-        let ssh = Credentials::Ssh { identity: "canary".into(), known_hosts: "canary".into(), passphrase: None };
-        for credentials in [basic, Credentials::Bearer { token: "canary".into() }, ssh] {
+        let basic = Credentials::Basic {
+            username: "canary".into(),
+            password: "canary".into(),
+        };
+        let ssh = Credentials::Ssh {
+            identity: "canary".into(),
+            known_hosts: "canary".into(),
+            passphrase: None,
+        };
+        for credentials in [
+            basic,
+            Credentials::Bearer {
+                token: "canary".into(),
+            },
+            ssh,
+        ] {
             assert!(!format!("{credentials:?}{credentials:#?}").contains("canary"));
         }
     }
@@ -298,7 +319,10 @@ mod tests {
         let mut other = request();
         other.namespace = "other".into();
         assert_ne!(digest, inputs_digest(&other, &info));
-        let newer = WorkerInfo { helm: Some("v4".into()), ..WorkerInfo::default() };
+        let newer = WorkerInfo {
+            helm: Some("v4".into()),
+            ..WorkerInfo::default()
+        };
         assert_ne!(digest, inputs_digest(&request(), &newer));
     }
 }

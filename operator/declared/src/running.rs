@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStdout, Command};
@@ -23,8 +25,16 @@ use crate::wire::{JobSpec, REPLY_BYTES, REQUEST_BYTES, Reply, Request};
 use crate::worker::{QUEUE_WAIT, WorkerOptions};
 
 /// What of the worker's environment a fetch sees: how to reach the network and whom to trust there.
-const NETWORK_ENV: [&str; 8] =
-    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+const NETWORK_ENV: [&str; 8] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
 
 /// Everything that requests share.
 pub(crate) struct Jobs {
@@ -69,7 +79,9 @@ pub(crate) async fn serve(stream: UnixStream, jobs: &Jobs, permit: Option<OwnedS
             .await
             .unwrap_or_else(|_| Err(worker_error("the request did not arrive in time")))?;
         if permit.is_none() {
-            return Err(worker_error("the worker is busy with too many requests: it is asked again later"));
+            return Err(worker_error(
+                "the worker is busy with too many requests: it is asked again later",
+            ));
         }
         tokio::select! {
             reply = answer(request, jobs, &mut writer) => reply,
@@ -92,13 +104,17 @@ fn worker_error(what: &str) -> Error {
 async fn read_request(reader: OwnedReadHalf) -> Result<(Request, BufReader<OwnedReadHalf>), Error> {
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
-    let read = (&mut reader).take(REQUEST_BYTES as u64).read_until(b'\n', &mut line).await;
+    let read = (&mut reader)
+        .take(REQUEST_BYTES as u64)
+        .read_until(b'\n', &mut line)
+        .await;
     if read.is_err() || line.last() != Some(&b'\n') {
         return Err(worker_error("the request is not a line, or too long"));
     }
     // No detail: serde_json would quote the request, and there are credentials in it.
-    let request = serde_json::from_slice(&line)
-        .map_err(|_| worker_error("the request makes no sense: run the same version of operator and worker"))?;
+    let request = serde_json::from_slice(&line).map_err(|_| {
+        worker_error("the request makes no sense: run the same version of operator and worker")
+    })?;
     Ok((request, reader))
 }
 
@@ -113,7 +129,11 @@ struct Prepared<'a> {
     entry: Option<Arc<Entry>>,
 }
 
-async fn answer(request: Request, jobs: &Jobs, writer: &mut OwnedWriteHalf) -> Result<Reply, Error> {
+async fn answer(
+    request: Request,
+    jobs: &Jobs,
+    writer: &mut OwnedWriteHalf,
+) -> Result<Reply, Error> {
     if matches!(request, Request::Ping) {
         return ping(jobs, writer).await;
     }
@@ -158,24 +178,60 @@ fn prepare(request: Request, jobs: &Jobs) -> Result<Prepared<'_>, Error> {
     let (key, at, timeout, output_bytes, turn) = match &request {
         Request::Fetch(fetch) => {
             let url = crate::git::url::GitUrl::parse(&fetch.url, fetch.allow_file)?;
-            (jobs.cache.key(fetch)?, url.shown().to_owned(), fetch.timeout, 1 << 20, &jobs.fetches)
+            (
+                jobs.cache.key(fetch)?,
+                url.shown().to_owned(),
+                fetch.timeout,
+                1 << 20,
+                &jobs.fetches,
+            )
         }
         Request::Render(render) => {
             if !render.repository.is_valid() {
-                return Err(Error::new(Category::Input, "the repository key", "is not one that this worker made: fetch first"));
+                return Err(Error::new(
+                    Category::Input,
+                    "the repository key",
+                    "is not one that this worker made: fetch first",
+                ));
             }
-            let at = format!("path `{}` at {}", crate::error::one_line(&render.path, 200), crate::error::one_line(&render.commit, 40));
+            let at = format!(
+                "path `{}` at {}",
+                crate::error::one_line(&render.path, 200),
+                crate::error::one_line(&render.commit, 40)
+            );
             // The job keeps the exact limit on what it renders; lines and escapes come on top.
-            let output_bytes = render.limits.output_bytes.saturating_mul(8).saturating_add(64 << 20);
-            (render.repository.0.clone(), at, render.limits.timeout, output_bytes, &jobs.renders)
+            let output_bytes = render
+                .limits
+                .output_bytes
+                .saturating_mul(8)
+                .saturating_add(64 << 20);
+            (
+                render.repository.0.clone(),
+                at,
+                render.limits.timeout,
+                output_bytes,
+                &jobs.renders,
+            )
         }
         Request::Ping => return Err(worker_error("a ping needs no preparation")),
     };
     let entry = Some(jobs.cache.hold(&key));
-    Ok(Prepared { request, key, at, timeout, output_bytes, turn, entry })
+    Ok(Prepared {
+        request,
+        key,
+        at,
+        timeout,
+        output_bytes,
+        turn,
+        entry,
+    })
 }
 
-async fn in_turn(prepared: &Prepared<'_>, jobs: &Jobs, writer: &mut OwnedWriteHalf) -> Result<Reply, Error> {
+async fn in_turn(
+    prepared: &Prepared<'_>,
+    jobs: &Jobs,
+    writer: &mut OwnedWriteHalf,
+) -> Result<Reply, Error> {
     let queue = async {
         // One fetch of a repository at a time; whoever waits for it keeps nobody else from their turn.
         let alone = match (&prepared.request, &prepared.entry) {
@@ -184,7 +240,13 @@ async fn in_turn(prepared: &Prepared<'_>, jobs: &Jobs, writer: &mut OwnedWriteHa
         };
         (alone, prepared.turn.acquire().await)
     };
-    let busy = |_| Error::new(Category::Worker, prepared.at.clone(), "waited too long for its turn: the worker is busy");
+    let busy = |_| {
+        Error::new(
+            Category::Worker,
+            prepared.at.clone(),
+            "waited too long for its turn: the worker is busy",
+        )
+    };
     let _turn = timeout(QUEUE_WAIT, queue).await.map_err(busy)?;
     let job = run(prepared, jobs, writer);
     timeout(prepared.timeout, job).await.unwrap_or_else(|_| {
@@ -204,32 +266,36 @@ impl Drop for Group {
     }
 }
 
-async fn run(prepared: &Prepared<'_>, jobs: &Jobs, writer: &mut OwnedWriteHalf) -> Result<Reply, Error> {
+async fn run(
+    prepared: &Prepared<'_>,
+    jobs: &Jobs,
+    writer: &mut OwnedWriteHalf,
+) -> Result<Reply, Error> {
     let broken = |e: std::io::Error| {
-        Error::new(Category::Worker, prepared.at.clone(), format!("its job could not be started ({e}): check the worker's volume and limits"))
+        Error::new(
+            Category::Worker,
+            prepared.at.clone(),
+            format!("its job could not be started ({e}): check the worker's volume and limits"),
+        )
     };
-    let temp = tempfile::Builder::new().prefix("job-").tempdir_in(&jobs.temp).map_err(broken)?;
-    std::fs::create_dir(temp.path().join("home")).map_err(broken)?;
-    let entry = if prepared.key.is_empty() { PathBuf::new() } else { jobs.cache.path(&prepared.key) };
-    if let Request::Fetch(_) = prepared.request {
-        std::fs::create_dir_all(&entry).map_err(broken)?;
-    }
-    let spec = JobSpec {
-        request: prepared.request.clone(),
-        entry,
-        key: prepared.key.clone(),
-        temp: temp.path().to_owned(),
-        kustomize: jobs.kustomize.clone(),
-        helm: jobs.helm.clone(),
-        fetch_memory_bytes: jobs.fetch_memory_bytes,
-    };
+    let temp = tempfile::Builder::new()
+        .prefix("job-")
+        .tempdir_in(&jobs.temp)
+        .map_err(broken)?;
+    let spec = specify(prepared, jobs, temp.path()).map_err(broken)?;
     let mut child = spawn(&spec, jobs).map_err(broken)?;
-    let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+    let group = Group(
+        child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw),
+    );
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
         return Err(worker_error("a job was started without its pipes"));
     };
-    let line = serde_json::to_vec(&spec).map_err(|_| worker_error("a job's request could not be written"))?;
+    let line = serde_json::to_vec(&spec)
+        .map_err(|_| worker_error("a job's request could not be written"))?;
     // A job that died early shows by its missing answer.
     let _ = stdin.write_all(&line).await;
     drop(stdin);
@@ -241,8 +307,32 @@ async fn run(prepared: &Prepared<'_>, jobs: &Jobs, writer: &mut OwnedWriteHalf) 
     }
     let ended = ended(&mut child).await;
     drop(group);
-    let words = timeout(Duration::from_secs(1), last_words).await.ok().and_then(Result::ok).unwrap_or_default();
+    let words = timeout(Duration::from_secs(1), last_words)
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .unwrap_or_default();
     Err(cause_of_death(&prepared.at, ended, &words))
+}
+
+fn specify(prepared: &Prepared<'_>, jobs: &Jobs, temp: &Path) -> std::io::Result<JobSpec> {
+    std::fs::create_dir(temp.join("home"))?;
+    let entry = match prepared.key.as_str() {
+        "" => PathBuf::new(),
+        key => jobs.cache.path(key),
+    };
+    if let Request::Fetch(_) = prepared.request {
+        std::fs::create_dir_all(&entry)?;
+    }
+    Ok(JobSpec {
+        request: prepared.request.clone(),
+        entry,
+        key: prepared.key.clone(),
+        temp: temp.to_owned(),
+        kustomize: jobs.kustomize.clone(),
+        helm: jobs.helm.clone(),
+        fetch_memory_bytes: jobs.fetch_memory_bytes,
+    })
 }
 
 fn spawn(spec: &JobSpec, jobs: &Jobs) -> std::io::Result<Child> {
@@ -251,7 +341,11 @@ fn spawn(spec: &JobSpec, jobs: &Jobs) -> std::io::Result<Child> {
     environment.insert("TMPDIR", spec.temp.clone().into());
     environment.insert("LANG", "C.UTF-8".into());
     if let Request::Fetch(fetch) = &spec.request {
-        environment.extend(NETWORK_ENV.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
+        environment.extend(
+            NETWORK_ENV
+                .iter()
+                .filter_map(|name| Some((*name, std::env::var_os(name)?))),
+        );
         if let Some(ca) = &fetch.ca {
             let path = spec.temp.join("ca.pem");
             std::fs::write(&path, ca)?;
@@ -275,26 +369,44 @@ fn spawn(spec: &JobSpec, jobs: &Jobs) -> std::io::Result<Child> {
 }
 
 /// Passes a job's items on to the client, line by line; gives its last word, if it had one.
-async fn forward(stdout: ChildStdout, prepared: &Prepared<'_>, writer: &mut OwnedWriteHalf) -> Result<Option<Reply>, Error> {
+async fn forward(
+    stdout: ChildStdout,
+    prepared: &Prepared<'_>,
+    writer: &mut OwnedWriteHalf,
+) -> Result<Option<Reply>, Error> {
     let mut lines = BufReader::with_capacity(64 << 10, stdout);
     let mut line = Vec::new();
     let mut total = 0u64;
     loop {
         line.clear();
-        let read = (&mut lines).take(REPLY_BYTES as u64).read_until(b'\n', &mut line).await;
+        let read = (&mut lines)
+            .take(REPLY_BYTES as u64)
+            .read_until(b'\n', &mut line)
+            .await;
         if read.is_err() || line.last() != Some(&b'\n') {
             return Ok(None);
         }
         total += line.len() as u64;
         if total > prepared.output_bytes {
-            return Err(Error::new(Category::Limit, prepared.at.clone(), "the answer is larger than the limit on output: raise it or split the target"));
+            return Err(Error::new(
+                Category::Limit,
+                prepared.at.clone(),
+                "the answer is larger than the limit on output: raise it or split the target",
+            ));
         }
         if line.starts_with(b"{\"Item\"") {
-            writer.write_all(&line).await.map_err(|_| worker_error("the client hung up"))?;
+            writer
+                .write_all(&line)
+                .await
+                .map_err(|_| worker_error("the client hung up"))?;
         } else {
-            return serde_json::from_slice(&line)
-                .map(Some)
-                .map_err(|_| Error::new(Category::Worker, prepared.at.clone(), "its job answered with something that makes no sense"));
+            return serde_json::from_slice(&line).map(Some).map_err(|_| {
+                Error::new(
+                    Category::Worker,
+                    prepared.at.clone(),
+                    "its job answered with something that makes no sense",
+                )
+            });
         }
     }
 }
@@ -307,22 +419,50 @@ async fn tail(stderr: impl AsyncRead + Unpin) -> String {
 }
 
 async fn ended(child: &mut Child) -> Option<ExitStatus> {
-    timeout(Duration::from_secs(5), child.wait()).await.ok().and_then(Result::ok)
+    timeout(Duration::from_secs(5), child.wait())
+        .await
+        .ok()
+        .and_then(Result::ok)
 }
 
 fn cause_of_death(at: &str, status: Option<ExitStatus>, words: &str) -> Error {
-    let signal = status.and_then(|s| s.signal()).and_then(Signal::from_named_raw);
+    let signal = status
+        .and_then(|s| s.signal())
+        .and_then(Signal::from_named_raw);
     let memory = words.contains("memory allocation of");
     let (category, what) = match signal {
-        _ if memory => (Category::Limit, "its job ran out of its memory limit: raise the limit or split the target"),
-        Some(Signal::KILL) => (Category::Limit, "its job was killed, most likely for want of memory: give the worker more or split the target"),
-        Some(Signal::XFSZ) => (Category::Limit, "its job wrote a file larger than the limit"),
-        Some(Signal::XCPU) => (Category::Timeout, "its job used up its CPU time: raise the timeout or split the target"),
-        Some(_) => (Category::Worker, "its job crashed: this is a defect or a hostile repository; the worker goes on"),
-        None => (Category::Worker, "its job ended without an answer: see the worker's log"),
+        _ if memory => (
+            Category::Limit,
+            "its job ran out of its memory limit: raise the limit or split the target",
+        ),
+        Some(Signal::KILL) => (
+            Category::Limit,
+            "its job was killed, most likely for want of memory: give the worker more or split the target",
+        ),
+        Some(Signal::XFSZ) => (
+            Category::Limit,
+            "its job wrote a file larger than the limit",
+        ),
+        Some(Signal::XCPU) => (
+            Category::Timeout,
+            "its job used up its CPU time: raise the timeout or split the target",
+        ),
+        Some(_) => (
+            Category::Worker,
+            "its job crashed: this is a defect or a hostile repository; the worker goes on",
+        ),
+        None => (
+            Category::Worker,
+            "its job ended without an answer: see the worker's log",
+        ),
     };
     if signal.is_some() || !memory {
-        tracing::warn!(at, ?signal, code = status.and_then(|s| s.code()), "a job ended without an answer");
+        tracing::warn!(
+            at,
+            ?signal,
+            code = status.and_then(|s| s.code()),
+            "a job ended without an answer"
+        );
     }
     Error::new(category, at, what)
 }

@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreated, RulesetCreatedAttr, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
+    PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, Scope,
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
-use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
 
 /// Read by every program: the loader, its libraries, certificates, time zones, names of hosts.
 const SYSTEM_READ: [&str; 15] = [
@@ -92,14 +95,23 @@ pub(crate) fn enter(needs: &Needs) -> Result<InForce, String> {
     limit(Resource::Cpu, needs.cpu_seconds)?;
     let landlock_abi = restrict_files(needs).unwrap_or(0);
     let seccomp = !needs.network && restrict_calls().is_ok();
-    Ok(InForce { landlock_abi, seccomp })
+    Ok(InForce {
+        landlock_abi,
+        seccomp,
+    })
 }
 
 fn limit(resource: Resource, value: u64) -> Result<(), String> {
     let before = rustix::process::getrlimit(resource);
     let value = before.maximum.map_or(value, |maximum| value.min(maximum));
-    setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
-        .map_err(|e| format!("the limit {resource:?} could not be set: {e}"))
+    setrlimit(
+        resource,
+        Rlimit {
+            current: Some(value),
+            maximum: Some(value),
+        },
+    )
+    .map_err(|e| format!("the limit {resource:?} could not be set: {e}"))
 }
 
 fn restrict_files(needs: &Needs) -> Option<u32> {
@@ -108,19 +120,36 @@ fn restrict_files(needs: &Needs) -> Option<u32> {
     // Running and reading are granted apart: libraries are read, never run.
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = all & !AccessFs::Execute;
-    let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all).ok()?;
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(all)
+        .ok()?;
     ruleset = ruleset.scope(Scope::from_all(abi)).ok()?;
     if !needs.network {
         ruleset = ruleset.handle_access(AccessNet::from_all(abi)).ok()?;
     }
     let mut rules = ruleset.create().ok()?;
     let network: &[&str] = if needs.network { &NETWORK_READ } else { &[] };
-    for path in SYSTEM_READ.iter().chain(network).map(Path::new).chain(needs.read.iter().map(PathBuf::as_path)) {
+    for path in SYSTEM_READ
+        .iter()
+        .chain(network)
+        .map(Path::new)
+        .chain(needs.read.iter().map(PathBuf::as_path))
+    {
         rules = allow(rules, path, read)?;
     }
-    rules = allow(rules, Path::new("/dev/null"), AccessFs::ReadFile | AccessFs::WriteFile)?;
+    rules = allow(
+        rules,
+        Path::new("/dev/null"),
+        AccessFs::ReadFile | AccessFs::WriteFile,
+    )?;
     if !needs.execute.is_empty() {
-        for path in needs.execute.iter().map(PathBuf::as_path).chain(LOADERS.iter().map(Path::new)) {
+        for path in needs
+            .execute
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(LOADERS.iter().map(Path::new))
+        {
             rules = allow(rules, path, AccessFs::Execute | AccessFs::ReadFile)?;
         }
     }
@@ -129,17 +158,28 @@ fn restrict_files(needs: &Needs) -> Option<u32> {
     }
     let status = rules.restrict_self().ok()?;
     match status.landlock {
-        LandlockStatus::Available { effective_abi, kernel_abi } => {
-            Some(kernel_abi.and_then(|v| u32::try_from(v).ok()).unwrap_or(effective_abi as u32))
-        }
+        LandlockStatus::Available {
+            effective_abi,
+            kernel_abi,
+        } => Some(
+            kernel_abi
+                .and_then(|v| u32::try_from(v).ok())
+                .unwrap_or(effective_abi as u32),
+        ),
         _ => None,
     }
 }
 
 /// Paths that are not there need no rule.
 fn allow(rules: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Option<RulesetCreated> {
-    let Ok(fd) = PathFd::new(path) else { return Some(rules) };
-    let access = if path.is_dir() { access } else { access & AccessFs::from_file(ABI::V6) };
+    let Ok(fd) = PathFd::new(path) else {
+        return Some(rules);
+    };
+    let access = if path.is_dir() {
+        access
+    } else {
+        access & AccessFs::from_file(ABI::V6)
+    };
     rules.add_rule(PathBeneath::new(fd, access)).ok()
 }
 
@@ -177,12 +217,26 @@ fn restrict_calls() -> Result<(), seccompiler::Error> {
         libc::SYS_setsid,
         libc::SYS_setpgid,
     ];
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = denied.into_iter().map(|call| (call, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        denied.into_iter().map(|call| (call, Vec::new())).collect();
     // Pairs of connected Unix sockets lead nowhere, and process start-up uses them.
-    let not_unix = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, libc::AF_UNIX as u64)?;
-    rules.insert(libc::SYS_socketpair, vec![SeccompRule::new(vec![not_unix])?]);
+    let not_unix = SeccompCondition::new(
+        0,
+        SeccompCmpArgLen::Dword,
+        SeccompCmpOp::Ne,
+        libc::AF_UNIX as u64,
+    )?;
+    rules.insert(
+        libc::SYS_socketpair,
+        vec![SeccompRule::new(vec![not_unix])?],
+    );
     let errno = SeccompAction::Errno(libc::EPERM as u32);
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, errno, std::env::consts::ARCH.try_into()?)?;
+    let filter = SeccompFilter::new(
+        rules,
+        SeccompAction::Allow,
+        errno,
+        std::env::consts::ARCH.try_into()?,
+    )?;
     let program: BpfProgram = filter.try_into()?;
     seccompiler::apply_filter(&program)
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::request::{FetchRequest, RenderItem, RenderRequest, RenderSummary, Revision, WorkerInfo};
+use crate::request::{
+    FetchRequest, RenderItem, RenderRequest, RenderSummary, Revision, WorkerInfo,
+};
 
 /// Bytes of one request: values and API lists are the big ones.
 pub(crate) const REQUEST_BYTES: usize = 8 << 20;

@@ -74,13 +74,24 @@ impl WorkerOptions {
 /// `Worker` if the socket or the cache cannot be used.
 pub fn worker_main(options: WorkerOptions) -> Result<(), Error> {
     // A thread of its own, because the caller may be inside a runtime; jobs end with the thread that started them.
-    let thread = std::thread::Builder::new().name("worker".into()).spawn(move || run(options));
+    let thread = std::thread::Builder::new()
+        .name("worker".into())
+        .spawn(move || run(options));
     let broken = |what: &str| Error::new(Category::Worker, "the worker", what);
-    thread.map_err(|e| broken(&format!("could not start: {e}")))?.join().map_err(|_| broken("ended by a defect: see its log"))?
+    thread
+        .map_err(|e| broken(&format!("could not start: {e}")))?
+        .join()
+        .map_err(|_| broken("ended by a defect: see its log"))?
 }
 
 fn run(options: WorkerOptions) -> Result<(), Error> {
-    let broken = |what: String| Error::new(Category::Worker, format!("worker {}", options.socket.display()), what);
+    let broken = |what: String| {
+        Error::new(
+            Category::Worker,
+            format!("worker {}", options.socket.display()),
+            what,
+        )
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -92,7 +103,13 @@ fn run(options: WorkerOptions) -> Result<(), Error> {
 }
 
 async fn listen(options: &WorkerOptions) -> Result<(), Error> {
-    let broken = |what: String| Error::new(Category::Worker, format!("worker {}", options.socket.display()), what);
+    let broken = |what: String| {
+        Error::new(
+            Category::Worker,
+            format!("worker {}", options.socket.display()),
+            what,
+        )
+    };
     // Nobody else reads what is written here: private repositories.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     let cache = Cache::open(&options.cache.join("repositories"), options.cache_bytes)?;
@@ -106,8 +123,10 @@ async fn listen(options: &WorkerOptions) -> Result<(), Error> {
         find(options.helm.as_deref(), "helm"),
         options,
     ));
-    let mut terminate = signal(SignalKind::terminate()).map_err(|e| broken(format!("cannot listen to signals: {e}")))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| broken(format!("cannot listen to signals: {e}")))?;
+    let mut terminate = signal(SignalKind::terminate())
+        .map_err(|e| broken(format!("cannot listen to signals: {e}")))?;
+    let mut interrupt = signal(SignalKind::interrupt())
+        .map_err(|e| broken(format!("cannot listen to signals: {e}")))?;
     let stdin = stdin_end(options.end_with_stdin);
     tokio::pin!(stdin);
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
@@ -167,16 +186,29 @@ fn make_temp(cache: &Path) -> Result<PathBuf, Error> {
     let _ = fs::remove_dir_all(&temp);
     fs::create_dir_all(&temp)
         .and_then(|()| temp.canonicalize())
-        .map_err(|e| Error::new(Category::Worker, temp.display().to_string(), format!("cannot be written: {e}")))
+        .map_err(|e| {
+            Error::new(
+                Category::Worker,
+                temp.display().to_string(),
+                format!("cannot be written: {e}"),
+            )
+        })
 }
 
 /// A job dies with its worker, but not the renderer that it started. Whatever runs inside a job's folder while this
 /// worker holds the lock is such a leftover.
 fn end_leftovers(temp: &Path) {
-    let Ok(processes) = fs::read_dir("/proc") else { return };
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return;
+    };
     for process in processes.flatten() {
-        let inside = fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(temp));
-        let pid = process.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        let inside =
+            fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(temp));
+        let pid = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+            .and_then(Pid::from_raw);
         if let (true, Some(pid)) = (inside, pid) {
             let _ = kill_process(pid, Signal::KILL);
         }
@@ -187,10 +219,13 @@ async fn bind(options: &WorkerOptions) -> Result<UnixListener, Error> {
     let path = &options.socket;
     let broken = |what: String| Error::new(Category::Worker, path.display().to_string(), what);
     if UnixStream::connect(path).await.is_ok() {
-        return Err(broken("another worker listens here: give each its own socket".into()));
+        return Err(broken(
+            "another worker listens here: give each its own socket".into(),
+        ));
     }
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|e| broken(format!("its folder cannot be made: {e}")))?;
+        fs::create_dir_all(folder)
+            .map_err(|e| broken(format!("its folder cannot be made: {e}")))?;
     }
     let _ = fs::remove_file(path);
     let listener = UnixListener::bind(path).map_err(|e| broken(format!("cannot listen: {e}")))?;
@@ -210,11 +245,15 @@ fn find(given: Option<&Path>, name: &str) -> Option<PathBuf> {
         Some(path) => executable(path),
         None => {
             let path = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&path).find_map(|folder| executable(&folder.join(OsStr::new(name))))
+            std::env::split_paths(&path)
+                .find_map(|folder| executable(&folder.join(OsStr::new(name))))
         }
     };
     if found.is_none() {
-        tracing::warn!(program = name, "not found: sources that need it will not render");
+        tracing::warn!(
+            program = name,
+            "not found: sources that need it will not render"
+        );
     }
     found
 }

@@ -12,8 +12,15 @@ fn main() -> ExitCode {
     match arguments.next().as_deref().and_then(|a| a.to_str()) {
         Some("worker-job") => declared::job_main(),
         Some("worker") => {
-            let mut next = || arguments.next().filter(|a| !a.is_empty()).map(PathBuf::from);
-            let (Some(socket), Some(cache)) = (next(), next()) else { return ExitCode::from(2) };
+            let mut next = || {
+                arguments
+                    .next()
+                    .filter(|a| !a.is_empty())
+                    .map(PathBuf::from)
+            };
+            let (Some(socket), Some(cache)) = (next(), next()) else {
+                return ExitCode::from(2);
+            };
             let mut options = declared::WorkerOptions::new(socket, cache);
             options.kustomize = next();
             options.helm = next();
@@ -28,7 +35,9 @@ fn main() -> ExitCode {
         }
         Some("version") => say(&json!("probe 1")),
         // As kustomize would be called.
-        Some("build") => arguments.next().map_or(ExitCode::from(2), |folder| build(Path::new(&folder))),
+        Some("build") => arguments
+            .next()
+            .map_or(ExitCode::from(2), |folder| build(Path::new(&folder))),
         _ => ExitCode::from(2),
     }
 }
@@ -58,14 +67,18 @@ fn build(folder: &Path) -> ExitCode {
                 eaten.push(vec![1; 1 << 20]);
             }
         }
-        _ => say(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}, "data": tries(&wish)})),
+        _ => say(
+            &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}, "data": tries(&wish)}),
+        ),
     }
 }
 
 /// What a hostile renderer would try, and how each attempt ended.
 fn tries(wish: &Value) -> Value {
     let path = |name: &str| wish[name].as_str().unwrap_or("/nowhere").to_owned();
-    let environment: Vec<String> = std::env::vars().map(|(name, value)| format!("{name}={value}")).collect();
+    let environment: Vec<String> = std::env::vars()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     json!({
         "tcp": ended(std::net::TcpStream::connect(path("address"))),
         "udp": ended(std::net::UdpSocket::bind("127.0.0.1:0")),

@@ -22,12 +22,22 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(crate) fn new(url: &'a GitUrl, request: &'a FetchRequest) -> Self {
-        Self { url, request, reason: RefCell::new(None), asked: Cell::new(0), connections: Cell::new(0), anonymous: false }
+        Self {
+            url,
+            request,
+            reason: RefCell::new(None),
+            asked: Cell::new(0),
+            connections: Cell::new(0),
+            anonymous: false,
+        }
     }
 
     /// A talk in which no credentials are shown.
     pub(crate) fn anonymous(url: &'a GitUrl, request: &'a FetchRequest) -> Self {
-        Self { anonymous: true, ..Self::new(url, request) }
+        Self {
+            anonymous: true,
+            ..Self::new(url, request)
+        }
     }
 
     /// True if a TLS connection was left for another one: the server redirected.
@@ -50,14 +60,18 @@ impl<'a> Session<'a> {
     /// The header that carries a bearer token.
     pub(crate) fn header(&self) -> Option<String> {
         match &self.request.credentials {
-            Some(Credentials::Bearer { token }) if !self.anonymous => Some(format!("Authorization: Bearer {token}")),
+            Some(Credentials::Bearer { token }) if !self.anonymous => {
+                Some(format!("Authorization: Bearer {token}"))
+            }
             _ => None,
         }
     }
 
     /// Turns libgit2's error into ours: a reason noted by a callback counts more than its echo.
     pub(crate) fn error(&self, error: &git2::Error) -> Error {
-        self.reason.borrow_mut().take().unwrap_or_else(|| classify(self.url.shown(), error, self.request.credentials.is_some()))
+        self.reason.borrow_mut().take().unwrap_or_else(|| {
+            classify(self.url.shown(), error, self.request.credentials.is_some())
+        })
     }
 
     fn fail(&self, category: Category, what: impl Into<String>) -> git2::Error {
@@ -80,29 +94,48 @@ impl<'a> Session<'a> {
 
     fn credentials(&self, url: &str, allowed: CredentialType) -> Result<Cred, git2::Error> {
         if !self.url.same_server(url) {
-            return Err(self.fail(Category::Refused, "another server asks for the credentials: use the repository's final URL"));
+            return Err(self.fail(
+                Category::Refused,
+                "another server asks for the credentials: use the repository's final URL",
+            ));
         }
         // A name may be asked for first; a second call for the rest means that the first answer was refused.
         if !allowed.is_username() {
             self.asked.set(self.asked.get() + 1);
         }
         match &self.request.credentials {
-            _ if self.anonymous => Err(self.fail(Category::Auth, "the server asks for credentials")),
-            _ if self.asked.get() > 1 => {
-                Err(self.fail(Category::Auth, "the server refused the credentials: check the Secret and the account's access"))
+            _ if self.anonymous => {
+                Err(self.fail(Category::Auth, "the server asks for credentials"))
             }
+            _ if self.asked.get() > 1 => Err(self.fail(
+                Category::Auth,
+                "the server refused the credentials: check the Secret and the account's access",
+            )),
             Some(Credentials::Basic { username, password }) if allowed.is_user_pass_plaintext() => {
                 Cred::userpass_plaintext(username, password)
             }
-            Some(Credentials::Ssh { .. }) if allowed.is_username() => Cred::username(self.url.user()),
-            Some(Credentials::Ssh { identity, passphrase, .. }) if allowed.is_ssh_memory() || allowed.is_ssh_key() => {
+            Some(Credentials::Ssh { .. }) if allowed.is_username() => {
+                Cred::username(self.url.user())
+            }
+            Some(Credentials::Ssh {
+                identity,
+                passphrase,
+                ..
+            }) if allowed.is_ssh_memory() || allowed.is_ssh_key() => {
                 Cred::ssh_key_from_memory(self.url.user(), None, identity, passphrase.as_deref())
             }
-            Some(Credentials::Bearer { .. }) => {
-                Err(self.fail(Category::Auth, "the server refused the bearer token: check the Secret and the token's expiry"))
-            }
-            Some(_) => Err(self.fail(Category::Auth, "the server does not accept this kind of credentials")),
-            None => Err(self.fail(Category::Auth, "the server asks for credentials: name a Secret with them, or check the URL")),
+            Some(Credentials::Bearer { .. }) => Err(self.fail(
+                Category::Auth,
+                "the server refused the bearer token: check the Secret and the token's expiry",
+            )),
+            Some(_) => Err(self.fail(
+                Category::Auth,
+                "the server does not accept this kind of credentials",
+            )),
+            None => Err(self.fail(
+                Category::Auth,
+                "the server asks for credentials: name a Secret with them, or check the URL",
+            )),
         }
     }
 
@@ -144,39 +177,81 @@ impl<'a> Session<'a> {
 pub(crate) fn classify(at: &str, error: &git2::Error, with_credentials: bool) -> Error {
     use git2::{ErrorClass as Class, ErrorCode as Code};
     let text = one_line(error.message(), 200);
-    let status = |code: &str| error.class() == Class::Http && text.ends_with(code);
-    let (category, what) = match (error.class(), error.code()) {
-        (_, Code::Auth) if !with_credentials => {
-            (Category::Auth, "the server asks for credentials: name a Secret with them, or check the URL".to_owned())
-        }
-        (_, Code::Auth) => {
-            (Category::Auth, format!("the server refused the credentials ({text}): check the Secret and the account's access"))
-        }
-        (Class::Ssh, _) if ["authenticate", "private key", "public key"].iter().any(|word| text.contains(word)) => (
+    let key = ["authenticate", "private key", "public key"];
+    let (category, what, remedy) = match (error.class(), error.code()) {
+        (_, Code::Auth) => refused(with_credentials),
+        (Class::Ssh, _) if key.iter().any(|word| text.contains(word)) => (
             Category::Auth,
-            format!("the SSH key cannot be used ({text}): check `identity` in the Secret, and its passphrase if it has one"),
+            "the SSH key cannot be used",
+            "check `identity` in the Secret, and its passphrase if it has one",
         ),
         (_, Code::Certificate) | (Class::Ssl, _) => (
             Category::Auth,
-            format!("the server's certificate is not trusted ({text}): put its authority into the Secret as `caFile`"),
+            "the server's certificate is not trusted",
+            "put its authority into the Secret as `caFile`",
         ),
-        _ if status("401") || status("403") => {
-            (Category::Auth, format!("the server refuses access ({text}): check the Secret and the account's rights"))
-        }
-        _ if status("404") || status("410") => {
-            (Category::NotFound, format!("there is no repository at this URL ({text}): check the URL and the account's rights"))
-        }
-        (Class::Http, _) if text.contains("redirect") => (
+        (Class::Http | Class::Net, _) if text.contains("redirect") => (
             Category::Refused,
-            format!("the server redirects ({text}), which is not followed with credentials nor more than once: use the final URL"),
+            "the server redirects, which is not followed with credentials nor more than once",
+            "use the final URL",
         ),
-        (Class::NoMemory, _) => (Category::Limit, "the fetch ran out of its memory limit: the repository is too large".to_owned()),
-        (Class::Odb | Class::Zlib | Class::Indexer | Class::Object | Class::Tree | Class::Sha1, _) => {
-            (Category::Corrupt, format!("the cached copy is damaged ({text})"))
-        }
-        (_, Code::NotFound) => (Category::NotFound, format!("not found ({text}): check the URL")),
-        (_, Code::Owner) => (Category::Refused, format!("{text}: the folder belongs to another user")),
-        _ => (Category::Unreachable, format!("could not fetch ({text}): check that the server is up and reachable from here")),
+        (Class::Http, _) => http(&text, with_credentials),
+        (Class::NoMemory, _) => (
+            Category::Limit,
+            "the fetch ran out of its memory limit",
+            "give the worker more, or take large files out of the repository",
+        ),
+        (Class::Odb | Class::Zlib | Class::Indexer, _)
+        | (Class::Object | Class::Tree | Class::Sha1, _) => (
+            Category::Corrupt,
+            "the cached copy is damaged",
+            "it is fetched anew",
+        ),
+        (_, Code::NotFound) => (
+            Category::NotFound,
+            "there is no repository",
+            "check the URL",
+        ),
+        (_, Code::Owner) => (
+            Category::Refused,
+            "the folder belongs to another user",
+            "run as its owner",
+        ),
+        _ => UNREACHABLE,
     };
-    Error::new(category, at, what)
+    Error::new(category, at, format!("{what} ({text}): {remedy}"))
+}
+
+/// What happened, and what to do.
+type Told = (Category, &'static str, &'static str);
+
+const UNREACHABLE: Told = (
+    Category::Unreachable,
+    "could not fetch",
+    "check that the server is up and reachable from here",
+);
+
+fn refused(with_credentials: bool) -> Told {
+    if with_credentials {
+        let remedy = "check the Secret and the account's access";
+        (Category::Auth, "the server refused the credentials", remedy)
+    } else {
+        let remedy = "name a Secret with them, or check the URL";
+        (Category::Auth, "the server asks for credentials", remedy)
+    }
+}
+
+fn http(text: &str, with_credentials: bool) -> Told {
+    let status = |codes: [&str; 2]| codes.iter().any(|code| text.ends_with(code));
+    if status(["401", "403"]) {
+        refused(with_credentials)
+    } else if status(["404", "410"]) {
+        (
+            Category::NotFound,
+            "there is no repository at this URL",
+            "check the URL and the account's rights",
+        )
+    } else {
+        UNREACHABLE
+    }
 }

@@ -4,12 +4,15 @@ use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
-use git2::{AutotagOption, Commit, FetchOptions, Oid, ProxyOptions, RemoteRedirect, Repository, RepositoryInitOptions};
+use git2::{
+    AutotagOption, Commit, FetchOptions, Oid, ProxyOptions, RemoteRedirect, Repository,
+    RepositoryInitOptions,
+};
 
 use super::auth::{Session, classify};
+use super::known_hosts;
 use super::refs::{self, RemoteRef};
 use super::url::{GitUrl, Scheme};
-use super::known_hosts;
 use crate::error::{Category, Error, one_line};
 use crate::request::{Credentials, FetchRequest, Reference, RepositoryKey, Revision};
 
@@ -26,7 +29,12 @@ const UNSHALLOW: i32 = i32::MAX;
 ///
 /// # Errors
 /// See [`Category`]; each names the URL.
-pub(crate) fn fetch(request: &FetchRequest, entry: &Path, key: &str, home: &Path) -> Result<Revision, Error> {
+pub(crate) fn fetch(
+    request: &FetchRequest,
+    entry: &Path,
+    key: &str,
+    home: &Path,
+) -> Result<Revision, Error> {
     let url = GitUrl::parse(&request.url, request.allow_file)?;
     url.check_credentials(request.credentials.as_ref())?;
     refs::check(&request.reference)?;
@@ -50,13 +58,22 @@ pub(crate) fn fetch(request: &FetchRequest, entry: &Path, key: &str, home: &Path
     }
 }
 
-fn keep_if_small(revision: Revision, request: &FetchRequest, path: &Path, url: &GitUrl) -> Result<Revision, Error> {
+fn keep_if_small(
+    revision: Revision,
+    request: &FetchRequest,
+    path: &Path,
+    url: &GitUrl,
+) -> Result<Revision, Error> {
     let (bytes, limit) = (size(path), request.limits.repository_bytes);
     if bytes <= limit {
         return Ok(revision);
     }
     remove(path, url)?;
-    let what = format!("the repository takes {} MiB, more than the limit of {} MiB: raise the limit", bytes >> 20, limit >> 20);
+    let what = format!(
+        "the repository takes {} MiB, more than the limit of {} MiB: raise the limit",
+        bytes >> 20,
+        limit >> 20
+    );
     Err(Error::new(Category::Limit, url.shown(), what))
 }
 
@@ -70,17 +87,36 @@ struct Fetch<'a> {
 
 impl<'a> Fetch<'a> {
     fn open(url: &'a GitUrl, request: &'a FetchRequest, path: &Path) -> Result<Self, Error> {
-        if path.exists() && let Ok(repo) = Repository::open_bare(path) {
-            return Ok(Self { url, request, repo, open: Cell::new(false) });
+        if path.exists()
+            && let Ok(repo) = Repository::open_bare(path)
+        {
+            return Ok(Self {
+                url,
+                request,
+                repo,
+                open: Cell::new(false),
+            });
         }
         remove(path, url)?;
         let mut options = RepositoryInitOptions::new();
-        options.bare(true).external_template(false).no_reinit(true).initial_head("driftline");
+        options
+            .bare(true)
+            .external_template(false)
+            .no_reinit(true)
+            .initial_head("driftline");
         let repo = Repository::init_opts(path, &options).map_err(|e| {
-            let what = format!("the cache folder cannot be written ({}): check the worker's volume", one_line(e.message(), 200));
+            let what = format!(
+                "the cache folder cannot be written ({}): check the worker's volume",
+                one_line(e.message(), 200)
+            );
             Error::new(Category::Worker, url.shown(), what)
         })?;
-        Ok(Self { url, request, repo, open: Cell::new(false) })
+        Ok(Self {
+            url,
+            request,
+            repo,
+            open: Cell::new(false),
+        })
     }
 
     fn run(&self, key: &str) -> Result<Revision, Error> {
@@ -92,7 +128,10 @@ impl<'a> Fetch<'a> {
                 (oid, Some(name.trim_start_matches("refs/tags/").to_owned()))
             }
         };
-        let commit = self.repo.find_commit(oid).map_err(|e| classify(self.url.shown(), &e, false))?;
+        let commit = self
+            .repo
+            .find_commit(oid)
+            .map_err(|e| classify(self.url.shown(), &e, false))?;
         Ok(revision(&commit, label.as_deref(), key))
     }
 
@@ -108,17 +147,26 @@ impl<'a> Fetch<'a> {
 
     /// The fetched tip, which may be newer than the one listed.
     fn tip(&self, found: &RemoteRef) -> Result<Oid, Error> {
-        let reference = self.repo.find_reference(TIP).map_err(|e| classify(self.url.shown(), &e, false))?;
+        let reference = self
+            .repo
+            .find_reference(TIP)
+            .map_err(|e| classify(self.url.shown(), &e, false))?;
         let commit = reference.peel_to_commit().map_err(|_| {
             let name = one_line(&found.name, 200);
-            Error::new(Category::NotFound, self.url.shown(), format!("`{name}` does not point at a commit"))
+            Error::new(
+                Category::NotFound,
+                self.url.shown(),
+                format!("`{name}` does not point at a commit"),
+            )
         })?;
         Ok(commit.id())
     }
 
     fn commit(&self, hash: &str) -> Result<Oid, Error> {
         let missing = || {
-            let what = format!("there is no commit {hash} on any branch or tag: it may have been force-pushed away");
+            let what = format!(
+                "there is no commit {hash} on any branch or tag: it may have been force-pushed away"
+            );
             Error::new(Category::NotFound, self.url.shown(), what)
         };
         let oid = refs::commit_id(hash).ok_or_else(missing)?;
@@ -131,11 +179,23 @@ impl<'a> Fetch<'a> {
         if direct.is_ok() && self.has(oid)? {
             return Ok(oid);
         }
-        if let Err(error @ (Error::Auth { .. } | Error::Refused { .. } | Error::Limit { .. })) = direct {
+        if let Err(error @ (Error::Auth { .. } | Error::Refused { .. } | Error::Limit { .. })) =
+            direct
+        {
             return Err(error);
         }
-        self.get_depth(&["+refs/heads/*:refs/driftline/heads/*", "+refs/tags/*:refs/driftline/tags/*"], self.everything())?;
-        if self.has(oid)? { Ok(oid) } else { Err(missing()) }
+        self.get_depth(
+            &[
+                "+refs/heads/*:refs/driftline/heads/*",
+                "+refs/tags/*:refs/driftline/tags/*",
+            ],
+            self.everything(),
+        )?;
+        if self.has(oid)? {
+            Ok(oid)
+        } else {
+            Err(missing())
+        }
     }
 
     fn everything(&self) -> i32 {
@@ -174,15 +234,28 @@ impl<'a> Fetch<'a> {
     }
 
     fn session(&self) -> Session<'_> {
-        if self.open.get() { Session::anonymous(self.url, self.request) } else { Session::new(self.url, self.request) }
+        if self.open.get() {
+            Session::anonymous(self.url, self.request)
+        } else {
+            Session::new(self.url, self.request)
+        }
     }
 
     fn listing(&self, session: &Session<'_>) -> Result<Vec<RemoteRef>, Error> {
-        let mut remote = self.repo.remote_anonymous(self.url.as_str()).map_err(|e| session.error(&e))?;
+        let mut remote = self
+            .repo
+            .remote_anonymous(self.url.as_str())
+            .map_err(|e| session.error(&e))?;
         let mut options = self.options(session, 0);
-        remote.fetch(&[LIST_ONLY], Some(&mut options), None).map_err(|e| session.error(&e))?;
+        remote
+            .fetch(&[LIST_ONLY], Some(&mut options), None)
+            .map_err(|e| session.error(&e))?;
         let listed = remote.list().map_err(|e| session.error(&e))?;
-        Ok(refs::peel(listed.iter().map(|head| (head.name().to_owned(), head.oid()))))
+        Ok(refs::peel(
+            listed
+                .iter()
+                .map(|head| (head.name().to_owned(), head.oid())),
+        ))
     }
 
     fn get(&self, refspecs: &[&str]) -> Result<(), Error> {
@@ -191,16 +264,23 @@ impl<'a> Fetch<'a> {
             return self.get_depth(refspecs, 0);
         }
         match self.get_depth(refspecs, 1) {
-            Err(Error::Unreachable { what, .. }) if what.contains("shallow") => self.get_depth(refspecs, 0),
+            Err(Error::Unreachable { what, .. }) if what.contains("shallow") => {
+                self.get_depth(refspecs, 0)
+            }
             other => other,
         }
     }
 
     fn get_depth(&self, refspecs: &[&str], depth: i32) -> Result<(), Error> {
         let session = self.session();
-        let mut remote = self.repo.remote_anonymous(self.url.as_str()).map_err(|e| session.error(&e))?;
+        let mut remote = self
+            .repo
+            .remote_anonymous(self.url.as_str())
+            .map_err(|e| session.error(&e))?;
         let mut options = self.options(&session, depth);
-        remote.fetch(refspecs, Some(&mut options), None).map_err(|e| session.error(&e))
+        remote
+            .fetch(refspecs, Some(&mut options), None)
+            .map_err(|e| session.error(&e))
     }
 
     fn options<'s>(&self, session: &'s Session<'_>, depth: i32) -> FetchOptions<'s> {
@@ -225,12 +305,18 @@ impl<'a> Fetch<'a> {
 
     /// True if the commit (or the commit a tag points at) and its tree are here.
     fn has(&self, oid: Oid) -> Result<bool, Error> {
-        let there = self.repo.find_commit(oid).and_then(|commit| commit.tree().map(|_| ()));
+        let there = self
+            .repo
+            .find_commit(oid)
+            .and_then(|commit| commit.tree().map(|_| ()));
         match there {
             Ok(()) => Ok(true),
             Err(e) if e.code() == git2::ErrorCode::NotFound => Ok(false),
             Err(e) => {
-                let what = format!("the cached copy is damaged ({})", one_line(e.message(), 200));
+                let what = format!(
+                    "the cached copy is damaged ({})",
+                    one_line(e.message(), 200)
+                );
                 Err(Error::new(Category::Corrupt, self.url.shown(), what))
             }
         }
@@ -239,12 +325,20 @@ impl<'a> Fetch<'a> {
 
 /// libgit2 asks a server for a key of a type that `~/.ssh/known_hosts` has; without it, it may be shown another of the host's keys.
 fn write_known_hosts(url: &GitUrl, request: &FetchRequest, home: &Path) -> Result<(), Error> {
-    let Some(Credentials::Ssh { known_hosts, .. }) = &request.credentials else { return Ok(()) };
+    let Some(Credentials::Ssh { known_hosts, .. }) = &request.credentials else {
+        return Ok(());
+    };
     let folder = home.join(".ssh");
     let lines = known_hosts::plain_lines(known_hosts, url.host(), url.port());
-    fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join("known_hosts"), lines)).map_err(|e| {
-        Error::new(Category::Worker, url.shown(), format!("the job's folder cannot be written ({e}): check the worker's volume"))
-    })
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(folder.join("known_hosts"), lines))
+        .map_err(|e| {
+            Error::new(
+                Category::Worker,
+                url.shown(),
+                format!("the job's folder cannot be written ({e}): check the worker's volume"),
+            )
+        })
 }
 
 fn revision(commit: &Commit<'_>, label: Option<&str>, key: &str) -> Revision {
@@ -252,9 +346,26 @@ fn revision(commit: &Commit<'_>, label: Option<&str>, key: &str) -> Revision {
     let author = commit.author();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Revision {
-        name: label.map_or_else(|| format!("sha1:{hash}"), |label| format!("{label}@sha1:{hash}")),
-        author: one_line(&format!("{} <{}>", text(author.name_bytes()), text(author.email_bytes())), 200),
-        message: one_line(text(commit.message_bytes()).trim_start().lines().next().unwrap_or_default(), 200),
+        name: label.map_or_else(
+            || format!("sha1:{hash}"),
+            |label| format!("{label}@sha1:{hash}"),
+        ),
+        author: one_line(
+            &format!(
+                "{} <{}>",
+                text(author.name_bytes()),
+                text(author.email_bytes())
+            ),
+            200,
+        ),
+        message: one_line(
+            text(commit.message_bytes())
+                .trim_start()
+                .lines()
+                .next()
+                .unwrap_or_default(),
+            200,
+        ),
         committed_at: commit.time().seconds(),
         commit: hash,
         repository: RepositoryKey(key.to_owned()),
@@ -265,13 +376,19 @@ fn remove(path: &Path, url: &GitUrl) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(Error::new(Category::Worker, url.shown(), format!("the cached copy cannot be removed: {e}"))),
+        Err(e) => Err(Error::new(
+            Category::Worker,
+            url.shown(),
+            format!("the cached copy cannot be removed: {e}"),
+        )),
     }
 }
 
 /// Bytes of all files below a folder.
 pub(crate) fn size(path: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(path) else { return 0 };
+    let Ok(entries) = fs::read_dir(path) else {
+        return 0;
+    };
     entries
         .flatten()
         .map(|entry| match entry.metadata() {

@@ -80,12 +80,25 @@ fn parse(line: &str) -> Option<Line<'_>> {
     let (kind, key) = (fields.next()?, STANDARD.decode(fields.next()?).ok()?);
     // The key's own words must agree with the line: length-prefixed type name first.
     let length = u32::from_be_bytes(key.get(..4)?.try_into().ok()?) as usize;
-    (key.get(4..4 + length)? == kind.as_bytes()).then_some(Line { revoked, hosts, kind, key })
+    (key.get(4..4 + length)? == kind.as_bytes()).then_some(Line {
+        revoked,
+        hosts,
+        kind,
+        key,
+    })
 }
 
 fn name_of(host: &str, port: u16) -> String {
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host).to_ascii_lowercase();
-    if port == 22 { bare } else { format!("[{bare}]:{port}") }
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host)
+        .to_ascii_lowercase();
+    if port == 22 {
+        bare
+    } else {
+        format!("[{bare}]:{port}")
+    }
 }
 
 fn matches(patterns: &str, host: &str, port: u16) -> bool {
@@ -157,7 +170,11 @@ mod tests {
     fn hashed(name: &str) -> String {
         let mut mac = Hmac::<Sha1>::new_from_slice(b"salt").unwrap();
         mac.update(name.as_bytes());
-        format!("|1|{}|{}", STANDARD.encode(b"salt"), STANDARD.encode(mac.finalize().into_bytes()))
+        format!(
+            "|1|{}|{}",
+            STANDARD.encode(b"salt"),
+            STANDARD.encode(mac.finalize().into_bytes())
+        )
     }
 
     #[test]
@@ -176,7 +193,11 @@ mod tests {
         ] {
             let file = format!("# comment\n\n{}", line(hosts, "ssh-ed25519", &k));
             assert_eq!(check(&file, host, port, &k), Verdict::Known, "{hosts}");
-            assert_eq!(check(&file, host, port + 1, &k), Verdict::Unknown, "{hosts} at another port");
+            assert_eq!(
+                check(&file, host, port + 1, &k),
+                Verdict::Unknown,
+                "{hosts} at another port"
+            );
         }
     }
 
@@ -184,23 +205,44 @@ mod tests {
     fn other_keys_unknown_hosts_and_revocations_refuse() {
         let (good, bad) = (key("ssh-ed25519", b"good"), key("ssh-rsa", b"bad"));
         let file = line("h", "ssh-ed25519", &good);
-        assert_eq!(check(&file, "h", 22, &bad), Verdict::Other(vec![fingerprint(&good)]));
+        assert_eq!(
+            check(&file, "h", 22, &bad),
+            Verdict::Other(vec![fingerprint(&good)])
+        );
         assert_eq!(check("", "h", 22, &good), Verdict::Unknown);
-        assert_eq!(check(&line("!h,*", "ssh-ed25519", &good), "h", 22, &good), Verdict::Unknown);
+        assert_eq!(
+            check(&line("!h,*", "ssh-ed25519", &good), "h", 22, &good),
+            Verdict::Unknown
+        );
         let revoked = format!("{file}@revoked {}", line("*", "ssh-ed25519", &good));
         assert_eq!(check(&revoked, "h", 22, &good), Verdict::Revoked);
         let authority = format!("@cert-authority {}", line("*", "ssh-ed25519", &good));
         assert_eq!(check(&authority, "h", 22, &good), Verdict::Unknown);
-        assert_eq!(check(&line("h", "ssh-rsa", &good), "h", 22, &good), Verdict::Unknown, "type and key disagree");
+        assert_eq!(
+            check(&line("h", "ssh-rsa", &good), "h", 22, &good),
+            Verdict::Unknown,
+            "type and key disagree"
+        );
         let both = format!("{file}{}", line("h", "ssh-rsa", &bad));
-        assert_eq!(check(&both, "h", 22, &bad), Verdict::Known, "several types of one host");
+        assert_eq!(
+            check(&both, "h", 22, &bad),
+            Verdict::Known,
+            "several types of one host"
+        );
     }
 
     #[test]
     fn libgit2_sees_plain_names_only() {
         let k = key("ssh-ed25519", b"one");
-        let file = format!("{}{}", line(&hashed("[h]:2222"), "ssh-ed25519", &k), line("else", "ssh-ed25519", &k));
-        assert_eq!(plain_lines(&file, "h", 2222), format!("[h]:2222 ssh-ed25519 {}\n", STANDARD.encode(&k)));
+        let file = format!(
+            "{}{}",
+            line(&hashed("[h]:2222"), "ssh-ed25519", &k),
+            line("else", "ssh-ed25519", &k)
+        );
+        assert_eq!(
+            plain_lines(&file, "h", 2222),
+            format!("[h]:2222 ssh-ed25519 {}\n", STANDARD.encode(&k))
+        );
     }
 
     proptest! {

@@ -34,14 +34,25 @@ pub(crate) fn peel(listed: impl IntoIterator<Item = (String, git2::Oid)>) -> Vec
 /// # Errors
 /// Names the reference and what is wrong with it.
 pub(crate) fn check(reference: &Reference) -> Result<(), Error> {
-    let input = |name: &str, what: &str| Err(Error::new(Category::Input, one_line(name, 200), what.to_owned()));
+    let input = |name: &str, what: &str| {
+        Err(Error::new(
+            Category::Input,
+            one_line(name, 200),
+            what.to_owned(),
+        ))
+    };
     match reference {
-        Reference::Branch(name) if !valid(name, "refs/heads/") => input(name, "is not a valid branch name"),
-        Reference::Tag(name) if !valid(name, "refs/tags/") => input(name, "is not a valid tag name"),
-        Reference::Semver(range) => parse_range(range).map(|_| ()),
-        Reference::Commit(hash) if commit_id(hash).is_none() => {
-            input(hash, "is not a full commit hash: write all 40 hexadecimal digits")
+        Reference::Branch(name) if !valid(name, "refs/heads/") => {
+            input(name, "is not a valid branch name")
         }
+        Reference::Tag(name) if !valid(name, "refs/tags/") => {
+            input(name, "is not a valid tag name")
+        }
+        Reference::Semver(range) => parse_range(range).map(|_| ()),
+        Reference::Commit(hash) if commit_id(hash).is_none() => input(
+            hash,
+            "is not a full commit hash: write all 40 hexadecimal digits",
+        ),
         _ => Ok(()),
     }
 }
@@ -54,7 +65,9 @@ pub(crate) fn commit_id(hash: &str) -> Option<git2::Oid> {
 
 fn valid(name: &str, prefix: &str) -> bool {
     // `*` is refused by Git itself; a colon or plus would change the refspec's meaning.
-    !name.starts_with(['-', '+']) && name.len() <= 250 && git2::Reference::is_valid_name(&format!("{prefix}{name}"))
+    !name.starts_with(['-', '+'])
+        && name.len() <= 250
+        && git2::Reference::is_valid_name(&format!("{prefix}{name}"))
 }
 
 fn parse_range(range: &str) -> Result<semver::VersionReq, Error> {
@@ -68,20 +81,34 @@ fn parse_range(range: &str) -> Result<semver::VersionReq, Error> {
 ///
 /// # Errors
 /// `NotFound` naming the reference, with what there is instead.
-pub(crate) fn resolve(reference: &Reference, refs: &[RemoteRef], url: &str) -> Result<RemoteRef, Error> {
+pub(crate) fn resolve(
+    reference: &Reference,
+    refs: &[RemoteRef],
+    url: &str,
+) -> Result<RemoteRef, Error> {
     let by_name = |full: String| refs.iter().find(|r| r.name == full).cloned();
     let not_found = |what: String| Error::new(Category::NotFound, url, what);
     match reference {
         Reference::Branch(name) => by_name(format!("refs/heads/{name}")).ok_or_else(|| {
-            not_found(format!("there is no branch `{name}`: {}", some_of(refs, "refs/heads/", "branches")))
+            not_found(format!(
+                "there is no branch `{name}`: {}",
+                some_of(refs, "refs/heads/", "branches")
+            ))
         }),
-        Reference::Tag(name) => by_name(format!("refs/tags/{name}"))
-            .ok_or_else(|| not_found(format!("there is no tag `{name}`: {}", some_of(refs, "refs/tags/", "tags")))),
+        Reference::Tag(name) => by_name(format!("refs/tags/{name}")).ok_or_else(|| {
+            not_found(format!(
+                "there is no tag `{name}`: {}",
+                some_of(refs, "refs/tags/", "tags")
+            ))
+        }),
         Reference::Semver(range) => {
             let wanted = parse_range(range)?;
             highest(refs, &wanted).cloned().ok_or_else(|| {
                 let there = some_of(refs, "refs/tags/", "tags");
-                not_found(format!("no tag is a version in the range `{}`: {there}", one_line(range, 100)))
+                not_found(format!(
+                    "no tag is a version in the range `{}`: {there}",
+                    one_line(range, 100)
+                ))
             })
         }
         Reference::Commit(hash) => Err(not_found(format!("commit {hash} is not a ref"))),
@@ -101,10 +128,18 @@ fn highest<'a>(refs: &'a [RemoteRef], wanted: &semver::VersionReq) -> Option<&'a
 }
 
 fn some_of(refs: &[RemoteRef], prefix: &str, noun: &str) -> String {
-    let mut names: Vec<&str> = refs.iter().filter_map(|r| r.name.strip_prefix(prefix)).take(6).collect();
+    let mut names: Vec<&str> = refs
+        .iter()
+        .filter_map(|r| r.name.strip_prefix(prefix))
+        .take(6)
+        .collect();
     let more = if names.len() > 5 { ", …" } else { "" };
     names.truncate(5);
-    if names.is_empty() { format!("the repository has no {noun}") } else { format!("there are {}{more}", one_line(&names.join(", "), 200)) }
+    if names.is_empty() {
+        format!("the repository has no {noun}")
+    } else {
+        format!("there are {}{more}", one_line(&names.join(", "), 200))
+    }
 }
 
 #[cfg(test)]
@@ -117,37 +152,94 @@ mod tests {
     }
 
     fn tags(names: &[&str]) -> Vec<RemoteRef> {
-        peel(names.iter().enumerate().map(|(i, n)| (format!("refs/tags/{n}"), oid(i as u8 + 1))))
+        peel(
+            names
+                .iter()
+                .enumerate()
+                .map(|(i, n)| (format!("refs/tags/{n}"), oid(i as u8 + 1))),
+        )
     }
 
     fn pick(names: &[&str], range: &str) -> Option<String> {
-        resolve(&Reference::Semver(range.into()), &tags(names), "u").ok().map(|r| r.name.replace("refs/tags/", ""))
+        resolve(&Reference::Semver(range.into()), &tags(names), "u")
+            .ok()
+            .map(|r| r.name.replace("refs/tags/", ""))
     }
 
     #[test]
     fn annotated_tags_are_peeled() {
-        let refs = peel([("refs/tags/v1".into(), oid(1)), ("refs/tags/v1^{}".into(), oid(2)), ("refs/heads/x".into(), oid(3))]);
-        assert_eq!(resolve(&Reference::Tag("v1".into()), &refs, "u").unwrap().target, oid(2));
-        assert_eq!(resolve(&Reference::Branch("x".into()), &refs, "u").unwrap().target, oid(3));
+        let refs = peel([
+            ("refs/tags/v1".into(), oid(1)),
+            ("refs/tags/v1^{}".into(), oid(2)),
+            ("refs/heads/x".into(), oid(3)),
+        ]);
+        assert_eq!(
+            resolve(&Reference::Tag("v1".into()), &refs, "u")
+                .unwrap()
+                .target,
+            oid(2)
+        );
+        assert_eq!(
+            resolve(&Reference::Branch("x".into()), &refs, "u")
+                .unwrap()
+                .target,
+            oid(3)
+        );
     }
 
     #[test]
     fn the_highest_version_in_the_range_wins() {
-        let names = ["v1.2.0", "1.10.0", "v1.9.9", "2.0.0", "v2.0.0-rc.1", "nightly", "v1"];
+        let names = [
+            "v1.2.0",
+            "1.10.0",
+            "v1.9.9",
+            "2.0.0",
+            "v2.0.0-rc.1",
+            "nightly",
+            "v1",
+        ];
         assert_eq!(pick(&names, ">=1.0, <2").as_deref(), Some("1.10.0"));
         assert_eq!(pick(&names, "*").as_deref(), Some("2.0.0"));
-        assert_eq!(pick(&names, ">=2.0.0-rc.0, <2.0.0").as_deref(), Some("v2.0.0-rc.1"));
+        assert_eq!(
+            pick(&names, ">=2.0.0-rc.0, <2.0.0").as_deref(),
+            Some("v2.0.0-rc.1")
+        );
         assert_eq!(pick(&names, "3"), None);
-        assert_eq!(pick(&["1.0.0", "v1.0.0"], "1"), pick(&["v1.0.0", "1.0.0"], "1"));
+        assert_eq!(
+            pick(&["1.0.0", "v1.0.0"], "1"),
+            pick(&["v1.0.0", "1.0.0"], "1")
+        );
     }
 
     #[test]
     fn hostile_names_are_refused() {
-        for bad in ["", "-x", "--upload-pack=x", "a b", "a..b", "a:b", "+a", "a*", "a~1", "a^{}", "x.lock", "a\nb", "/a", "a//b"] {
+        for bad in [
+            "",
+            "-x",
+            "--upload-pack=x",
+            "a b",
+            "a..b",
+            "a:b",
+            "+a",
+            "a*",
+            "a~1",
+            "a^{}",
+            "x.lock",
+            "a\nb",
+            "/a",
+            "a//b",
+        ] {
             assert!(check(&Reference::Branch(bad.into())).is_err(), "{bad:?}");
             assert!(check(&Reference::Tag(bad.into())).is_err(), "{bad:?}");
         }
-        for bad in ["", "abc", "HEAD", &"g".repeat(40), &"a".repeat(39), &"a".repeat(41)] {
+        for bad in [
+            "",
+            "abc",
+            "HEAD",
+            &"g".repeat(40),
+            &"a".repeat(39),
+            &"a".repeat(41),
+        ] {
             assert!(check(&Reference::Commit(bad.into())).is_err(), "{bad:?}");
         }
         assert!(check(&Reference::Semver("not a range".into())).is_err());

@@ -35,13 +35,21 @@ impl GitUrl {
     pub(crate) fn parse(text: &str, allow_file: bool) -> Result<Self, Error> {
         let refuse = |what: &str| Error::new(Category::Refused, shown(text), what.to_owned());
         if text.is_empty() {
-            return Err(Error::new(Category::Input, "the Git URL", format!("is empty: {SCHEMES}")));
+            return Err(Error::new(
+                Category::Input,
+                "the Git URL",
+                format!("is empty: {SCHEMES}"),
+            ));
         }
         if text.starts_with('-') {
-            return Err(refuse(&format!("a Git URL may not begin with a dash: {SCHEMES}")));
+            return Err(refuse(&format!(
+                "a Git URL may not begin with a dash: {SCHEMES}"
+            )));
         }
         if text.len() > 2048 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(refuse("a Git URL may not hold spaces or control characters, nor more than 2048 characters"));
+            return Err(refuse(
+                "a Git URL may not hold spaces or control characters, nor more than 2048 characters",
+            ));
         }
         match text.split_once("://") {
             Some((scheme, rest)) => Self::with_scheme(text, scheme, rest, allow_file),
@@ -65,16 +73,24 @@ impl GitUrl {
             None => (None, authority),
         };
         if userinfo.is_some() && scheme != Scheme::Ssh {
-            return Err(refuse("user names and passwords do not belong into the URL: name a Secret instead".into()));
+            return Err(refuse(
+                "user names and passwords do not belong into the URL: name a Secret instead".into(),
+            ));
         }
         if userinfo.is_some_and(|u| u.contains(':')) {
-            return Err(refuse("passwords do not belong into the URL: name a Secret with an SSH key instead".into()));
+            return Err(refuse(
+                "passwords do not belong into the URL: name a Secret with an SSH key instead"
+                    .into(),
+            ));
         }
-        let (host, port) = split_port(hostport).ok_or_else(|| refuse("the host or port is not valid".into()))?;
+        let (host, port) =
+            split_port(hostport).ok_or_else(|| refuse("the host or port is not valid".into()))?;
         check_host(&host).map_err(|what| refuse(what.to_owned()))?;
         check_user(userinfo).map_err(|what| refuse(what.to_owned()))?;
         if path.is_empty() || path.starts_with('-') || path.contains('#') {
-            return Err(refuse("the path to the repository is missing or not valid".into()));
+            return Err(refuse(
+                "the path to the repository is missing or not valid".into(),
+            ));
         }
         Ok(Self {
             text: text.to_owned(),
@@ -88,10 +104,21 @@ impl GitUrl {
 
     fn file(text: &str, path: &str) -> Result<Self, Error> {
         if !path.starts_with('/') {
-            return Err(Error::new(Category::Refused, text, "file:// needs an absolute path"));
+            return Err(Error::new(
+                Category::Refused,
+                text,
+                "file:// needs an absolute path",
+            ));
         }
         let text = text.to_owned();
-        Ok(Self { shown: text.clone(), text, scheme: Scheme::File, host: String::new(), port: None, user: None })
+        Ok(Self {
+            shown: text.clone(),
+            text,
+            scheme: Scheme::File,
+            host: String::new(),
+            port: None,
+            user: None,
+        })
     }
 
     fn scp_like(text: &str) -> Result<Self, Error> {
@@ -100,12 +127,16 @@ impl GitUrl {
         let (user, rest) = text.split_once('@').ok_or_else(not_url)?;
         let (host, path) = rest.split_once(':').ok_or_else(not_url)?;
         if user.contains(':') {
-            return Err(refuse("passwords do not belong into the URL: name a Secret with an SSH key instead"));
+            return Err(refuse(
+                "passwords do not belong into the URL: name a Secret with an SSH key instead",
+            ));
         }
         check_host(host).map_err(refuse)?;
         check_user(Some(user)).map_err(refuse)?;
         if path.is_empty() || path.starts_with('-') {
-            return Err(refuse("the path to the repository is missing or begins with a dash"));
+            return Err(refuse(
+                "the path to the repository is missing or begins with a dash",
+            ));
         }
         Ok(Self {
             text: text.to_owned(),
@@ -153,7 +184,11 @@ impl GitUrl {
     /// True if `url`, as libgit2 hands it to a callback, is the same server over the same protocol.
     pub(crate) fn same_server(&self, url: &str) -> bool {
         match GitUrl::parse(url, false) {
-            Ok(other) => other.scheme == self.scheme && other.host == self.host && other.port() == self.port(),
+            Ok(other) => {
+                other.scheme == self.scheme
+                    && other.host == self.host
+                    && other.port() == self.port()
+            }
             Err(_) => false,
         }
     }
@@ -171,17 +206,22 @@ impl GitUrl {
                 "ssh needs a key: name a Secret with `identity` and `known_hosts`",
             )),
             (_, None) | (Scheme::File, _) => Ok(()),
-            (Scheme::Http, Some(_)) => refuse("credentials are not sent over plain http: use https"),
-            (Scheme::Https, Some(Credentials::Ssh { .. })) => {
-                refuse("the Secret holds an SSH key, which https cannot use: give `username` and `password` or `bearerToken`, or use an ssh URL")
+            (Scheme::Http, Some(_)) => {
+                refuse("credentials are not sent over plain http: use https")
             }
-            (Scheme::Ssh, Some(Credentials::Basic { .. } | Credentials::Bearer { .. })) => {
-                refuse("ssh needs a key: give `identity` and `known_hosts` in the Secret, or use an https URL")
-            }
+            (Scheme::Https, Some(Credentials::Ssh { .. })) => refuse(
+                "the Secret holds an SSH key, which https cannot use: give `username` and `password` or `bearerToken`, or use an ssh URL",
+            ),
+            (Scheme::Ssh, Some(Credentials::Basic { .. } | Credentials::Bearer { .. })) => refuse(
+                "ssh needs a key: give `identity` and `known_hosts` in the Secret, or use an https URL",
+            ),
             (Scheme::Https, Some(Credentials::Basic { username, password })) => {
-                printable(self, "username", username).and_then(|()| printable(self, "password", password))
+                printable(self, "username", username)
+                    .and_then(|()| printable(self, "password", password))
             }
-            (Scheme::Https, Some(Credentials::Bearer { token })) => printable(self, "bearerToken", token),
+            (Scheme::Https, Some(Credentials::Bearer { token })) => {
+                printable(self, "bearerToken", token)
+            }
             (Scheme::Ssh, Some(Credentials::Ssh { .. })) => Ok(()),
         }
     }
@@ -190,15 +230,22 @@ impl GitUrl {
 /// A line break in a header would let a token's author write headers of their own.
 fn printable(url: &GitUrl, name: &str, value: &str) -> Result<(), Error> {
     if value.is_empty() || value.chars().any(char::is_control) {
-        let what = format!("`{name}` in the Secret is empty or holds a line break or control character: write it without");
+        let what = format!(
+            "`{name}` in the Secret is empty or holds a line break or control character: write it without"
+        );
         return Err(Error::new(Category::Auth, url.shown(), what));
     }
     Ok(())
 }
 
 fn check_host(host: &str) -> Result<(), &'static str> {
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    let valid = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c) || (bare.len() != host.len() && c == ':');
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host);
+    let valid = |c: char| {
+        c.is_ascii_alphanumeric() || "-._".contains(c) || (bare.len() != host.len() && c == ':')
+    };
     if bare.is_empty() || bare.starts_with('-') || !bare.chars().all(valid) {
         return Err("the host name is missing or not valid");
     }
@@ -207,8 +254,14 @@ fn check_host(host: &str) -> Result<(), &'static str> {
 
 fn check_user(user: Option<&str>) -> Result<(), &'static str> {
     match user {
-        Some(user) if user.is_empty() || user.starts_with('-') => Err("the user name is empty or begins with a dash"),
-        Some(user) if !user.chars().all(|c| c.is_ascii_alphanumeric() || "-._+~".contains(c)) => {
+        Some(user) if user.is_empty() || user.starts_with('-') => {
+            Err("the user name is empty or begins with a dash")
+        }
+        Some(user)
+            if !user
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-._+~".contains(c)) =>
+        {
             Err("the user name holds characters that are not allowed")
         }
         _ => Ok(()),
@@ -217,7 +270,9 @@ fn check_user(user: Option<&str>) -> Result<(), &'static str> {
 
 fn split_port(hostport: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = match hostport.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port.parse::<u16>().ok().filter(|p| *p > 0)?)),
+        Some((host, port)) if !port.contains(']') => {
+            (host, Some(port.parse::<u16>().ok().filter(|p| *p > 0)?))
+        }
         _ => (hostport, None),
     };
     Some((host.to_ascii_lowercase(), port))
@@ -228,7 +283,9 @@ fn shown(text: &str) -> String {
     let text = text.split(['?', '#']).next().unwrap_or_default();
     let stripped = match text.split_once("://") {
         Some((scheme, rest)) => {
-            let (authority, path) = rest.split_once('/').map_or((rest, None), |(a, p)| (a, Some(p)));
+            let (authority, path) = rest
+                .split_once('/')
+                .map_or((rest, None), |(a, p)| (a, Some(p)));
             // A password with a slash in it would make the rest of it look like the path.
             let host = if authority.contains('@') {
                 authority.rsplit('@').next().unwrap_or_default()
@@ -237,7 +294,10 @@ fn shown(text: &str) -> String {
             } else {
                 authority
             };
-            path.map_or_else(|| format!("{scheme}://{host}"), |path| format!("{scheme}://{host}/{path}"))
+            path.map_or_else(
+                || format!("{scheme}://{host}"),
+                |path| format!("{scheme}://{host}/{path}"),
+            )
         }
         None => match text.rsplit_once('@') {
             Some((user, rest)) if user.contains(':') => rest.to_owned(),
@@ -255,22 +315,59 @@ mod tests {
     #[test]
     fn usual_urls_are_read() {
         let https = GitUrl::parse("https://Git.Example.com:8443/team/shop.git", false).unwrap();
-        assert_eq!((https.scheme(), https.host(), https.port()), (Scheme::Https, "git.example.com", 8443));
+        assert_eq!(
+            (https.scheme(), https.host(), https.port()),
+            (Scheme::Https, "git.example.com", 8443)
+        );
         let ssh = GitUrl::parse("ssh://deploy@git.example.com:2222/srv/shop.git", false).unwrap();
-        assert_eq!((ssh.scheme(), ssh.port(), ssh.user()), (Scheme::Ssh, 2222, "deploy"));
+        assert_eq!(
+            (ssh.scheme(), ssh.port(), ssh.user()),
+            (Scheme::Ssh, 2222, "deploy")
+        );
         let scp = GitUrl::parse("git@git.example.com:team/shop.git", false).unwrap();
-        assert_eq!((scp.scheme(), scp.host(), scp.port(), scp.user()), (Scheme::Ssh, "git.example.com", 22, "git"));
-        assert_eq!(GitUrl::parse("http://[::1]:80/x", false).unwrap().host(), "[::1]");
-        assert_eq!(GitUrl::parse("file:///srv/x", true).unwrap().scheme(), Scheme::File);
+        assert_eq!(
+            (scp.scheme(), scp.host(), scp.port(), scp.user()),
+            (Scheme::Ssh, "git.example.com", 22, "git")
+        );
+        assert_eq!(
+            GitUrl::parse("http://[::1]:80/x", false).unwrap().host(),
+            "[::1]"
+        );
+        assert_eq!(
+            GitUrl::parse("file:///srv/x", true).unwrap().scheme(),
+            Scheme::File
+        );
     }
 
     #[test]
     fn what_is_refused_is_refused_without_repeating_a_password() {
         for bad in [
-            "", "-u", "--upload-pack=x", "file:///etc", "ext::sh -c x", "ext::sh", "ftp://h/x", "git://h/x", "/etc/passwd", "x",
-            "https://user:canary@h/x", "https://canary@h/x", "ssh://u:canary@h/x", "u:canary@h:x", "https://h/a b", "https://h\n/x",
-            "https://-h/x", "ssh://-oProxyCommand=x/y", "ssh://-u@h/y", "git@-h:x", "git@h:-x", "https://h", "https://h:0/x",
-            "https://h:99999/x", "https://u:can/ary@h/x", "https:///x",
+            "",
+            "-u",
+            "--upload-pack=x",
+            "file:///etc",
+            "ext::sh -c x",
+            "ext::sh",
+            "ftp://h/x",
+            "git://h/x",
+            "/etc/passwd",
+            "x",
+            "https://user:canary@h/x",
+            "https://canary@h/x",
+            "ssh://u:canary@h/x",
+            "u:canary@h:x",
+            "https://h/a b",
+            "https://h\n/x",
+            "https://-h/x",
+            "ssh://-oProxyCommand=x/y",
+            "ssh://-u@h/y",
+            "git@-h:x",
+            "git@h:-x",
+            "https://h",
+            "https://h:0/x",
+            "https://h:99999/x",
+            "https://u:can/ary@h/x",
+            "https:///x",
         ] {
             let error = GitUrl::parse(bad, false).expect_err(bad);
             assert!(!error.to_string().contains("can"), "{error}");
@@ -279,13 +376,38 @@ mod tests {
 
     #[test]
     fn credentials_fit_their_scheme() {
-        let basic = Credentials::Basic { username: "u".into(), password: "p".into() };
-        let key = Credentials::Ssh { identity: "k".into(), known_hosts: "h".into(), passphrase: None };
-        let check = |url: &str, c: Option<&Credentials>| GitUrl::parse(url, true).unwrap().check_credentials(c).is_ok();
-        assert!(check("https://h/x", Some(&basic)) && check("ssh://h/x", Some(&key)) && check("http://h/x", None));
-        assert!(!check("http://h/x", Some(&basic)), "credentials over plain http");
-        assert!(!check("https://h/x", Some(&key)) && !check("ssh://h/x", Some(&basic)) && !check("git@h:x", None));
-        let split = Credentials::Bearer { token: "t\r\nX-Evil: 1".into() };
+        let basic = Credentials::Basic {
+            username: "u".into(),
+            password: "p".into(),
+        };
+        let key = Credentials::Ssh {
+            identity: "k".into(),
+            known_hosts: "h".into(),
+            passphrase: None,
+        };
+        let check = |url: &str, c: Option<&Credentials>| {
+            GitUrl::parse(url, true)
+                .unwrap()
+                .check_credentials(c)
+                .is_ok()
+        };
+        assert!(
+            check("https://h/x", Some(&basic))
+                && check("ssh://h/x", Some(&key))
+                && check("http://h/x", None)
+        );
+        assert!(
+            !check("http://h/x", Some(&basic)),
+            "credentials over plain http"
+        );
+        assert!(
+            !check("https://h/x", Some(&key))
+                && !check("ssh://h/x", Some(&basic))
+                && !check("git@h:x", None)
+        );
+        let split = Credentials::Bearer {
+            token: "t\r\nX-Evil: 1".into(),
+        };
         assert!(!check("https://h/x", Some(&split)), "a header of its own");
     }
 
@@ -293,7 +415,12 @@ mod tests {
     fn credentials_stay_with_their_server() {
         let url = GitUrl::parse("https://git.example.com/x", false).unwrap();
         assert!(url.same_server("https://git.example.com:443/y"));
-        for other in ["http://git.example.com/x", "https://evil.example.com/x", "https://git.example.com:444/x", "https://a@b/x"] {
+        for other in [
+            "http://git.example.com/x",
+            "https://evil.example.com/x",
+            "https://git.example.com:444/x",
+            "https://a@b/x",
+        ] {
             assert!(!url.same_server(other), "{other}");
         }
     }

@@ -5,6 +5,7 @@ use std::fs;
 
 use drift::declared::DeclaredObject;
 
+use super::Tools;
 use super::complaint;
 use super::layout::{Layout, lay_out};
 use super::objects::Collector;
@@ -13,7 +14,6 @@ use super::tool::run_tool;
 use super::tree::{CommitTree, Entry, Kind, join_path};
 use super::unstable::Second;
 use super::yaml::Document;
-use super::Tools;
 use crate::error::{Category, Error, one_line};
 use crate::request::{HelmOptions, RenderRequest};
 
@@ -29,36 +29,48 @@ pub(crate) fn render(
     tools: &Tools,
     collector: &mut Collector<'_>,
 ) -> Result<(), Error> {
-    let folder = if target.path.is_empty() { "." } else { &target.path };
+    let folder = target.shown();
     let at = format!("Helm chart `{folder}`");
     let Some(helm) = &tools.helm else {
         let what = "needs the program `helm`, which the worker does not have: install it or name it with --helm";
         return Err(Error::new(Category::Render, at, what));
     };
-    let defaults = HelmOptions { release_name: "release".into(), values_files: Vec::new(), values: serde_json::Value::Null };
-    let options = request.helm.as_ref().unwrap_or(&defaults);
+    let options = request.helm.clone().unwrap_or_else(|| HelmOptions {
+        release_name: "release".into(),
+        values_files: Vec::new(),
+        values: serde_json::Value::Null,
+    });
     let mut entries = tree.below(target, request.limits.files, |_| true)?;
-    for entry in &entries {
-        match entry.kind {
-            Kind::Link => not_followed(entry, "symbolic link", collector),
-            Kind::Submodule => not_followed(entry, "submodule", collector),
-            _ => {}
-        }
-    }
-    let values = values_files(options, tree, target, &mut entries)?;
+    entries
+        .iter()
+        .for_each(|entry| not_followed(entry, collector));
+    let values = values_files(&options, tree, target, &mut entries)?;
     let layout = lay_out(tree, &entries, &tools.temp, &request.limits)?;
-    let arguments = arguments(request, options, &values, &layout, target, tools)?;
+    let arguments = arguments(request, &options, &values, &layout, target, tools)?;
     let template = || -> Result<String, Error> {
-        let output = run_tool(helm, arguments.clone(), &tools.temp, request.limits.memory_bytes, request.limits.output_bytes)?;
+        let output = run_tool(
+            helm,
+            arguments.clone(),
+            &tools.temp,
+            request.limits.memory_bytes,
+            request.limits.output_bytes,
+        )?;
         if !output.success {
             return Err(complaint::helm(&at, &output.stderr, &layout));
         }
-        String::from_utf8(output.stdout).map_err(|_| Error::new(Category::Render, at.clone(), "helm's output is not UTF-8 text"))
+        String::from_utf8(output.stdout).map_err(|_| {
+            Error::new(
+                Category::Render,
+                at.clone(),
+                "helm's output is not UTF-8 text",
+            )
+        })
     };
     let (first, second) = (template()?, template()?);
-    let file = |document: &Document<'_>| source(document, target).unwrap_or_else(|| folder.to_owned());
     // Most charts render to the same text twice; then there is nothing to compare.
-    let second = if first == second { None } else { Some(Second::new(quietly(&second, request))) };
+    let second = (first != second).then(|| Second::new(quietly(&second, request)));
+    let file =
+        |document: &Document<'_>| source(document, target).unwrap_or_else(|| folder.to_owned());
     for mut object in collector.rendered(&first, file) {
         if is_hook(&object) {
             continue;
@@ -74,23 +86,42 @@ pub(crate) fn render(
 /// The objects of a text; problems in it were told for the first rendering already.
 fn quietly(text: &str, request: &RenderRequest) -> Vec<DeclaredObject> {
     let mut ignore = |_| true;
-    Collector::new(&mut ignore, &request.namespace, request.limits.output_bytes).rendered(text, |_| String::new())
+    Collector::new(&mut ignore, &request.namespace, request.limits.output_bytes)
+        .rendered(text, |_| String::new())
 }
 
 fn is_hook(object: &DeclaredObject) -> bool {
-    object.object.pointer("/metadata/annotations").is_some_and(|a| a.get("helm.sh/hook").is_some())
+    object
+        .object
+        .pointer("/metadata/annotations")
+        .is_some_and(|a| a.get("helm.sh/hook").is_some())
 }
 
 /// The values files, as paths in the repository; those outside the chart's folder join what is laid out.
-fn values_files(options: &HelmOptions, tree: &CommitTree<'_>, target: &Entry, entries: &mut Vec<Entry>) -> Result<Vec<String>, Error> {
+fn values_files(
+    options: &HelmOptions,
+    tree: &CommitTree<'_>,
+    target: &Entry,
+    entries: &mut Vec<Entry>,
+) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
     for file in &options.values_files {
         let at = format!("values file `{}`", one_line(file, 200));
-        let outside = || Error::new(Category::Input, at.clone(), "must be relative to the chart's folder and inside the repository");
+        let outside = || {
+            Error::new(
+                Category::Input,
+                at.clone(),
+                "must be relative to the chart's folder and inside the repository",
+            )
+        };
         let path = join_path(&target.path, file).ok_or_else(outside)?;
         let entry = tree.look(&path)?;
         if entry.kind != Kind::File {
-            return Err(Error::new(Category::Input, at, "is not a regular file: symbolic links are not followed"));
+            return Err(Error::new(
+                Category::Input,
+                at,
+                "is not a regular file: symbolic links are not followed",
+            ));
         }
         if !entries.iter().any(|e| e.path == entry.path) {
             entries.push(entry);
@@ -108,11 +139,6 @@ fn arguments(
     target: &Entry,
     tools: &Tools,
 ) -> Result<Vec<OsString>, Error> {
-    let name = |what: &str, value: &str| -> Result<String, Error> {
-        let valid = !value.is_empty() && value.len() <= 253 && !value.starts_with('-') && value.chars().all(|c| c.is_ascii_graphic());
-        let error = || Error::new(Category::Input, format!("{what} `{}`", one_line(value, 100)), "is not valid: use letters, digits and dashes");
-        if valid { Ok(value.to_owned()) } else { Err(error()) }
-    };
     let mut arguments: Vec<OsString> = vec![
         "template".into(),
         name("release name", &options.release_name)?.into(),
@@ -125,7 +151,10 @@ fn arguments(
         flag("namespace", &name("namespace", &request.namespace)?);
     }
     if !request.kube_version.is_empty() {
-        flag("kube-version", &name("Kubernetes version", &request.kube_version)?);
+        flag(
+            "kube-version",
+            &name("Kubernetes version", &request.kube_version)?,
+        );
     }
     for version in &request.api_versions {
         flag("api-versions", &name("API version", version)?);
@@ -136,16 +165,42 @@ fn arguments(
     // Inline values go by a file: in --set, commas and dots would mean something.
     if !options.values.is_null() {
         let path = tools.temp.join("values.json");
-        fs::write(&path, options.values.to_string())
-            .map_err(|e| Error::new(Category::Worker, "inline values", format!("cannot be written to the job's folder: {e}")))?;
+        fs::write(&path, options.values.to_string()).map_err(|e| {
+            Error::new(
+                Category::Worker,
+                "inline values",
+                format!("cannot be written to the job's folder: {e}"),
+            )
+        })?;
         arguments.extend(["--values".into(), path.into()]);
     }
     Ok(arguments)
 }
 
+/// A word for helm's command line that it cannot take for a flag.
+fn name(what: &str, value: &str) -> Result<String, Error> {
+    let valid = !value.is_empty()
+        && value.len() <= 253
+        && !value.starts_with('-')
+        && value.chars().all(|c| c.is_ascii_graphic());
+    if valid {
+        return Ok(value.to_owned());
+    }
+    let at = format!("{what} `{}`", one_line(value, 100));
+    Err(Error::new(
+        Category::Input,
+        at,
+        "is not valid: use letters, digits and dashes",
+    ))
+}
+
 /// The template a document came from: Helm writes `# Source: <chart>/templates/x.yaml` above it.
 fn source(document: &Document<'_>, target: &Entry) -> Option<String> {
-    let line = document.text.lines().take(3).find_map(|line| line.strip_prefix("# Source: "))?;
+    let line = document
+        .text
+        .lines()
+        .take(3)
+        .find_map(|line| line.strip_prefix("# Source: "))?;
     // The chart's own name stands where its folder is.
     let (_, below) = line.trim().split_once('/')?;
     join_path(&target.path, below)
@@ -160,8 +215,19 @@ mod tests {
     fn sources_become_paths_in_the_repository() {
         let text = "---\n# Source: web/templates/deploy.yaml\nkind: A\n---\n# Source: web/charts/db/templates/x.yaml\nkind: B\n";
         let target = Entry::for_tests("charts/web");
-        let sources: Vec<_> = documents(text).map(|d| source(&d, &target).unwrap()).collect();
-        assert_eq!(sources, ["charts/web/templates/deploy.yaml", "charts/web/charts/db/templates/x.yaml"]);
-        assert_eq!(source(&documents("kind: A\n").next().unwrap(), &target), None);
+        let sources: Vec<_> = documents(text)
+            .map(|d| source(&d, &target).unwrap())
+            .collect();
+        assert_eq!(
+            sources,
+            [
+                "charts/web/templates/deploy.yaml",
+                "charts/web/charts/db/templates/x.yaml"
+            ]
+        );
+        assert_eq!(
+            source(&documents("kind: A\n").next().unwrap(), &target),
+            None
+        );
     }
 }

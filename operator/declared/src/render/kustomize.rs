@@ -1,12 +1,12 @@
 //! Rendering with kustomize.
 
+use super::Tools;
 use super::complaint;
 use super::layout::lay_out;
 use super::objects::Collector;
 use super::plain::not_followed;
 use super::tool::run_tool;
-use super::tree::{CommitTree, Entry, Kind};
-use super::Tools;
+use super::tree::{CommitTree, Entry};
 use crate::error::{Category, Error};
 use crate::request::RenderRequest;
 
@@ -22,27 +22,31 @@ pub(crate) fn render(
     tools: &Tools,
     collector: &mut Collector<'_>,
 ) -> Result<(), Error> {
-    let folder = if target.path.is_empty() { "." } else { &target.path };
+    let folder = target.shown();
     let at = format!("kustomize folder `{folder}`");
     let Some(kustomize) = &tools.kustomize else {
         let what = "needs the program `kustomize`, which the worker does not have: install it or name it with --kustomize";
         return Err(Error::new(Category::Render, at, what));
     };
-    for entry in tree.below(target, request.limits.files, |_| true)? {
-        match entry.kind {
-            Kind::Link => not_followed(&entry, "symbolic link", collector),
-            Kind::Submodule => not_followed(&entry, "submodule", collector),
-            _ => {}
-        }
-    }
+    let below = tree.below(target, request.limits.files, |_| true)?;
+    below
+        .iter()
+        .for_each(|entry| not_followed(entry, collector));
     let everything = tree.below(&tree.look("")?, request.limits.files, |_| true)?;
     let layout = lay_out(tree, &everything, &tools.temp, &request.limits)?;
     let arguments = ["build".into(), layout.root.join(&target.path).into()];
-    let output = run_tool(kustomize, arguments, &tools.temp, request.limits.memory_bytes, request.limits.output_bytes)?;
+    let output = run_tool(
+        kustomize,
+        arguments,
+        &tools.temp,
+        request.limits.memory_bytes,
+        request.limits.output_bytes,
+    )?;
     if !output.success {
         return Err(complaint::kustomize(&at, &output.stderr, &layout));
     }
-    let text = String::from_utf8(output.stdout).map_err(|_| Error::new(Category::Render, at, "kustomize's output is not UTF-8 text"))?;
+    let text = String::from_utf8(output.stdout)
+        .map_err(|_| Error::new(Category::Render, at, "kustomize's output is not UTF-8 text"))?;
     for object in collector.rendered(&text, |_| folder.to_owned()) {
         collector.object(object)?;
     }

@@ -23,8 +23,17 @@ pub(crate) struct Layout {
 ///
 /// # Errors
 /// `Limit` beyond the total, `Worker` if the folder cannot be written, `Corrupt` if the tree cannot be read.
-pub(crate) fn lay_out(tree: &CommitTree<'_>, entries: &[Entry], temp: &Path, limits: &RenderLimits) -> Result<Layout, Error> {
-    let mut layout = Layout { root: temp.join("tree"), files: BTreeSet::new(), too_large: Vec::new() };
+pub(crate) fn lay_out(
+    tree: &CommitTree<'_>,
+    entries: &[Entry],
+    temp: &Path,
+    limits: &RenderLimits,
+) -> Result<Layout, Error> {
+    let mut layout = Layout {
+        root: temp.join("tree"),
+        files: BTreeSet::new(),
+        too_large: Vec::new(),
+    };
     let mut left = limits.output_bytes;
     make_folder(&layout.root)?;
     for entry in entries.iter().filter(|e| e.kind == Kind::File) {
@@ -48,14 +57,26 @@ pub(crate) fn lay_out(tree: &CommitTree<'_>, entries: &[Entry], temp: &Path, lim
 
 fn write(root: &Path, path: &str, bytes: &[u8]) -> Result<(), Error> {
     // Git does not make such names, but a tree made by hand can hold them.
-    if path.split('/').any(|name| matches!(name, "" | "." | "..") || name.eq_ignore_ascii_case(".git")) {
-        return Err(Error::new(Category::Refused, path, "is not a path that Git would make: the repository was tampered with"));
+    if path
+        .split('/')
+        .any(|name| matches!(name, "" | "." | "..") || name.eq_ignore_ascii_case(".git"))
+    {
+        return Err(Error::new(
+            Category::Refused,
+            path,
+            "is not a path that Git would make: the repository was tampered with",
+        ));
     }
     let target = root.join(path);
     if let Some(folder) = target.parent() {
         make_folder(folder)?;
     }
-    OpenOptions::new().write(true).create_new(true).open(&target).and_then(|mut file| file.write_all(bytes)).map_err(|e| cannot(path, &e))
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&target)
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(|e| cannot(path, &e))
 }
 
 fn make_folder(path: &Path) -> Result<(), Error> {
@@ -63,5 +84,9 @@ fn make_folder(path: &Path) -> Result<(), Error> {
 }
 
 fn cannot(at: &str, error: &std::io::Error) -> Error {
-    Error::new(Category::Worker, at, format!("cannot be written to the job's folder ({error}): check the worker's volume"))
+    Error::new(
+        Category::Worker,
+        at,
+        format!("cannot be written to the job's folder ({error}): check the worker's volume"),
+    )
 }

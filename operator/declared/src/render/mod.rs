@@ -2,6 +2,7 @@
 
 mod complaint;
 mod helm;
+mod json;
 mod kustomize;
 mod layout;
 mod objects;
@@ -44,7 +45,10 @@ pub(crate) fn render(
 ) -> Result<RenderSummary, Error> {
     let repo = Repository::open_bare(repository).map_err(|e| Error::NotFound {
         at: format!("commit {}", one_line(&request.commit, 40)),
-        what: format!("is not in the worker's cache ({}): it is fetched again", one_line(e.message(), 200)),
+        what: format!(
+            "is not in the worker's cache ({}): it is fetched again",
+            one_line(e.message(), 200)
+        ),
         retry: true,
     })?;
     let tree = CommitTree::open(&repo, &request.commit)?;
@@ -57,7 +61,11 @@ pub(crate) fn render(
         Renderer::Helm => helm::render(request, &tree, &target, tools, &mut collector)?,
     }
     collector.finish();
-    Ok(RenderSummary { renderer, objects: collector.objects, problems: collector.problems })
+    Ok(RenderSummary {
+        renderer,
+        objects: collector.objects,
+        problems: collector.problems,
+    })
 }
 
 /// What a path asks for, by the files in it: a kustomization before a chart, as in `kubectl apply -k`.
@@ -67,17 +75,24 @@ fn renderer(tree: &CommitTree<'_>, target: &Entry) -> Result<Renderer, Error> {
         Kind::Folder => {
             let names = tree.names(target)?;
             let has = |name: &str| names.iter().any(|n| n == name);
-            Ok(if has("kustomization.yaml") || has("kustomization.yml") || has("Kustomization") {
-                Renderer::Kustomize
-            } else if has("Chart.yaml") {
-                Renderer::Helm
-            } else {
-                Renderer::Plain
-            })
+            Ok(
+                if has("kustomization.yaml") || has("kustomization.yml") || has("Kustomization") {
+                    Renderer::Kustomize
+                } else if has("Chart.yaml") {
+                    Renderer::Helm
+                } else {
+                    Renderer::Plain
+                },
+            )
         }
         Kind::Link | Kind::Submodule => {
-            let what = "is a symbolic link or a submodule, which are not followed: name the folder itself";
-            Err(Error::new(Category::Refused, format!("path `{}`", one_line(&target.path, 200)), what))
+            let what =
+                "is a symbolic link or a submodule, which are not followed: name the folder itself";
+            Err(Error::new(
+                Category::Refused,
+                format!("path `{}`", one_line(&target.path, 200)),
+                what,
+            ))
         }
     }
 }

@@ -29,13 +29,35 @@ pub(crate) struct Collector<'a> {
 
 impl<'a> Collector<'a> {
     /// `send` gives false when nobody listens any more; `output_bytes` limits the values of all objects together.
-    pub(crate) fn new(send: &'a mut dyn FnMut(RenderItem) -> bool, namespace: &'a str, output_bytes: u64) -> Self {
-        Self { send, namespace, output_left: output_bytes, output_bytes, seen: HashMap::new(), objects: 0, problems: 0 }
+    pub(crate) fn new(
+        send: &'a mut dyn FnMut(RenderItem) -> bool,
+        namespace: &'a str,
+        output_bytes: u64,
+    ) -> Self {
+        Self {
+            send,
+            namespace,
+            output_left: output_bytes,
+            output_bytes,
+            seen: HashMap::new(),
+            objects: 0,
+            problems: 0,
+        }
     }
 
     /// Notes a problem.
-    pub(crate) fn problem(&mut self, kind: ProblemKind, at: Provenance, message: impl Into<String>) {
-        self.note(Problem { kind, at, message: message.into(), object: None });
+    pub(crate) fn problem(
+        &mut self,
+        kind: ProblemKind,
+        at: Provenance,
+        message: impl Into<String>,
+    ) {
+        self.note(Problem {
+            kind,
+            at,
+            message: message.into(),
+            object: None,
+        });
     }
 
     fn note(&mut self, problem: Problem) {
@@ -49,8 +71,17 @@ impl<'a> Collector<'a> {
     pub(crate) fn finish(&mut self) {
         if self.problems > PROBLEMS {
             let message = format!("{} more problems are not listed", self.problems - PROBLEMS);
-            let at = Provenance { file: ".".into(), document: 1, line: 0 };
-            (self.send)(RenderItem::Problem(Problem { kind: ProblemKind::Limit, at, message, object: None }));
+            let at = Provenance {
+                file: ".".into(),
+                document: 1,
+                line: 0,
+            };
+            (self.send)(RenderItem::Problem(Problem {
+                kind: ProblemKind::Limit,
+                at,
+                message,
+                object: None,
+            }));
         }
     }
 
@@ -66,20 +97,36 @@ impl<'a> Collector<'a> {
     }
 
     fn document(&mut self, file: &str, index: usize, document: Document<'_>) -> Result<(), Error> {
-        let place = |line: u32| Provenance { file: file.to_owned(), document: number(index), line };
+        let place = |line: u32| Provenance {
+            file: file.to_owned(),
+            document: number(index),
+            line,
+        };
         let offset = document.line - 1;
         match yaml::parse(document.text) {
             Ok(None) => Ok(()),
             Ok(Some(node)) => {
                 let mut found = Vec::new();
                 // A document that begins with `---` has its first key on a later line.
-                let first = if node.line == 0 { document.line } else { node.line + offset };
+                let first = if node.line == 0 {
+                    document.line
+                } else {
+                    node.line + offset
+                };
                 self.flatten(node, offset, first, &place, &mut found);
                 found.into_iter().try_for_each(|object| self.object(object))
             }
             Err(error) => {
-                let line = if error.line == 0 { document.line } else { error.line + offset };
-                let kind = if error.limit { ProblemKind::Limit } else { ProblemKind::Parse };
+                let line = if error.line == 0 {
+                    document.line
+                } else {
+                    error.line + offset
+                };
+                let kind = if error.limit {
+                    ProblemKind::Limit
+                } else {
+                    ProblemKind::Parse
+                };
                 self.problem(kind, place(line), error.what);
                 Ok(())
             }
@@ -87,15 +134,27 @@ impl<'a> Collector<'a> {
     }
 
     /// The objects of rendered text, each with the file that `file` names for its document; lines in it mean nothing to a user.
-    pub(crate) fn rendered(&mut self, text: &str, file: impl Fn(&Document<'_>) -> String) -> Vec<DeclaredObject> {
+    pub(crate) fn rendered(
+        &mut self,
+        text: &str,
+        file: impl Fn(&Document<'_>) -> String,
+    ) -> Vec<DeclaredObject> {
         let mut found = Vec::new();
         for (index, document) in yaml::documents(text).enumerate() {
-            let place = |_| Provenance { file: file(&document), document: number(index), line: 0 };
+            let place = |_| Provenance {
+                file: file(&document),
+                document: number(index),
+                line: 0,
+            };
             match yaml::parse(document.text) {
                 Ok(Some(node)) => self.flatten(node.without_lines(), 0, 0, &place, &mut found),
                 Ok(None) => {}
                 Err(error) => {
-                    let kind = if error.limit { ProblemKind::Limit } else { ProblemKind::Parse };
+                    let kind = if error.limit {
+                        ProblemKind::Limit
+                    } else {
+                        ProblemKind::Parse
+                    };
                     self.problem(kind, place(0), error.what);
                 }
             }
@@ -104,11 +163,22 @@ impl<'a> Collector<'a> {
     }
 
     /// Takes a document apart into objects; what is none becomes a problem.
-    fn flatten(&mut self, node: Node, offset: u32, first: u32, place: &dyn Fn(u32) -> Provenance, found: &mut Vec<DeclaredObject>) {
+    fn flatten(
+        &mut self,
+        node: Node,
+        offset: u32,
+        first: u32,
+        place: &dyn Fn(u32) -> Provenance,
+        found: &mut Vec<DeclaredObject>,
+    ) {
         let node = match items(node) {
             Ok((items, of)) => {
                 for mut item in items {
-                    let line = if item.line == 0 { first } else { item.line + offset };
+                    let line = if item.line == 0 {
+                        first
+                    } else {
+                        item.line + offset
+                    };
                     inherit(&mut item, &of);
                     self.flatten(item, offset, line, place, found);
                 }
@@ -125,7 +195,12 @@ impl<'a> Collector<'a> {
         if !lined {
             lines.clear();
         }
-        found.push(DeclaredObject { object, provenance: place(first), lines, unstable: Vec::new() });
+        found.push(DeclaredObject {
+            object,
+            provenance: place(first),
+            lines,
+            unstable: Vec::new(),
+        });
     }
 
     /// Takes an object, unless it is a duplicate.
@@ -138,12 +213,23 @@ impl<'a> Collector<'a> {
             Error::new(Category::Limit, object.provenance.file.clone(), what)
         })?;
         let Some((identity, shown)) = self.identity(&object) else {
-            self.problem(ProblemKind::NotAnObject, object.provenance, "has an `apiVersion` that is not `version` or `group/version`");
+            self.problem(
+                ProblemKind::NotAnObject,
+                object.provenance,
+                "has an `apiVersion` that is not `version` or `group/version`",
+            );
             return Ok(());
         };
         if let Some(before) = self.seen.get(&identity) {
-            let message = format!("declares {shown} a second time; the first is in {before} and counts: take one out");
-            self.note(Problem { kind: ProblemKind::Duplicate, at: object.provenance, message, object: Some(shown) });
+            let message = format!(
+                "declares {shown} a second time; the first is in {before} and counts: take one out"
+            );
+            self.note(Problem {
+                kind: ProblemKind::Duplicate,
+                at: object.provenance,
+                message,
+                object: Some(shown),
+            });
             return Ok(());
         }
         self.seen.insert(identity, object.provenance.clone());
@@ -151,7 +237,11 @@ impl<'a> Collector<'a> {
         if (self.send)(RenderItem::Object(object)) {
             Ok(())
         } else {
-            Err(Error::new(Category::Worker, "the worker's job", "nobody listens any more"))
+            Err(Error::new(
+                Category::Worker,
+                "the worker's job",
+                "nobody listens any more",
+            ))
         }
     }
 
@@ -160,7 +250,15 @@ impl<'a> Collector<'a> {
         let (namespace, name) = (object.namespace().unwrap_or(self.namespace), object.name()?);
         let shown = format!("{} {namespace}/{name}", kind.group_kind);
         let GroupVersionKind { group_kind, .. } = kind;
-        Some(((group_kind.group.to_string(), group_kind.kind.to_string(), namespace.to_owned(), name.to_owned()), shown))
+        Some((
+            (
+                group_kind.group.to_string(),
+                group_kind.kind.to_string(),
+                namespace.to_owned(),
+                name.to_owned(),
+            ),
+            shown,
+        ))
     }
 }
 
@@ -177,10 +275,16 @@ struct ListOf {
 
 /// The items of a list kind (`v1 List`, `ConfigMapList`, …), or the node itself.
 fn items(mut node: Node) -> Result<(Vec<Node>, ListOf), Node> {
-    let of = match (node.get("apiVersion").and_then(Node::as_str), node.get("kind").and_then(Node::as_str)) {
+    let of = match (
+        node.get("apiVersion").and_then(Node::as_str),
+        node.get("kind").and_then(Node::as_str),
+    ) {
         (Some(api_version), Some(kind)) if kind.ends_with("List") => ListOf {
             api_version: api_version.to_owned(),
-            kind: kind.strip_suffix("List").filter(|k| !k.is_empty()).map(str::to_owned),
+            kind: kind
+                .strip_suffix("List")
+                .filter(|k| !k.is_empty())
+                .map(str::to_owned),
         },
         _ => return Err(node),
     };
@@ -188,7 +292,13 @@ fn items(mut node: Node) -> Result<(Vec<Node>, ListOf), Node> {
         return Err(node);
     }
     if let Body::Map(members) = &mut node.body
-        && let Some((_, Node { body: Body::List(items), .. })) = members.remove("items")
+        && let Some((
+            _,
+            Node {
+                body: Body::List(items),
+                ..
+            },
+        )) = members.remove("items")
     {
         return Ok((items, of));
     }
@@ -197,9 +307,19 @@ fn items(mut node: Node) -> Result<(Vec<Node>, ListOf), Node> {
 
 /// Items of a typed list may leave out what the list says.
 fn inherit(item: &mut Node, of: &ListOf) {
-    let (Body::Map(members), Some(kind)) = (&mut item.body, &of.kind) else { return };
+    let (Body::Map(members), Some(kind)) = (&mut item.body, &of.kind) else {
+        return;
+    };
     if !members.contains_key("kind") && !members.contains_key("apiVersion") {
-        let text = |text: &str| (item.line, Node { line: item.line, body: Body::Scalar(Value::String(text.to_owned())) });
+        let text = |text: &str| {
+            (
+                item.line,
+                Node {
+                    line: item.line,
+                    body: Body::Scalar(Value::String(text.to_owned())),
+                },
+            )
+        };
         members.insert("kind".into(), text(kind));
         members.insert("apiVersion".into(), text(&of.api_version));
     }
@@ -208,9 +328,16 @@ fn inherit(item: &mut Node, of: &ListOf) {
 /// Says why a document is no object, if it is none.
 fn not_an_object(node: &Node) -> Option<String> {
     if !matches!(node.body, Body::Map(_)) {
-        return Some("is not a mapping, and so no Kubernetes object: move it out of the target's path".into());
+        return Some(
+            "is not a mapping, and so no Kubernetes object: move it out of the target's path"
+                .into(),
+        );
     }
-    let text = |node: &Node, key: &str| node.get(key).and_then(Node::as_str).is_some_and(|t| !t.is_empty());
+    let text = |node: &Node, key: &str| {
+        node.get(key)
+            .and_then(Node::as_str)
+            .is_some_and(|t| !t.is_empty())
+    };
     match (text(node, "apiVersion"), text(node, "kind")) {
         (true, true) => {}
         (false, false) => {
@@ -221,7 +348,9 @@ fn not_an_object(node: &Node) -> Option<String> {
     }
     let Some(metadata) = node.get("metadata") else {
         let hint = match node.get("kind").and_then(Node::as_str) {
-            Some("Kustomization" | "Component") => "is a kustomization in a folder of plain manifests: point the path at its folder",
+            Some("Kustomization" | "Component") => {
+                "is a kustomization in a folder of plain manifests: point the path at its folder"
+            }
             _ => "has no `metadata.name`: add it",
         };
         return Some(hint.into());
@@ -243,7 +372,13 @@ fn weight(value: &Value) -> u64 {
     match value {
         Value::String(text) => text.len() as u64 + 3,
         Value::Array(items) => items.iter().map(weight).sum::<u64>() + 2,
-        Value::Object(members) => members.iter().map(|(key, value)| key.len() as u64 + 4 + weight(value)).sum::<u64>() + 2,
+        Value::Object(members) => {
+            members
+                .iter()
+                .map(|(key, value)| key.len() as u64 + 4 + weight(value))
+                .sum::<u64>()
+                + 2
+        }
         _ => 8,
     }
 }

@@ -29,11 +29,55 @@ pub(crate) fn run_tool(
     memory_bytes: u64,
     output_bytes: u64,
 ) -> Result<Output, Error> {
-    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let broken = |e: std::io::Error| Error::new(Category::Render, name.clone(), format!("could not be run ({e}): check the worker's image"));
-    let home = temp.join("home");
-    let mut child = Command::new(program)
+    let name = program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let broken = |e: std::io::Error| {
+        Error::new(
+            Category::Render,
+            name.clone(),
+            format!("could not be run ({e}): check the worker's image"),
+        )
+    };
+    let mut child = command(program, temp, memory_bytes)
         .args(arguments)
+        .spawn()
+        .map_err(broken)?;
+    let complaints = child
+        .stderr
+        .take()
+        .map(|pipe| thread::spawn(move || read(pipe, COMPLAINT_BYTES)));
+    let stdout = child
+        .stdout
+        .take()
+        .map(|pipe| read(pipe, output_bytes + 1))
+        .unwrap_or_default();
+    if stdout.len() as u64 > output_bytes {
+        let _ = child.kill();
+        let _ = child.wait();
+        let what = format!(
+            "its output is larger than the limit of {} MiB: raise it or split the target",
+            output_bytes >> 20
+        );
+        return Err(Error::new(Category::Limit, name, what));
+    }
+    let status = child.wait().map_err(broken)?;
+    let stderr = complaints
+        .and_then(|thread| thread.join().ok())
+        .unwrap_or_default();
+    Ok(Output {
+        stdout,
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        success: status.success(),
+    })
+}
+
+fn command(program: &Path, temp: &Path, memory_bytes: u64) -> Command {
+    let home = temp.join("home");
+    let mut command = Command::new(program);
+    command
         .env_clear()
         .env("HOME", &home)
         .env("TMPDIR", temp)
@@ -48,20 +92,8 @@ pub(crate) fn run_tool(
         .current_dir(temp)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(broken)?;
-    let complaints = child.stderr.take().map(|pipe| thread::spawn(move || read(pipe, COMPLAINT_BYTES)));
-    let stdout = child.stdout.take().map(|pipe| read(pipe, output_bytes + 1)).unwrap_or_default();
-    if stdout.len() as u64 > output_bytes {
-        let _ = child.kill();
-        let _ = child.wait();
-        let what = format!("its output is larger than the limit of {} MiB: raise it or split the target", output_bytes >> 20);
-        return Err(Error::new(Category::Limit, name, what));
-    }
-    let status = child.wait().map_err(broken)?;
-    let stderr = complaints.and_then(|thread| thread.join().ok()).unwrap_or_default();
-    Ok(Output { stdout, stderr: String::from_utf8_lossy(&stderr).into_owned(), success: status.success() })
+        .stderr(Stdio::piped());
+    command
 }
 
 /// Reads up to a limit and lets the rest run into a closed pipe, if there is any.

@@ -35,10 +35,25 @@ pub(crate) struct Entry {
     id: Oid,
 }
 
+impl Entry {
+    /// The path as people write it.
+    pub(crate) fn shown(&self) -> &str {
+        if self.path.is_empty() {
+            "."
+        } else {
+            &self.path
+        }
+    }
+}
+
 #[cfg(test)]
 impl Entry {
     pub(crate) fn for_tests(path: &str) -> Self {
-        Self { path: path.into(), kind: Kind::Folder, id: Oid::ZERO_SHA1 }
+        Self {
+            path: path.into(),
+            kind: Kind::Folder,
+            id: Oid::ZERO_SHA1,
+        }
     }
 }
 
@@ -48,7 +63,11 @@ impl Entry {
 /// `Input` if it leads outside.
 pub(crate) fn clean_path(path: &str) -> Result<String, Error> {
     join_path("", path).ok_or_else(|| {
-        Error::new(Category::Input, format!("path `{}`", one_line(path, 200)), "must be relative and stay inside the repository")
+        Error::new(
+            Category::Input,
+            format!("path `{}`", one_line(path, 200)),
+            "must be relative and stay inside the repository",
+        )
     })
 }
 
@@ -81,13 +100,21 @@ impl<'r> CommitTree<'r> {
             what: "is not in the worker's cache: it is fetched again".into(),
             retry: true,
         };
-        let id: Oid = if commit.len() == 40 { commit.parse().map_err(|_| gone())? } else { return Err(gone()) };
+        let id: Oid = if commit.len() == 40 {
+            commit.parse().map_err(|_| gone())?
+        } else {
+            return Err(gone());
+        };
         let tree = match repo.find_commit(id).and_then(|commit| commit.tree()) {
             Ok(tree) => tree,
             Err(e) if e.code() == git2::ErrorCode::NotFound => return Err(gone()),
             Err(e) => return Err(damaged(commit, &e)),
         };
-        Ok(Self { repo, tree, commit: commit.to_owned() })
+        Ok(Self {
+            repo,
+            tree,
+            commit: commit.to_owned(),
+        })
     }
 
     /// What a clean path names.
@@ -96,15 +123,31 @@ impl<'r> CommitTree<'r> {
     /// `NotFound` if there is nothing.
     pub(crate) fn look(&self, path: &str) -> Result<Entry, Error> {
         if path.is_empty() {
-            return Ok(Entry { path: String::new(), kind: Kind::Folder, id: self.tree.id() });
+            return Ok(Entry {
+                path: String::new(),
+                kind: Kind::Folder,
+                id: self.tree.id(),
+            });
         }
         match self.tree.get_path(path.as_ref()) {
-            Ok(entry) => Ok(Entry { path: path.to_owned(), kind: kind(entry.filemode(), entry.kind()), id: entry.id() }),
-            Err(e) if matches!(e.code(), git2::ErrorCode::NotFound) || e.class() == git2::ErrorClass::Invalid => Err(Error::new(
-                Category::NotFound,
-                format!("path `{}`", one_line(path, 200)),
-                format!("is not in commit {}: check `path`, and whether the folder was moved", self.commit),
-            )),
+            Ok(entry) => Ok(Entry {
+                path: path.to_owned(),
+                kind: kind(entry.filemode(), entry.kind()),
+                id: entry.id(),
+            }),
+            Err(e)
+                if matches!(e.code(), git2::ErrorCode::NotFound)
+                    || e.class() == git2::ErrorClass::Invalid =>
+            {
+                Err(Error::new(
+                    Category::NotFound,
+                    format!("path `{}`", one_line(path, 200)),
+                    format!(
+                        "is not in commit {}: check `path`, and whether the folder was moved",
+                        self.commit
+                    ),
+                ))
+            }
             Err(e) => Err(damaged(&self.commit, &e)),
         }
     }
@@ -114,33 +157,60 @@ impl<'r> CommitTree<'r> {
     /// # Errors
     /// `Corrupt` if the folder cannot be read.
     pub(crate) fn names(&self, folder: &Entry) -> Result<Vec<String>, Error> {
-        let tree = self.repo.find_tree(folder.id).map_err(|e| damaged(&self.commit, &e))?;
-        Ok(tree.iter().filter_map(|e| e.name().ok().map(str::to_owned)).collect())
+        let tree = self
+            .repo
+            .find_tree(folder.id)
+            .map_err(|e| damaged(&self.commit, &e))?;
+        Ok(tree
+            .iter()
+            .filter_map(|e| e.name().ok().map(str::to_owned))
+            .collect())
     }
 
     /// Everything below a folder but the folders themselves, sorted by path; `enter` says which folders to look into.
     ///
     /// # Errors
     /// `Limit` beyond `limit` files, as many folders, or a nesting that nobody means; `Corrupt` if a folder cannot be read.
-    pub(crate) fn below(&self, folder: &Entry, limit: u64, enter: impl Fn(&str) -> bool) -> Result<Vec<Entry>, Error> {
+    pub(crate) fn below(
+        &self,
+        folder: &Entry,
+        limit: u64,
+        enter: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Entry>, Error> {
         let too_many = || {
             let at = format!("path `{}`", one_line(&folder.path, 200));
-            let what = format!("holds more than the limit of {limit} files: point the path at less, or raise the limit");
+            let what = format!(
+                "holds more than the limit of {limit} files: point the path at less, or raise the limit"
+            );
             Error::new(Category::Limit, at, what)
         };
-        let (mut found, mut open, mut folders) = (Vec::new(), vec![(folder.path.clone(), folder.id)], 0);
+        let (mut found, mut open, mut folders) =
+            (Vec::new(), vec![(folder.path.clone(), folder.id)], 0);
         while let Some((path, id)) = open.pop() {
             folders += 1;
             if folders > limit || path.len() > PATH_BYTES {
                 return Err(too_many());
             }
-            for entry in self.repo.find_tree(id).map_err(|e| damaged(&self.commit, &e))?.iter() {
+            for entry in self
+                .repo
+                .find_tree(id)
+                .map_err(|e| damaged(&self.commit, &e))?
+                .iter()
+            {
                 let name = String::from_utf8_lossy(entry.name_bytes());
-                let path = if path.is_empty() { name.to_string() } else { format!("{path}/{name}") };
+                let path = if path.is_empty() {
+                    name.to_string()
+                } else {
+                    format!("{path}/{name}")
+                };
                 match kind(entry.filemode(), entry.kind()) {
                     Kind::Folder if enter(&name) => open.push((path, entry.id())),
                     Kind::Folder => {}
-                    kind => found.push(Entry { path, kind, id: entry.id() }),
+                    kind => found.push(Entry {
+                        path,
+                        kind,
+                        id: entry.id(),
+                    }),
                 }
                 if found.len() as u64 > limit {
                     return Err(too_many());
@@ -156,7 +226,11 @@ impl<'r> CommitTree<'r> {
     /// # Errors
     /// `Corrupt` if it cannot be read.
     pub(crate) fn size(&self, entry: &Entry) -> Result<u64, Error> {
-        let (size, _) = self.repo.odb().and_then(|odb| odb.read_header(entry.id)).map_err(|e| damaged(&self.commit, &e))?;
+        let (size, _) = self
+            .repo
+            .odb()
+            .and_then(|odb| odb.read_header(entry.id))
+            .map_err(|e| damaged(&self.commit, &e))?;
         Ok(size as u64)
     }
 
@@ -165,7 +239,10 @@ impl<'r> CommitTree<'r> {
     /// # Errors
     /// `Corrupt` if it cannot be read.
     pub(crate) fn read(&self, entry: &Entry) -> Result<Vec<u8>, Error> {
-        let blob = self.repo.find_blob(entry.id).map_err(|e| damaged(&self.commit, &e))?;
+        let blob = self
+            .repo
+            .find_blob(entry.id)
+            .map_err(|e| damaged(&self.commit, &e))?;
         Ok(blob.content().to_vec())
     }
 }
@@ -184,7 +261,10 @@ fn damaged(commit: &str, error: &git2::Error) -> Error {
     match classify(&at, error, false) {
         limit @ Error::Limit { .. } => limit,
         _ => {
-            let what = format!("the cached copy is damaged ({}): it is thrown away and fetched again", one_line(error.message(), 200));
+            let what = format!(
+                "the cached copy is damaged ({}): it is thrown away and fetched again",
+                one_line(error.message(), 200)
+            );
             Error::new(Category::Corrupt, at, what)
         }
     }
@@ -203,7 +283,10 @@ mod tests {
         for bad in ["..", "../a", "a/../../b", "/a", "/", "a\0b", "a\\..\\b"] {
             assert!(clean_path(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(join_path("charts/web", "../../values/x.yaml").as_deref(), Some("values/x.yaml"));
+        assert_eq!(
+            join_path("charts/web", "../../values/x.yaml").as_deref(),
+            Some("values/x.yaml")
+        );
         assert_eq!(join_path("charts/web", "../../../x"), None);
     }
 

@@ -10,21 +10,43 @@ pub(crate) struct Second(HashMap<String, Value>);
 
 impl Second {
     pub(crate) fn new(objects: Vec<DeclaredObject>) -> Self {
-        Self(objects.into_iter().map(|object| (identity(&object), object.object)).collect())
+        Self(
+            objects
+                .into_iter()
+                .map(|object| (identity(&object), object.object))
+                .collect(),
+        )
     }
 
     /// Notes on an object what the second rendering says differently; an object it does not have is unstable as a whole.
     pub(crate) fn compare(&self, object: &mut DeclaredObject) {
         match self.0.get(&identity(object)) {
-            Some(other) => differing(&object.object, other, &mut String::new(), &mut object.unstable),
+            Some(other) => differing(
+                &object.object,
+                other,
+                &mut String::new(),
+                &mut object.unstable,
+            ),
             None => object.unstable.push(String::new()),
         }
     }
 }
 
 fn identity(object: &DeclaredObject) -> String {
-    let text = |key: &str| object.object.get(key).and_then(Value::as_str).unwrap_or_default();
-    format!("{} {} {:?} {:?}", text("apiVersion"), text("kind"), object.namespace(), object.name())
+    let text = |key: &str| {
+        object
+            .object
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    format!(
+        "{} {} {:?} {:?}",
+        text("apiVersion"),
+        text("kind"),
+        object.namespace(),
+        object.name()
+    )
 }
 
 /// The smallest parts of two values that differ, as JSON pointers (RFC 6901).
@@ -35,7 +57,12 @@ fn differing(a: &Value, b: &Value, path: &mut String, found: &mut Vec<String>) {
             for key in a.keys().chain(b.keys().filter(|k| !a.contains_key(*k))) {
                 path.push('/');
                 path.push_str(&key.replace('~', "~0").replace('/', "~1"));
-                differing(a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), path, found);
+                differing(
+                    a.get(key).unwrap_or(&Value::Null),
+                    b.get(key).unwrap_or(&Value::Null),
+                    path,
+                    found,
+                );
                 path.truncate(length);
             }
         }
@@ -66,7 +93,10 @@ mod tests {
     fn the_smallest_differing_parts_are_named() {
         let a = json!({"data": {"a/b": "1", "c": "2"}, "list": [1, {"x~y": 1}], "gone": 1});
         let b = json!({"data": {"a/b": "9", "c": "2"}, "list": [1, {"x~y": 2}], "new": 1});
-        assert_eq!(pointers(&a, &b), ["/data/a~1b", "/gone", "/list/1/x~0y", "/new"]);
+        assert_eq!(
+            pointers(&a, &b),
+            ["/data/a~1b", "/gone", "/list/1/x~0y", "/new"]
+        );
         assert_eq!(pointers(&json!([1]), &json!([1, 2])), [""]);
         assert!(pointers(&a, &a).is_empty());
     }

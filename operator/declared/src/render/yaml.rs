@@ -12,6 +12,8 @@ use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::{Error as YamlError, Options, Spanned};
 
+use super::json::Strict;
+
 /// The deepest nesting that is read. serde_json reads 128 levels, and an object is wrapped a few times on its way.
 const DEPTH: usize = 100;
 
@@ -59,7 +61,10 @@ pub(crate) fn documents(text: &str) -> impl Iterator<Item = Document<'_>> {
         while !rest.is_empty() {
             let length = document_length(rest);
             let (document, tail) = rest.split_at(length);
-            let found = Document { text: document, line };
+            let found = Document {
+                text: document,
+                line,
+            };
             line += u32::try_from(document.matches('\n').count()).unwrap_or(u32::MAX);
             rest = tail;
             if has_content(document) {
@@ -76,7 +81,10 @@ fn document_length(text: &str) -> usize {
     // Directives (`%YAML 1.1`) belong to the document whose `---` follows them.
     let mut open = false;
     for line in text.split_inclusive('\n') {
-        let marker = |m: &str| line.strip_prefix(m).is_some_and(|r| r.is_empty() || r.starts_with(char::is_whitespace));
+        let marker = |m: &str| {
+            line.strip_prefix(m)
+                .is_some_and(|r| r.is_empty() || r.starts_with(char::is_whitespace))
+        };
         if marker("...") {
             return at + line.len();
         }
@@ -100,7 +108,10 @@ fn is_content(line: &str) -> bool {
 
 fn has_content(document: &str) -> bool {
     document.lines().any(|line| {
-        let bare = line.strip_prefix("---").or_else(|| line.strip_prefix("...")).unwrap_or(line);
+        let bare = line
+            .strip_prefix("---")
+            .or_else(|| line.strip_prefix("..."))
+            .unwrap_or(line);
         is_content(bare) && !line.starts_with('%')
     })
 }
@@ -114,7 +125,10 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, ParseError> {
         // What looks like JSON is read as JSON; flow style that is not is read as YAML.
         if let Ok(value) = serde_json::from_str::<Strict>(text) {
             let plain = Node::from_value(value.0);
-            let lined = parse_yaml(text).ok().flatten().filter(|node| node.same_value(&plain));
+            let lined = parse_yaml(text)
+                .ok()
+                .flatten()
+                .filter(|node| node.same_value(&plain));
             return Ok(Some(lined.unwrap_or(plain)));
         }
     }
@@ -122,7 +136,8 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, ParseError> {
 }
 
 fn parse_yaml(text: &str) -> Result<Option<Node>, ParseError> {
-    let node: Node = serde_saphyr::from_str_with_options(text, options()).map_err(|e| explain(&e))?;
+    let node: Node =
+        serde_saphyr::from_str_with_options(text, options()).map_err(|e| explain(&e))?;
     Ok(Some(node).filter(|n| n.body != Body::Scalar(Value::Null)))
 }
 
@@ -149,22 +164,42 @@ fn options() -> Options {
 
 /// The error in words that hold nothing of the text: it may be a Secret.
 fn explain(error: &YamlError) -> ParseError {
-    let line = error.location().map_or(0, |l| u32::try_from(l.line()).unwrap_or(0));
+    let line = error
+        .location()
+        .map_or(0, |l| u32::try_from(l.line()).unwrap_or(0));
     let mut error = error.without_snippet();
     while let YamlError::AliasError { error: inner, .. } = error {
         error = inner.without_snippet();
     }
     let (what, limit) = match error {
-        YamlError::Budget { .. } | YamlError::AliasReplayLimitExceeded { .. } | YamlError::AliasReplayCounterOverflow { .. }
-        | YamlError::AliasExpansionLimitExceeded { .. } | YamlError::AliasReplayStackDepthExceeded { .. } => {
-            (format!("is too much to read (aliases, nodes, or nesting over {DEPTH} levels): split it"), true)
-        }
-        YamlError::DuplicateMappingKey { .. } => ("has the same key twice in one mapping: take one out".to_owned(), false),
-        YamlError::UnknownAnchor { .. } => ("uses an alias whose anchor is not in the document".to_owned(), false),
-        YamlError::NonFiniteFloat { .. } => ("holds a number that JSON cannot carry (`.nan` or `.inf`): quote it".to_owned(), false),
+        YamlError::Budget { .. }
+        | YamlError::AliasReplayLimitExceeded { .. }
+        | YamlError::AliasReplayCounterOverflow { .. }
+        | YamlError::AliasExpansionLimitExceeded { .. }
+        | YamlError::AliasReplayStackDepthExceeded { .. } => (
+            format!(
+                "is too much to read (aliases, nodes, or nesting over {DEPTH} levels): split it"
+            ),
+            true,
+        ),
+        YamlError::DuplicateMappingKey { .. } => (
+            "has the same key twice in one mapping: take one out".to_owned(),
+            false,
+        ),
+        YamlError::UnknownAnchor { .. } => (
+            "uses an alias whose anchor is not in the document".to_owned(),
+            false,
+        ),
+        YamlError::NonFiniteFloat { .. } => (
+            "holds a number that JSON cannot carry (`.nan` or `.inf`): quote it".to_owned(),
+            false,
+        ),
         other => match scanner_words(other) {
             Some(words) => (format!("is not valid YAML: {words}"), false),
-            None => ("is not valid YAML here: look at indentation, quotes and colons".to_owned(), false),
+            None => (
+                "is not valid YAML here: look at indentation, quotes and colons".to_owned(),
+                false,
+            ),
         },
     };
     ParseError { line, what, limit }
@@ -176,7 +211,10 @@ fn scanner_words(error: &YamlError) -> Option<String> {
         YamlError::ExternalMessage { msg, .. } => msg,
         _ => return None,
     };
-    let plain = text.len() < 120 && text.chars().all(|c| c.is_ascii_alphabetic() || " ,.-()".contains(c));
+    let plain = text.len() < 120
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphabetic() || " ,.-()".contains(c));
     plain.then(|| text.clone())
 }
 
@@ -185,9 +223,12 @@ impl Node {
     pub(crate) fn from_value(value: Value) -> Self {
         let body = match value {
             Value::Array(items) => Body::List(items.into_iter().map(Node::from_value).collect()),
-            Value::Object(members) => {
-                Body::Map(members.into_iter().map(|(key, value)| (key, (0, Node::from_value(value)))).collect())
-            }
+            Value::Object(members) => Body::Map(
+                members
+                    .into_iter()
+                    .map(|(key, value)| (key, (0, Node::from_value(value))))
+                    .collect(),
+            ),
             scalar => Body::Scalar(scalar),
         };
         Node { line: 0, body }
@@ -213,9 +254,12 @@ impl Node {
     pub(crate) fn without_lines(self) -> Self {
         let body = match self.body {
             Body::List(items) => Body::List(items.into_iter().map(Node::without_lines).collect()),
-            Body::Map(members) => {
-                Body::Map(members.into_iter().map(|(key, (_, node))| (key, (0, node.without_lines()))).collect())
-            }
+            Body::Map(members) => Body::Map(
+                members
+                    .into_iter()
+                    .map(|(key, (_, node))| (key, (0, node.without_lines())))
+                    .collect(),
+            ),
             scalar => scalar,
         };
         Node { line: 0, body }
@@ -224,9 +268,14 @@ impl Node {
     fn same_value(&self, other: &Node) -> bool {
         match (&self.body, &other.body) {
             (Body::Scalar(a), Body::Scalar(b)) => a == b,
-            (Body::List(a), Body::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same_value(b)),
+            (Body::List(a), Body::List(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same_value(b))
+            }
             (Body::Map(a), Body::Map(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|((k, (_, a)), (l, (_, b)))| k == l && a.same_value(b))
+                a.len() == b.len()
+                    && a.iter()
+                        .zip(b)
+                        .all(|((k, (_, a)), (l, (_, b)))| k == l && a.same_value(b))
             }
             _ => false,
         }
@@ -256,7 +305,9 @@ impl Node {
             ),
             Body::Map(members) => {
                 // A BTreeMap of strings and serde_json's map are in the same order.
-                let members = members.into_iter().map(|(key, (line, node))| (key, node.collect(line, offset, lines)));
+                let members = members
+                    .into_iter()
+                    .map(|(key, (line, node))| (key, node.collect(line, offset, lines)));
                 Value::Object(members.collect::<Map<String, Value>>())
             }
         }
@@ -266,7 +317,10 @@ impl Node {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Body>::deserialize(deserializer)?;
-        Ok(Node { line: line_of(&spanned), body: spanned.value })
+        Ok(Node {
+            line: line_of(&spanned),
+            body: spanned.value,
+        })
     }
 }
 
@@ -329,7 +383,9 @@ impl<'de> Visitor<'de> for BodyVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Body, E> {
-        number(value).map(|n| Body::Scalar(Value::Number(n))).ok_or_else(|| E::custom("not a JSON number"))
+        number(value)
+            .map(|n| Body::Scalar(Value::Number(n)))
+            .ok_or_else(|| E::custom("not a JSON number"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Body, E> {
@@ -342,7 +398,9 @@ impl<'de> Visitor<'de> for BodyVisitor {
 
     // `!!binary` is text to Go.
     fn visit_bytes<E: serde::de::Error>(self, value: &[u8]) -> Result<Body, E> {
-        std::str::from_utf8(value).map_err(|_| E::custom("binary that is not text")).and_then(|text| self.visit_str(text))
+        std::str::from_utf8(value)
+            .map_err(|_| E::custom("binary that is not text"))
+            .and_then(|text| self.visit_str(text))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Body, A::Error> {
@@ -368,7 +426,7 @@ impl<'de> Visitor<'de> for BodyVisitor {
 }
 
 /// A float as Go writes it into JSON: whole numbers without a point.
-fn number(value: f64) -> Option<Number> {
+pub(super) fn number(value: f64) -> Option<Number> {
     if value.fract() == 0.0 {
         if value.abs() < i64::MAX as f64 {
             return Some((value as i64).into());
@@ -391,67 +449,6 @@ impl<'de> Deserialize<'de> for Key {
             Body::Scalar(Value::Number(value)) => Ok(Key(value.to_string())),
             _ => Err(D::Error::custom("a key that is no text")),
         }
-    }
-}
-
-/// JSON in which no object has a key twice.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Strict;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Strict, E> {
-        Ok(Strict(Value::Null))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Strict, E> {
-        number(value).map(|n| Strict(Value::Number(n))).ok_or_else(|| E::custom("not a JSON number"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Strict, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Strict(item)) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Strict(Value::Array(items)))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
-        let mut members = Map::new();
-        while let Some((key, Strict(value))) = map.next_entry::<String, Strict>()? {
-            if members.insert(key, value).is_some() {
-                return Err(A::Error::custom("the same key twice"));
-            }
-        }
-        Ok(Strict(Value::Object(members)))
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use declared::{
-    Error, FetchLimits, FetchRequest, LocalOptions, LocalWorker, Reference, RenderItem, RenderLimits, RenderRequest, RenderSummary,
-    Revision, Worker,
+    Error, FetchLimits, FetchRequest, LocalOptions, LocalWorker, Reference, RenderItem,
+    RenderLimits, RenderRequest, RenderSummary, Revision, Worker,
 };
 use drift::declared::{DeclaredObject, Problem};
 
@@ -26,12 +26,28 @@ impl TestWorker {
     pub(crate) async fn with_tools(kustomize: Option<&Path>, helm: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("run/worker.sock");
-        let tool = |path: Option<&Path>| path.map_or_else(Default::default, |p| p.as_os_str().to_owned());
-        let arguments = vec!["worker".into(), socket.clone().into(), folder.path().join("cache").into(), tool(kustomize), tool(helm)];
-        let options = LocalOptions { program: PROGRAM.into(), arguments, socket, start_timeout: Duration::from_secs(60) };
+        let tool =
+            |path: Option<&Path>| path.map_or_else(Default::default, |p| p.as_os_str().to_owned());
+        let arguments = vec![
+            "worker".into(),
+            socket.clone().into(),
+            folder.path().join("cache").into(),
+            tool(kustomize),
+            tool(helm),
+        ];
+        let options = LocalOptions {
+            program: PROGRAM.into(),
+            arguments,
+            socket,
+            start_timeout: Duration::from_secs(60),
+        };
         let local = LocalWorker::start(options).await.unwrap();
         let worker = local.worker();
-        Self { folder, local, worker }
+        Self {
+            folder,
+            local,
+            worker,
+        }
     }
 
     pub(crate) fn cache(&self) -> PathBuf {
@@ -44,7 +60,9 @@ impl TestWorker {
 
     /// Fetches the branch `main`.
     pub(crate) async fn fetch(&self, url: &str) -> Result<Revision, Error> {
-        self.worker.fetch(&fetch_of(url, Reference::Branch("main".into()))).await
+        self.worker
+            .fetch(&fetch_of(url, Reference::Branch("main".into())))
+            .await
     }
 
     /// Fetches `main` and renders a path of it.
@@ -62,7 +80,11 @@ impl TestWorker {
                 RenderItem::Problem(problem) => problems.push(problem),
             })
             .await?;
-        Ok(Rendered { objects, problems, summary })
+        Ok(Rendered {
+            objects,
+            problems,
+            summary,
+        })
     }
 }
 
@@ -140,14 +162,20 @@ impl Repo {
     }
 
     /// Commits exactly these files to `main`.
-    pub(crate) fn commit<'a>(&self, files: impl IntoIterator<Item = (&'a str, What<'a>)>) -> String {
+    pub(crate) fn commit<'a>(
+        &self,
+        files: impl IntoIterator<Item = (&'a str, What<'a>)>,
+    ) -> String {
         let mut index = git2::Index::new().unwrap();
         for (path, what) in files {
             let (mode, id) = match what {
                 What::File(text) => (0o100_644, self.repo.blob(text.as_bytes()).unwrap()),
                 What::Bytes(bytes) => (0o100_644, self.repo.blob(&bytes).unwrap()),
                 What::Link(target) => (0o120_000, self.repo.blob(target.as_bytes()).unwrap()),
-                What::Submodule => (0o160_000, "1234567890123456789012345678901234567890".parse().unwrap()),
+                What::Submodule => (
+                    0o160_000,
+                    "1234567890123456789012345678901234567890".parse().unwrap(),
+                ),
             };
             let zero = git2::IndexTime::new(0, 0);
             index
@@ -167,11 +195,30 @@ impl Repo {
                 })
                 .unwrap();
         }
-        let tree = self.repo.find_tree(index.write_tree_to(&self.repo).unwrap()).unwrap();
-        let who = git2::Signature::new("Ann", "ann@example.com", &git2::Time::new(1_700_000_000, 0)).unwrap();
-        let parent = self.repo.find_reference("refs/heads/main").ok().map(|r| r.peel_to_commit().unwrap());
+        let tree = self
+            .repo
+            .find_tree(index.write_tree_to(&self.repo).unwrap())
+            .unwrap();
+        let who =
+            git2::Signature::new("Ann", "ann@example.com", &git2::Time::new(1_700_000_000, 0))
+                .unwrap();
+        let parent = self
+            .repo
+            .find_reference("refs/heads/main")
+            .ok()
+            .map(|r| r.peel_to_commit().unwrap());
         let parents: Vec<&git2::Commit<'_>> = parent.iter().collect();
-        self.repo.commit(Some("refs/heads/main"), &who, &who, "a change\n\nmore", &tree, &parents).unwrap().to_string()
+        self.repo
+            .commit(
+                Some("refs/heads/main"),
+                &who,
+                &who,
+                "a change\n\nmore",
+                &tree,
+                &parents,
+            )
+            .unwrap()
+            .to_string()
     }
 }
 

@@ -22,7 +22,10 @@ impl TlsFront {
     /// In front of `http://host:port`.
     pub(crate) async fn start(base: &str) -> Self {
         let (ca_pem, acceptor) = authority(base);
-        let target = base.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let target = base
+            .trim_start_matches("http://")
+            .trim_end_matches('/')
+            .to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let task = tokio::spawn(async move {
@@ -30,8 +33,12 @@ impl TlsFront {
                 let (acceptor, target) = (acceptor.clone(), target.clone());
                 tokio::spawn(async move {
                     // Clients that do not trust the authority break off here.
-                    let Ok(mut tls) = acceptor.accept(stream).await else { return };
-                    let Ok(mut plain) = TcpStream::connect(target).await else { return };
+                    let Ok(mut tls) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let Ok(mut plain) = TcpStream::connect(target).await else {
+                        return;
+                    };
                     let _ = copy_bidirectional(&mut tls, &mut plain).await;
                 });
             }
@@ -54,12 +61,14 @@ impl Drop for TlsFront {
 fn authority(name: &str) -> (String, TlsAcceptor) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();
-    ca.distinguished_name.push(DnType::CommonName, format!("an authority for {name}"));
+    ca.distinguished_name
+        .push(DnType::CommonName, format!("an authority for {name}"));
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
     let key = KeyPair::generate().unwrap();
     let mut leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    leaf.distinguished_name.push(DnType::CommonName, "a server for tests");
+    leaf.distinguished_name
+        .push(DnType::CommonName, "a server for tests");
     let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))

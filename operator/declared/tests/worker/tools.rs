@@ -25,10 +25,18 @@ spec:
 "#;
 
 fn helm(values_files: &[&str], values: serde_json::Value) -> Option<HelmOptions> {
-    Some(HelmOptions { release_name: "shop".into(), values_files: values_files.iter().map(|f| (*f).to_owned()).collect(), values })
+    Some(HelmOptions {
+        release_name: "shop".into(),
+        values_files: values_files.iter().map(|f| (*f).to_owned()).collect(),
+        values,
+    })
 }
 
-async fn chart(worker: &TestWorker, repo: &Repo, options: Option<HelmOptions>) -> Result<Rendered, declared::Error> {
+async fn chart(
+    worker: &TestWorker,
+    repo: &Repo,
+    options: Option<HelmOptions>,
+) -> Result<Rendered, declared::Error> {
     let revision = worker.fetch(&repo.url()).await?;
     let mut request = render_of(&revision, "charts/web");
     request.helm = options;
@@ -43,14 +51,24 @@ async fn overlays_with_bases_elsewhere_in_the_repository_render() {
     let repo = Repo::with(&[
         ("base/kustomization.yaml", "resources: [map.yaml]\n"),
         ("base/map.yaml", &config_map("settings")),
-        ("overlays/live/kustomization.yaml", "namePrefix: live-\nnamespace: shop\nresources: [../../base]\nconfigMapGenerator:\n- name: files\n  files: [x.txt]\n"),
+        (
+            "overlays/live/kustomization.yaml",
+            "namePrefix: live-\nnamespace: shop\nresources: [../../base]\nconfigMapGenerator:\n- name: files\n  files: [x.txt]\n",
+        ),
         ("overlays/live/x.txt", "hello"),
     ]);
     let rendered = worker.rendered(&repo.url(), "overlays/live").await.unwrap();
     assert_eq!(rendered.summary.renderer, Renderer::Kustomize);
     assert_eq!(rendered.names()[1], "live-settings");
-    assert!(rendered.names()[0].starts_with("live-files-"), "{:?}", rendered.names());
-    assert_eq!(rendered.objects[1].provenance.to_string(), "overlays/live, document 2");
+    assert!(
+        rendered.names()[0].starts_with("live-files-"),
+        "{:?}",
+        rendered.names()
+    );
+    assert_eq!(
+        rendered.objects[1].provenance.to_string(),
+        "overlays/live, document 2"
+    );
     let revision = worker.fetch(&repo.url()).await.unwrap();
     assert!(inputs_digest(&render_of(&revision, ""), &info).starts_with("sha256:"));
 }
@@ -59,13 +77,25 @@ async fn overlays_with_bases_elsewhere_in_the_repository_render() {
 async fn what_kustomize_would_download_run_or_follow_is_refused_with_a_remedy() {
     let worker = with_tools().await;
     for (kustomization, word) in [
-        ("resources: ['https://user:canary@github.com/x/y?ref=main']", "copy the base"),
+        (
+            "resources: ['https://user:canary@github.com/x/y?ref=main']",
+            "copy the base",
+        ),
         ("resources: ['https://canary.example.com/x.yaml']", "copy"),
-        ("resources: ['github.com/x/y//base?ref=canary']", "copy the base"),
-        ("helmCharts:\n- name: canary\n  repo: https://h\n  releaseName: x", "helmCharts"),
+        (
+            "resources: ['github.com/x/y//base?ref=canary']",
+            "copy the base",
+        ),
+        (
+            "helmCharts:\n- name: canary\n  repo: https://h\n  releaseName: x",
+            "helmCharts",
+        ),
         ("transformers: [t.yaml]", "plugin"),
         ("resources: [gone.yaml]", "k/gone.yaml"),
-        ("configMapGenerator:\n- name: x\n  files: [../outside.txt]", "outside its own folder"),
+        (
+            "configMapGenerator:\n- name: x\n  files: [../outside.txt]",
+            "outside its own folder",
+        ),
         ("resources: [/etc/passwd]", "kustomize"),
         ("resources: [link.yaml]", "k/link.yaml"),
     ] {
@@ -81,7 +111,10 @@ async fn what_kustomize_would_download_run_or_follow_is_refused_with_a_remedy() 
         let error = worker.rendered(&repo.url(), "k").await.unwrap_err();
         assert_eq!(error.category(), Category::Render, "{error}");
         let told = error.to_string();
-        assert!(told.contains(word) && told.contains("`k`") && !told.contains("canary"), "{kustomization}: {told}");
+        assert!(
+            told.contains(word) && told.contains("`k`") && !told.contains("canary"),
+            "{kustomization}: {told}"
+        );
     }
 }
 
@@ -94,8 +127,14 @@ async fn a_chart_gets_the_clusters_version_and_its_values_in_order() {
         ("charts/web/live.yaml", "replicas: 2\n"),
         ("values/shop.yaml", "replicas: 3\n"),
         ("charts/web/templates/deploy.yaml", DEPLOY),
-        ("charts/web/templates/hook.yaml", "apiVersion: v1\nkind: Pod\nmetadata:\n  name: hook\n  annotations: {helm.sh/hook: test}\n"),
-        ("charts/web/crds/crd.yaml", "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.example.com}\n"),
+        (
+            "charts/web/templates/hook.yaml",
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: hook\n  annotations: {helm.sh/hook: test}\n",
+        ),
+        (
+            "charts/web/crds/crd.yaml",
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.example.com}\n",
+        ),
         ("charts/web/templates/NOTES.txt", "thank you"),
     ]);
     let rendered = chart(&worker, &repo, helm(&[], json!(null))).await.unwrap();
@@ -103,21 +142,36 @@ async fn a_chart_gets_the_clusters_version_and_its_values_in_order() {
     assert_eq!(rendered.names(), ["things.example.com", "shop-web"]);
     let deploy = &rendered.objects[1];
     assert_eq!(deploy.provenance.file, "charts/web/templates/deploy.yaml");
-    assert_eq!(rendered.objects[0].provenance.file, "charts/web/crds/crd.yaml");
-    assert_eq!(deploy.object["metadata"], json!({"name": "shop-web", "namespace": "shop", "labels": {"kube": "v1.37.2", "has": "true"}}));
+    assert_eq!(
+        rendered.objects[0].provenance.file,
+        "charts/web/crds/crd.yaml"
+    );
+    assert_eq!(
+        deploy.object["metadata"],
+        json!({"name": "shop-web", "namespace": "shop", "labels": {"kube": "v1.37.2", "has": "true"}})
+    );
     assert_eq!(deploy.object["spec"]["replicas"], 1);
     assert!(deploy.unstable.is_empty());
     for (files, values, replicas) in [
         (&["live.yaml"][..], json!(null), 2),
         (&["live.yaml", "../../values/shop.yaml"], json!(null), 3),
-        (&["live.yaml", "../../values/shop.yaml"], json!({"replicas": 4}), 4),
+        (
+            &["live.yaml", "../../values/shop.yaml"],
+            json!({"replicas": 4}),
+            4,
+        ),
     ] {
         let rendered = chart(&worker, &repo, helm(files, values)).await.unwrap();
         assert_eq!(rendered.objects[1].object["spec"]["replicas"], replicas);
     }
     for file in ["../../../etc/passwd", "/etc/passwd", "gone.yaml"] {
-        let error = chart(&worker, &repo, helm(&[file], json!(null))).await.unwrap_err();
-        assert!(matches!(error.category(), Category::Input | Category::NotFound), "{error}");
+        let error = chart(&worker, &repo, helm(&[file], json!(null)))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error.category(), Category::Input | Category::NotFound),
+            "{error}"
+        );
     }
 }
 
@@ -125,10 +179,23 @@ async fn a_chart_gets_the_clusters_version_and_its_values_in_order() {
 async fn what_two_renderings_do_not_agree_on_is_marked() {
     let worker = with_tools().await;
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, labels: {fixed: x}}\nstringData:\n  a/b: {{ randAlphaNum 20 }}\n  fixed: x\n";
-    let random = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x-{{ randAlpha 10 | lower }}\n";
-    let repo = Repo::with(&[("charts/web/Chart.yaml", CHART), ("charts/web/templates/s.yaml", secret), ("charts/web/templates/x.yaml", random)]);
+    let random =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x-{{ randAlpha 10 | lower }}\n";
+    let repo = Repo::with(&[
+        ("charts/web/Chart.yaml", CHART),
+        ("charts/web/templates/s.yaml", secret),
+        ("charts/web/templates/x.yaml", random),
+    ]);
     let rendered = chart(&worker, &repo, None).await.unwrap();
-    let unstable = |kind: &str| rendered.objects.iter().find(|o| o.object["kind"] == kind).unwrap().unstable.clone();
+    let unstable = |kind: &str| {
+        rendered
+            .objects
+            .iter()
+            .find(|o| o.object["kind"] == kind)
+            .unwrap()
+            .unstable
+            .clone()
+    };
     assert_eq!(unstable("Secret"), ["/stringData/a~1b"]);
     assert_eq!(unstable("ConfigMap"), [""]);
 }
@@ -137,21 +204,41 @@ async fn what_two_renderings_do_not_agree_on_is_marked() {
 async fn what_helm_refuses_is_told_without_values() {
     let worker = with_tools().await;
     for (chart_yaml, template, word) in [
-        (format!("{CHART}dependencies:\n- name: canary\n  version: 1.0.0\n  repository: https://h\n"), "", "helm dependency build"),
+        (
+            format!(
+                "{CHART}dependencies:\n- name: canary\n  version: 1.0.0\n  repository: https://h\n"
+            ),
+            "",
+            "helm dependency build",
+        ),
         (format!("{CHART}kubeVersion: '<1.20'\n"), "", "kubeVersion"),
-        (CHART.into(), "a: {{ required \"canary\" .Values.x }}", "charts/web/templates/x.yaml:1:"),
+        (
+            CHART.into(),
+            "a: {{ required \"canary\" .Values.x }}",
+            "charts/web/templates/x.yaml:1:",
+        ),
         (CHART.into(), "a: {{ fail \"canary\" }}", "helm template"),
         (CHART.into(), "a: {{ .Values.canary.b }}", "not set"),
         (CHART.into(), "a: {{ canary }}", "function"),
         (CHART.into(), "a: [canary", "valid YAML"),
-        (CHART.into(), "a: {{ .Files.Get \"/etc/passwd\" }}{{ getHostByName \"canary.example.com\" | fail }}", "helm template"),
+        (
+            CHART.into(),
+            "a: {{ .Files.Get \"/etc/passwd\" }}{{ getHostByName \"canary.example.com\" | fail }}",
+            "helm template",
+        ),
     ] {
-        let repo = Repo::with(&[("charts/web/Chart.yaml", &chart_yaml), ("charts/web/templates/x.yaml", template)]);
+        let repo = Repo::with(&[
+            ("charts/web/Chart.yaml", &chart_yaml),
+            ("charts/web/templates/x.yaml", template),
+        ]);
         match chart(&worker, &repo, None).await {
             Err(error) => {
                 let told = error.to_string();
                 assert_eq!(error.category(), Category::Render, "{told}");
-                assert!(told.contains(word) && told.contains("charts/web") && !told.contains("canary"), "{template}: {told}");
+                assert!(
+                    told.contains(word) && told.contains("charts/web") && !told.contains("canary"),
+                    "{template}: {told}"
+                );
             }
             Ok(rendered) => panic!("{template}: {rendered:?}"),
         }
@@ -160,10 +247,17 @@ async fn what_helm_refuses_is_told_without_values() {
 
 #[tokio::test]
 async fn a_missing_tool_says_what_to_install() {
-    let worker = TestWorker::with_tools(Some(std::path::Path::new("/nowhere/kustomize")), Some(std::path::Path::new("/nowhere/helm"))).await;
+    let worker = TestWorker::with_tools(
+        Some(std::path::Path::new("/nowhere/kustomize")),
+        Some(std::path::Path::new("/nowhere/helm")),
+    )
+    .await;
     let repo = Repo::with(&[("k/kustomization.yaml", "{}"), ("c/Chart.yaml", CHART)]);
     for (path, word) in [("k", "--kustomize"), ("c", "--helm")] {
         let error = worker.rendered(&repo.url(), path).await.unwrap_err();
-        assert!(error.category() == Category::Render && error.to_string().contains(word), "{error}");
+        assert!(
+            error.category() == Category::Render && error.to_string().contains(word),
+            "{error}"
+        );
     }
 }
