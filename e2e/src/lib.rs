@@ -23,6 +23,7 @@
 pub mod cache;
 mod control_plane;
 mod credentials;
+pub mod demo;
 mod detached;
 mod error;
 pub mod git;

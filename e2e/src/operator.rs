@@ -162,7 +162,7 @@ impl Operator {
         admin: &Path,
         options: OperatorOptions,
     ) -> Result<Self> {
-        let folder = tempfile::tempdir().doing("creating a directory in", &std::env::temp_dir())?;
+        let folder = tempfile::tempdir().doing("creating a directory in", std::env::temp_dir())?;
         let account = kubeconfig(tools, admin, &folder.path().join("kubeconfig")).await?;
         Self::start_as(tools, &account, options, folder).await
     }
