@@ -175,7 +175,7 @@ impl Demo {
             .ok_or("the demo's control plane does not run")?
             .kubeconfig;
         let git = GitServer::start(GitServerOptions::default())?;
-        let repository = git.create_repo("shop.git").await?;
+        let repository = git.create_repo("shop").await?;
         repository
             .commit_directory("Declare the shop", &workspace().join("examples/shop"))
             .await?;
@@ -184,7 +184,7 @@ impl Demo {
             Operator::start_installed(&tools, &kubeconfig, OperatorOptions::default()).await?;
         let serving = Serving {
             pid: std::process::id(),
-            url: git.url("shop.git"),
+            url: git.url("shop"),
             work_tree: repository.work_tree().to_owned(),
             operator: operator.address().to_string(),
         };

@@ -53,7 +53,7 @@ const EDITS: [Edit; 5] = [
         deletes: false,
     },
     Edit {
-        why: "a port opened for a moment",
+        why: "traffic sent to another port",
         command: &[
             "patch",
             "service/web",

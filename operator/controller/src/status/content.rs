@@ -224,36 +224,38 @@ fn conditions(view: &View, targets: &[TargetStatus], sum: Tally) -> Vec<Said> {
             .map(|(_, message)| format!("the last revision stays in force: {message}"));
         all.push(said("Ready", "True", "Compared", &late.unwrap_or_default()));
     }
-    all.push(drifted(sum, targets.is_empty()));
+    let all_compared = !targets.is_empty() && targets.iter().all(|t| t.ready == "True");
+    all.push(drifted(sum, all_compared));
     all
 }
 
-fn drifted(sum: Tally, nothing_known: bool) -> Said {
+/// False only where everything was compared: nothing is called in sync that was not looked at.
+fn drifted(sum: Tally, all_compared: bool) -> Said {
     let blind = sum.unknown + sum.unverified;
+    let declared = sum.declared();
     let (status, reason, message) = if sum.drifted > 0 {
         (
             "True",
             "DriftFound",
-            format!(
-                "{} of {} objects are not as declared",
-                sum.drifted,
-                sum.declared()
-            ),
+            format!("{} of {declared} objects are not as declared", sum.drifted),
         )
-    } else if blind > 0 || nothing_known {
+    } else if blind > 0 {
         (
             "Unknown",
             "NotAllCompared",
-            format!(
-                "{blind} of {} objects could not be compared",
-                sum.declared()
-            ),
+            format!("{blind} of {declared} objects could not be compared"),
+        )
+    } else if !all_compared {
+        (
+            "Unknown",
+            "NotAllCompared",
+            "not everything that is declared could be read and compared".to_owned(),
         )
     } else {
         (
             "False",
             "InSync",
-            format!("all {} objects are as declared", sum.declared()),
+            format!("all {declared} objects are as declared"),
         )
     };
     Said {
@@ -411,6 +413,14 @@ mod tests {
             "False"
         );
         assert_eq!(made(&view, &[])[2].1, "Unknown");
+        let in_sync = Tally {
+            in_sync: 1,
+            ..Tally::default()
+        };
+        for ready in [None, Some(false)] {
+            let conditions = made(&view, &[target(ready, in_sync)]);
+            assert_eq!(conditions.last().map(|c| c.1.as_str()), Some("Unknown"));
+        }
     }
 
     #[test]
