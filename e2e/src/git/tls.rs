@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -23,7 +26,9 @@ impl Tls {
             reason: error.to_string(),
         };
         let ca_key = KeyPair::generate().map_err(|e| failed(&e))?;
+        // Different names: to some clients a certificate whose issuer is called like itself is self-signed.
         let mut ca = CertificateParams::default();
+        ca.distinguished_name = named("Driftline test authority");
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         ca.key_usages = vec![
             KeyUsagePurpose::KeyCertSign,
@@ -35,7 +40,10 @@ impl Tls {
         let key = KeyPair::generate().map_err(|e| failed(&e))?;
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let certificate = CertificateParams::new(names)
-            .and_then(|params| params.signed_by(&key, &issuer))
+            .and_then(|mut params| {
+                params.distinguished_name = named("localhost");
+                params.signed_by(&key, &issuer)
+            })
             .map_err(|e| failed(&e))?;
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -51,4 +59,10 @@ impl Tls {
             acceptor: TlsAcceptor::from(Arc::new(config)),
         })
     }
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
 }

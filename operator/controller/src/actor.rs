@@ -259,7 +259,7 @@ impl Actor {
             for scope in scopes {
                 self.engine
                     .index
-                    .allow(target.id, &scope, !denied.contains(&scope));
+                    .allow(target.id, &scope, denied.get(&scope).cloned());
             }
         }
         match self.engine.watches.sync(&self.engine).await {
@@ -320,6 +320,7 @@ impl Actor {
         let mut view = self.state.view.lock();
         view.generation = object.metadata.generation;
         view.owner.clone_from(&policy.owner);
+        view.account = Some(policy.account.clone());
         view.stalled = None;
         view.source_error = source
             .error

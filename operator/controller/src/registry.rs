@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cluster::Account;
 use cluster::index::TargetId;
 use driftline_crds::{Owner, SourceStatus};
 use jiff::Timestamp;
@@ -24,6 +25,8 @@ pub struct PolicyState {
 pub struct View {
     pub generation: Option<i64>,
     pub owner: Option<Owner>,
+    /// The account that decides what the policy may see.
+    pub account: Option<Account>,
     pub source: Option<SourceStatus>,
     /// The policy is wrong, or cannot be worked with until somebody mends something: reason and message.
     pub stalled: Option<(String, String)>,

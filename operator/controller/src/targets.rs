@@ -1,6 +1,6 @@
 //! One target of a policy: rendered, resolved against what the cluster serves, and declared to the index.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,8 +11,8 @@ use cluster::index::{Batch, Declaration, Reread, ScopeKey, TargetId};
 use cluster::store::{BlobWriter, Blobs};
 use declared::{RenderItem, RenderLimits, RenderRequest, Renderer, Revision, inputs_digest};
 use drift::{
-    DeclaredObject, GroupVersionKind, ObjectId, Problem, ProblemKind, Provenance, bookkeeping,
-    lines,
+    DeclaredObject, GroupVersionKind, ObjectId, Problem, ProblemKind, Provenance, Unknown,
+    bookkeeping, lines,
 };
 use jiff::Timestamp;
 
@@ -266,20 +266,20 @@ impl Target {
     }
 }
 
-/// The scopes that a policy's account may not see.
+/// The scopes that a policy's account may not see, or of which that could not be found out.
 pub async fn denied(
     engine: &Engine,
     policy: &Policy,
     catalog: &Catalog,
     scopes: impl IntoIterator<Item = ScopeKey>,
-) -> HashSet<ScopeKey> {
-    let mut denied = HashSet::new();
+) -> HashMap<ScopeKey, Unknown> {
+    let mut denied = HashMap::new();
     for scope in scopes {
         let Some(resource) = catalog.resource(&scope.kind) else {
             continue;
         };
         let group = &scope.kind.group_kind.group;
-        let decision = engine
+        match engine
             .access
             .may_list(
                 &policy.account,
@@ -287,9 +287,15 @@ pub async fn denied(
                 &resource.plural,
                 scope.namespace.as_deref(),
             )
-            .await;
-        if decision != Decision::Allowed {
-            denied.insert(scope);
+            .await
+        {
+            Decision::Allowed => {}
+            Decision::Denied => {
+                denied.insert(scope, Unknown::NotAllowed);
+            }
+            Decision::Unanswered => {
+                denied.insert(scope, Unknown::AccessNotKnown);
+            }
         }
     }
     denied
@@ -371,8 +377,7 @@ impl Intake<'_> {
 /// Reads the live objects of changed declarations: one by one, or, where they are many, by a new list of their scope.
 async fn reread(engine: Arc<Engine>, rereads: Vec<Reread>) {
     let catalog = engine.catalog.catalog();
-    let mut by_scope: std::collections::HashMap<ScopeKey, Vec<ObjectId>> =
-        std::collections::HashMap::new();
+    let mut by_scope: HashMap<ScopeKey, Vec<ObjectId>> = HashMap::new();
     for reread in rereads {
         by_scope.entry(reread.scope).or_default().push(reread.id);
     }

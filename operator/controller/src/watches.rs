@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::access::Question;
 use cluster::discovery::{Catalog, Served};
 use cluster::index::{Index, ScopeKey};
 use cluster::watch::{FailureReason, Sink, WatchEvent, WatchHandle, WatchScope};
@@ -278,6 +279,7 @@ pub async fn follow_catalog(engine: Arc<Engine>) {
             // An upgrade of the API server changes schemas without changing what is served.
             () = tokio::time::sleep(Duration::from_secs(600)) => {}
         }
+        forget_unused_answers(&engine);
         let refreshed = engine.watches.refresh(&engine).await;
         if let Err(error) = refreshed {
             tracing::warn!(%error, "schemas could not be read again");
@@ -286,4 +288,31 @@ pub async fn follow_catalog(engine: Arc<Engine>) {
             tracing::warn!(%error, "watches could not be brought into step");
         }
     }
+}
+
+/// Answers about accounts and kinds that no policy needs any more are not asked for again.
+fn forget_unused_answers(engine: &Engine) {
+    let catalog = engine.catalog.catalog();
+    let mut used = HashSet::new();
+    for policy in engine.registry.all() {
+        let view = policy.view.lock().clone();
+        let Some(account) = view.account else {
+            continue;
+        };
+        for scope in view
+            .targets
+            .iter()
+            .flat_map(|t| engine.index.scopes_of(t.id))
+        {
+            if let Some(resource) = catalog.resource(&scope.kind) {
+                used.insert(Question {
+                    account: account.clone(),
+                    group: scope.kind.group_kind.group.to_string(),
+                    plural: resource.plural.clone(),
+                    namespace: scope.namespace.as_deref().map(str::to_owned),
+                });
+            }
+        }
+    }
+    engine.access.retain(|question| used.contains(question));
 }

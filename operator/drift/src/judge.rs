@@ -83,6 +83,8 @@ pub enum Unknown {
     Forbidden,
     /// The policy's account may not read its kind there.
     NotAllowed,
+    /// The API server did not say whether the policy's account may read its kind there.
+    AccessNotKnown,
     /// Its kind is not served by the cluster.
     NotServed,
     /// It differs at first sight and the server's own version of it is being asked for.
@@ -103,6 +105,7 @@ impl Unknown {
             Self::Blind => "WatchBlind",
             Self::Forbidden => "Forbidden",
             Self::NotAllowed => "NotAllowed",
+            Self::AccessNotKnown => "AccessNotKnown",
             Self::NotServed => "KindNotServed",
             Self::Unverified => "Unverified",
             Self::Unstable => "RenderUnstable",

@@ -52,8 +52,8 @@ pub struct Batch {
     /// False if something could not be read or rendered: what was declared before and is absent now is then unknown,
     /// not gone.
     pub complete: bool,
-    /// The scopes that the target's account may not see, as of now.
-    pub denied: HashSet<ScopeKey>,
+    /// The scopes that the target's account may not see, or of which that could not be found out, as of now.
+    pub denied: HashMap<ScopeKey, Unknown>,
 }
 
 /// An object whose live state has to be read again, because its declaration changed while its watch was running.
@@ -110,7 +110,7 @@ struct Inner {
     targets: HashMap<TargetId, Target>,
     tallies: HashMap<(TargetId, ScopeId), Tally>,
     /// Where a target's account may not look.
-    denied: HashSet<(TargetId, ScopeId)>,
+    denied: HashMap<(TargetId, ScopeId), Unknown>,
     changes: VecDeque<DeclId>,
     /// Objects that were drifted and are no longer declared.
     dropped: VecDeque<(TargetId, ObjectId)>,
@@ -159,10 +159,10 @@ impl Index {
                 batch: number,
             },
         );
-        inner.denied.retain(|(t, _)| *t != target);
-        for scope in &batch.denied {
+        inner.denied.retain(|(t, _), _| *t != target);
+        for (scope, why) in &batch.denied {
             let id = inner.scopes.intern(&scope.kind, scope.namespace.as_ref());
-            inner.denied.insert((target, id));
+            inner.denied.insert((target, id), why.clone());
         }
         let mut rereads = Vec::new();
         for declaration in batch.declarations {
@@ -191,7 +191,7 @@ impl Index {
         }
         inner.targets.remove(&target);
         inner.tallies.retain(|(t, _), _| *t != target);
-        inner.denied.retain(|(t, _)| *t != target);
+        inner.denied.retain(|(t, _), _| *t != target);
         inner.dirty.remove(&target);
         drop(inner);
         self.wake();

@@ -198,18 +198,17 @@ impl Index {
         }
     }
 
-    /// Whether a target's account may see a scope.
-    pub fn allow(&self, target: TargetId, scope: &ScopeKey, allowed: bool) {
+    /// Whether a target's account may see a scope; if not, why nothing is said.
+    pub fn allow(&self, target: TargetId, scope: &ScopeKey, denied: Option<Unknown>) {
         let mut inner = self.inner.lock();
         let Some(id) = inner.scopes.id(scope) else {
             return;
         };
-        let changed = if allowed {
-            inner.denied.remove(&(target, id))
-        } else {
-            inner.denied.insert((target, id))
+        let before = match &denied {
+            None => inner.denied.remove(&(target, id)),
+            Some(why) => inner.denied.insert((target, id), why.clone()),
         };
-        if !changed {
+        if before == denied {
             return;
         }
         let members: Vec<DeclId> = inner

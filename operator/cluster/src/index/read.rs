@@ -203,7 +203,7 @@ impl Index {
         let inner = self.inner.lock();
         let mut sum = Tally::default();
         for ((_, scope), tally) in inner.tallies.iter().filter(|((t, _), _)| *t == target) {
-            let hidden = inner.denied.contains(&(target, *scope))
+            let hidden = inner.denied.contains_key(&(target, *scope))
                 || inner.scopes.get(*scope).is_none_or(|s| s.trouble.is_some());
             if hidden {
                 sum.unknown += tally.declared();
@@ -223,10 +223,7 @@ impl Index {
             .filter(|((t, _), _)| *t == target)
             .filter_map(|((_, id), tally)| {
                 let scope = inner.scopes.get(*id)?;
-                let denied = inner
-                    .denied
-                    .contains(&(target, *id))
-                    .then_some(Unknown::NotAllowed);
+                let denied = inner.denied.get(&(target, *id)).cloned();
                 let reason = denied.or_else(|| scope.trouble.clone())?;
                 Some((scope.key.clone(), reason, tally.declared()))
             })
@@ -297,8 +294,8 @@ impl Index {
 
 impl Inner {
     fn effective(&self, decl: &Decl) -> State {
-        if self.denied.contains(&(decl.target, decl.scope)) {
-            return State::Unknown(Unknown::NotAllowed);
+        if let Some(why) = self.denied.get(&(decl.target, decl.scope)) {
+            return State::Unknown(why.clone());
         }
         if let Some(trouble) = self.scopes.get(decl.scope).and_then(|s| s.trouble.clone()) {
             return State::Unknown(trouble);

@@ -33,7 +33,7 @@ fn batch(objects: &[(&str, &str)], complete: bool) -> Batch {
         blobs: writer.finish().expect("finish"),
         declarations,
         complete,
-        denied: HashSet::new(),
+        denied: HashMap::new(),
     }
 }
 
@@ -265,13 +265,13 @@ fn two_targets_judge_the_same_object_apart_and_a_denial_hides_from_one() {
         (index.tally(TARGET).in_sync, index.tally(other).unverified),
         (1, 1)
     );
-    index.allow(TARGET, &scope(), false);
+    index.allow(TARGET, &scope(), Some(Unknown::NotAllowed));
     assert_eq!(index.tally(TARGET).unknown, 1);
     assert_eq!(
         index.state(TARGET, &id("a")),
         Some(State::Unknown(Unknown::NotAllowed))
     );
-    index.allow(TARGET, &scope(), true);
+    index.allow(TARGET, &scope(), None);
     index.forget(other);
     assert_eq!(index.tally(TARGET).in_sync, 1);
     index.observe(&scope(), &live("a", "3", 6));

@@ -159,6 +159,9 @@ fn remedy(why: &Unknown) -> &'static str {
         Unknown::NotServed => {
             "the cluster does not serve this kind in this version; is its CRD missing?"
         }
+        Unknown::AccessNotKnown => {
+            "the API server did not say whether the policy's service account may list this kind; it is asked again"
+        }
         Unknown::Blind => "the API server is not heard for this kind at the moment",
         _ => "nothing can be said about this kind",
     }
