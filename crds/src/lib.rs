@@ -6,6 +6,12 @@
 pub mod policy;
 pub mod record;
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
+
 pub use policy::*;
 pub use record::*;
 
@@ -22,13 +28,36 @@ pub const TARGET_LABEL: &str = "driftline.dev/target";
 pub const POLICY_LABEL: &str = "driftline.dev/policy";
 
 /// Both definitions, as they are applied to a cluster, by file name.
-pub fn definitions() -> Vec<(
-    &'static str,
-    k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-)> {
+pub fn definitions() -> Vec<(&'static str, CustomResourceDefinition)> {
     use kube::CustomResourceExt as _;
-    vec![
+    let mut all = vec![
         ("driftpolicies.yaml", DriftPolicy::crd()),
         ("driftrecords.yaml", DriftRecord::crd()),
-    ]
+    ];
+    for version in all
+        .iter_mut()
+        .flat_map(|(_, definition)| &mut definition.spec.versions)
+    {
+        if let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|s| s.open_api_v3_schema.as_mut())
+        {
+            drop_unknown_formats(schema);
+        }
+    }
+    all
+}
+
+/// The API server warns of formats that it does not know; `uint32` says no more than the minimum beside it.
+fn drop_unknown_formats(schema: &mut JSONSchemaProps) {
+    schema.format.take_if(|format| format == "uint32");
+    schema
+        .properties
+        .iter_mut()
+        .flat_map(BTreeMap::values_mut)
+        .for_each(drop_unknown_formats);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        drop_unknown_formats(items);
+    }
 }
