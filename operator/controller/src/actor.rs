@@ -280,9 +280,10 @@ impl Actor {
             return;
         };
         let mut state = subscription.state();
-        let attempts = state.borrow().attempts;
+        // A fetch under way may have missed the commit that is asked about.
+        let begun = state.borrow().begun;
         subscription.check();
-        let fetched = state.wait_for(|s| s.attempts > attempts);
+        let fetched = state.wait_for(|s| s.attempts > begun);
         let _ = tokio::time::timeout(policy.source.timeout + Duration::from_secs(5), fetched).await;
         self.targets.iter_mut().for_each(Target::forget_rendering);
     }

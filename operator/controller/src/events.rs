@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use driftline_crds::{DriftRecordStatus, KubernetesSubject, RecordState};
+use driftline_crds::{DriftRecordStatus, KubernetesSubject};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -19,6 +19,17 @@ use crate::registry::PolicyState;
 /// Events that may wait; more are dropped and counted.
 const QUEUE: usize = 1000;
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What an event says about a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// Drift was found.
+    Opened,
+    /// The object is as declared again.
+    Mended,
+    /// Git does not declare the object any more.
+    Dropped,
+}
 
 /// Where events are handed in.
 #[derive(Clone)]
@@ -41,10 +52,11 @@ impl Events {
         policy: &PolicyState,
         subject: &KubernetesSubject,
         status: &DriftRecordStatus,
+        note: Note,
     ) {
         if self
             .sender
-            .try_send(event(engine, policy, subject, status))
+            .try_send(event(engine, policy, subject, status, note))
             .is_err()
         {
             engine.metrics.events_dropped.inc();
@@ -57,9 +69,10 @@ fn event(
     policy: &PolicyState,
     subject: &KubernetesSubject,
     status: &DriftRecordStatus,
+    note: Note,
 ) -> Event {
     let now = Timestamp::now();
-    let closed = status.state == RecordState::Closed;
+    let closed = note != Note::Opened;
     let (reason, kind) = if closed {
         ("DriftClosed", "Normal")
     } else {
@@ -70,9 +83,11 @@ fn event(
     } else {
         format!(" (by {})", status.display.by)
     };
-    let note = match closed {
-        true => format!("{} is as declared again", status.display.subject),
-        false => format!("{}: {}{by}", status.display.subject, status.display.fields),
+    let subject_name = &status.display.subject;
+    let note = match note {
+        Note::Opened => format!("{subject_name}: {}{by}", status.display.fields),
+        Note::Mended => format!("{subject_name} is as declared again"),
+        Note::Dropped => format!("{subject_name} is no longer declared by this policy"),
     };
     Event {
         metadata: ObjectMeta {

@@ -104,6 +104,10 @@ impl Policies {
                 old.metadata.generation != policy.metadata.generation
                     || old.annotations() != policy.annotations()
             };
+            // The leader knows what it wrote; another one has to know it when it takes over.
+            if !*self.engine.leading.borrow() {
+                self.statuses.seen(&key, policy.status.as_ref());
+            }
             running.spec.send_if_modified(|old| {
                 let changed = changed(old);
                 if changed {

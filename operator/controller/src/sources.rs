@@ -26,6 +26,8 @@ pub struct SourceState {
     pub good_at: Option<Instant>,
     /// Why the last fetch failed, if it did: category and message.
     pub error: Option<(Category, String)>,
+    /// How many fetches have begun.
+    pub begun: u64,
     /// How many fetches have ended, good or not.
     pub attempts: u64,
 }
@@ -186,6 +188,11 @@ async fn poll(
     let mut failures = 0_u32;
     loop {
         let begun = Instant::now();
+        // Nobody is woken: nothing is known yet.
+        publish.send_if_modified(|state| {
+            state.begun += 1;
+            false
+        });
         let result = worker.fetch(&request).await;
         metrics.fetched(
             begun.elapsed(),

@@ -18,7 +18,7 @@ use drift::{GroupVersionKind, ObjectId, Report, Unknown};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub use read::{Change, Question, State, Tally};
+pub use read::{Belief, Change, Question, State, Tally};
 pub use scope::ScopeKey;
 
 use crate::store::{BlobRef, Blobs};
@@ -159,11 +159,7 @@ impl Index {
                 batch: number,
             },
         );
-        inner.denied.retain(|(t, _), _| *t != target);
-        for (scope, why) in &batch.denied {
-            let id = inner.scopes.intern(&scope.kind, scope.namespace.as_ref());
-            inner.denied.insert((target, id), why.clone());
-        }
+        inner.deny(target, batch.denied);
         let mut rereads = Vec::new();
         for declaration in batch.declarations {
             if let Some(reread) = inner.declare_one(target, number, declaration) {
@@ -227,7 +223,7 @@ impl Inner {
         let scope = self.scopes.intern(&kind, id.namespace.as_ref());
         let key = key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
         if let Some(known) = self.find(key, target) {
-            let ready = self.scopes.get(scope).is_some_and(|s| s.ready);
+            let (epoch, listed) = self.listing(scope);
             let decl = self.slab.get_mut(known)?;
             let same = decl.digest == digest && decl.scope == scope;
             let lost = decl.verdict == Known::Unknown(Unknown::NotRendered);
@@ -242,15 +238,16 @@ impl Inner {
                 }
                 decl.digest = digest;
                 decl.version = 0;
+                decl.epoch = epoch;
                 self.set(known, Known::Unknown(Unknown::NotSeen));
-                return ready.then(|| Reread {
+                return listed.then(|| Reread {
                     scope: ScopeKey::new(kind, id.namespace.clone()),
                     id,
                 });
             }
             self.remove(known);
         }
-        let ready = self.scopes.get(scope).is_some_and(|s| s.ready);
+        let (epoch, listed) = self.listing(scope);
         let decl = Decl {
             target,
             scope,
@@ -259,7 +256,7 @@ impl Inner {
             blob,
             digest,
             version: 0,
-            epoch: 0,
+            epoch,
             batch,
             expectation: Expectation::Unsettled,
             verdict: Known::Unknown(Unknown::NotSeen),
@@ -271,10 +268,47 @@ impl Inner {
         self.scopes.join(scope, place);
         self.tally(target, scope)
             .add(&Known::Unknown(Unknown::NotSeen));
-        ready.then(|| Reread {
+        listed.then(|| Reread {
             scope: ScopeKey::new(kind, id.namespace.clone()),
             id,
         })
+    }
+
+    /// The list of a scope that began last, and whether there was one. What is declared from then on has to be read: that
+    /// list may have passed it already, and its end must not call it missing.
+    fn listing(&self, scope: ScopeId) -> (u32, bool) {
+        let epoch = self.scopes.get(scope).map_or(0, |s| s.epoch);
+        (epoch, epoch > 0)
+    }
+
+    /// Replaces the scopes that a target's account may not see; what that changes is queued.
+    fn deny(&mut self, target: TargetId, denied: HashMap<ScopeKey, Unknown>) {
+        let new: HashMap<ScopeId, Unknown> = denied
+            .into_iter()
+            .map(|(s, why)| (self.scopes.intern(&s.kind, s.namespace.as_ref()), why))
+            .collect();
+        let mut old: HashMap<ScopeId, Unknown> = HashMap::new();
+        self.denied.retain(|(t, scope), why| {
+            if *t == target {
+                old.insert(*scope, why.clone());
+            }
+            *t != target
+        });
+        let changed: HashSet<ScopeId> = old
+            .keys()
+            .chain(new.keys())
+            .filter(|scope| old.get(scope) != new.get(scope))
+            .copied()
+            .collect();
+        let entries = new.into_iter().map(|(scope, why)| ((target, scope), why));
+        self.denied.extend(entries);
+        if changed.is_empty() {
+            return;
+        }
+        let members = self
+            .slab
+            .ids(|d| d.target == target && changed.contains(&d.scope));
+        members.into_iter().for_each(|id| self.queue(id));
     }
 
     /// A target's declaration of an object.

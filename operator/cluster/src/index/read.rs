@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drift::{DeclaredObject, ObjectId, Report, Unknown};
+use drift::{DeclaredObject, ObjectChange, ObjectId, Report, Unknown};
 
 use super::slab::DeclId;
 use super::{Decl, Index, Inner, Known, ScopeKey, TargetId};
@@ -79,6 +79,15 @@ pub struct Change {
     pub provenance: Option<drift::Provenance>,
     /// Its state.
     pub state: State,
+}
+
+/// What the index believes of one live object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Belief {
+    /// The resourceVersion last judged; 0 before the first.
+    pub version: u64,
+    /// It is there, as far as a verdict says so.
+    pub exists: bool,
 }
 
 /// A declaration that the server is to be asked about.
@@ -232,6 +241,28 @@ impl Index {
         found
     }
 
+    /// Objects of a target of which something cannot be said for a reason of their own: how many, and the first by name.
+    pub fn oddities(&self, target: TargetId) -> Option<(u32, ObjectId, Unknown)> {
+        let inner = self.inner.lock();
+        let odd = |d: &Decl| {
+            let Known::Unknown(why @ (Unknown::Unstable | Unknown::NotCompared)) = &d.verdict
+            else {
+                return false;
+            };
+            d.target == target && inner.effective(d) == State::Unknown(why.clone())
+        };
+        let found = inner.slab.ids(odd);
+        let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        let named = found
+            .into_iter()
+            .filter_map(|id| Some((inner.identity(id)?, id)));
+        let (object, id) = named.min_by(|a, b| a.0.cmp(&b.0))?;
+        match &inner.slab.get(id)?.verdict {
+            Known::Unknown(why) => Some((count, object, why.clone())),
+            _ => None,
+        }
+    }
+
     /// The scopes in which something is declared, with their number of declarations.
     pub fn scopes(&self) -> Vec<(ScopeKey, usize)> {
         let inner = self.inner.lock();
@@ -266,18 +297,29 @@ impl Index {
         })
     }
 
-    /// The resourceVersions last judged in a scope, by name; 0 for objects that are absent or not seen yet.
-    pub fn versions(&self, scope: &ScopeKey) -> Vec<(String, u64)> {
+    /// True if a scope has been listed and is being watched.
+    pub fn is_ready(&self, scope: &ScopeKey) -> bool {
+        let inner = self.inner.lock();
+        let scope = inner.scopes.id(scope).and_then(|id| inner.scopes.get(id));
+        scope.is_some_and(|s| s.ready && s.trouble.is_none())
+    }
+
+    /// What the index believes of a scope's objects, by name.
+    pub fn beliefs(&self, scope: &ScopeKey) -> Vec<(String, Belief)> {
         let inner = self.inner.lock();
         let Some(scope) = inner.scopes.id(scope).and_then(|id| inner.scopes.get(id)) else {
             return Vec::new();
         };
-        scope
-            .members
-            .iter()
-            .filter_map(|m| inner.slab.get(*m))
-            .map(|d| (d.name.to_string(), d.version))
-            .collect()
+        let members = scope.members.iter().filter_map(|m| inner.slab.get(*m));
+        let belief = |d: &Decl| Belief {
+            version: d.version,
+            exists: match &d.verdict {
+                Known::InSync => true,
+                Known::Drifted(report) => report.change != ObjectChange::Missing,
+                Known::Unknown(_) => false,
+            },
+        };
+        members.map(|d| (d.name.to_string(), belief(d))).collect()
     }
 
     /// All drifted objects of a target, as they count now.

@@ -306,3 +306,39 @@ mod level_triggered {
         }
     }
 }
+
+#[test]
+fn what_is_declared_while_a_list_runs_is_read_and_not_called_missing() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    index.restarted(&scope());
+    // The list has passed both before the second is declared and the first is declared otherwise.
+    index.observe(&scope(), &live("a", "1", 5));
+    let rereads = index.declare(TARGET, batch(&[("a", "2"), ("b", "1")], true));
+    assert_eq!(rereads.len(), 2, "nobody else will show them again");
+    index.ready(&scope());
+    assert_eq!(index.tally(TARGET).unknown, 2);
+    index.observe(&scope(), &live("a", "2", 6));
+    index.observe(&scope(), &live("b", "1", 4));
+    assert_eq!(index.tally(TARGET).in_sync, 2);
+    // The next list decides again.
+    listed(&index, &[live("a", "2", 6)]);
+    assert_eq!(index.tally(TARGET).drifted, 1);
+}
+
+#[test]
+fn a_revocation_that_comes_with_a_new_batch_is_told() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[live("a", "1", 5)]);
+    index.observe(&scope(), &live("a", "2", 6));
+    states(&index);
+    let denied = Batch {
+        denied: HashMap::from([(scope(), Unknown::NotAllowed)]),
+        ..batch(&[("a", "1")], true)
+    };
+    index.declare(TARGET, denied);
+    assert_eq!(states(&index), [("a".to_owned(), "NotAllowed")]);
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    assert_eq!(states(&index), [("a".to_owned(), "Changed")]);
+}

@@ -20,7 +20,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use crate::engine::Engine;
-use crate::events::Events;
+use crate::events::{Events, Note};
 use crate::policy::PolicyKey;
 use crate::registry::PolicyState;
 pub use content::whole_seconds;
@@ -105,12 +105,26 @@ impl Records {
         let records = bounded(api.list(&kube::api::ListParams::default())).await?;
         self.store.replace(records.items);
         for policy in self.engine.registry.all() {
-            let targets: Vec<_> = policy.view.lock().targets.iter().map(|t| t.id).collect();
-            targets
-                .into_iter()
-                .for_each(|target| self.engine.index.requeue(target));
+            self.requeue(&policy);
+        }
+        // What was mended while a write was under way that never ended.
+        for (_, _, entry) in self.store.all() {
+            if entry.is_open()
+                && let Some(target) = self.target_id(&entry)
+                && self.engine.index.state(target, &entry.id).is_some()
+            {
+                self.engine.index.touch(target, &entry.id);
+            }
         }
         Ok(())
+    }
+
+    /// Looks at everything of a policy again that is not in sync.
+    fn requeue(&self, policy: &PolicyState) {
+        let targets: Vec<_> = policy.view.lock().targets.iter().map(|t| t.id).collect();
+        targets
+            .into_iter()
+            .for_each(|target| self.engine.index.requeue(target));
     }
 
     /// Notices records that somebody else deletes.
@@ -215,8 +229,11 @@ impl Records {
                 self.open(policy, target, change, report, &name, known)
                     .await
             }
-            (State::InSync | State::Dropped, Some(entry)) if entry.is_open() => {
-                self.close(policy, &name, entry).await
+            (State::InSync, Some(entry)) if entry.is_open() => {
+                self.close(policy, &name, entry, Note::Mended).await
+            }
+            (State::Dropped, Some(entry)) if entry.is_open() => {
+                self.close(policy, &name, entry, Note::Dropped).await
             }
             (State::Unknown(Unknown::NotAllowed), Some(_)) => self.delete(policy, &name).await,
             _ => Ok(()),
@@ -233,8 +250,12 @@ impl Records {
         known: Option<Entry>,
     ) -> Result<(), WriteError> {
         let was_open = known.as_ref().is_some_and(Entry::is_open);
-        if !was_open && self.store.open(&policy.key) >= MAX_OPEN {
-            return Ok(());
+        let mut room = None;
+        if !was_open {
+            room = self.store.room(&policy.key, MAX_OPEN);
+            if room.is_none() {
+                return Ok(());
+            }
         }
         let before = known.as_ref().and_then(|e| e.status.as_ref());
         let status = content::status(
@@ -273,6 +294,7 @@ impl Records {
                 policy,
                 &record.spec.subject.kubernetes,
                 &status,
+                Note::Opened,
             );
         }
         self.store.put(
@@ -284,6 +306,7 @@ impl Records {
                 status: Some(status),
             },
         );
+        drop(room);
         self.engine.registry.touch(&policy.key);
         Ok(())
     }
@@ -293,6 +316,7 @@ impl Records {
         policy: &PolicyState,
         name: &str,
         entry: Entry,
+        note: Note,
     ) -> Result<(), WriteError> {
         let Some(mut status) = entry.status.clone() else {
             return self.delete(policy, name).await;
@@ -310,9 +334,8 @@ impl Records {
             Err(error) => return Err(error),
         }
         self.events
-            .tell(&self.engine, policy, &subject(&entry.id), &status);
+            .tell(&self.engine, policy, &subject(&entry.id), &status, note);
         let was_full = self.store.open(&policy.key) >= MAX_OPEN;
-        let target = self.target_id(&entry);
         self.store.put(
             name,
             Entry {
@@ -320,9 +343,9 @@ impl Records {
                 ..entry
             },
         );
-        if let Some(target) = target.filter(|_| was_full) {
-            // Room for one that was left out.
-            self.engine.index.requeue(target);
+        if was_full {
+            // Room for one that was left out, of whichever target.
+            self.requeue(policy);
         }
         self.engine.registry.touch(&policy.key);
         Ok(())
@@ -396,7 +419,7 @@ impl Records {
             None => view.generation.is_some() && view.stalled.is_none() && !view.targets.is_empty(),
         };
         if entry.is_open() && gone {
-            self.close(policy, name, entry).await
+            self.close(policy, name, entry, Note::Dropped).await
         } else {
             Ok(())
         }

@@ -38,6 +38,27 @@ pub struct Store {
 struct Inner {
     entries: HashMap<(String, String), Entry>,
     open: HashMap<PolicyKey, usize>,
+    /// Records that are being opened.
+    opening: HashMap<PolicyKey, usize>,
+}
+
+/// Room for a record that is being opened; given back when dropped.
+#[derive(Debug)]
+pub struct Room<'a> {
+    store: &'a Store,
+    policy: PolicyKey,
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.store.inner.lock();
+        if let Some(opening) = inner.opening.get_mut(&self.policy) {
+            *opening = opening.saturating_sub(1);
+            if *opening == 0 {
+                inner.opening.remove(&self.policy);
+            }
+        }
+    }
 }
 
 impl Inner {
@@ -64,7 +85,8 @@ impl Store {
     /// Forgets everything and takes in a list.
     pub fn replace(&self, records: Vec<DriftRecord>) {
         let mut inner = self.inner.lock();
-        *inner = Inner::default();
+        inner.entries.clear();
+        inner.open.clear();
         for record in records {
             let (policy, id) = identity(&record);
             let key = (policy.namespace.clone(), record.name_any());
@@ -97,6 +119,21 @@ impl Store {
         self.inner
             .lock()
             .remove(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// Room for one more record of a policy, if fewer than `most` are open or being opened.
+    pub fn room(&self, policy: &PolicyKey, most: usize) -> Option<Room<'_>> {
+        let mut inner = self.inner.lock();
+        let open = inner.open.get(policy).copied().unwrap_or(0);
+        let opening = inner.opening.entry(policy.clone()).or_default();
+        if open + *opening >= most {
+            return None;
+        }
+        *opening += 1;
+        Some(Room {
+            store: self,
+            policy: policy.clone(),
+        })
     }
 
     /// How many records a policy has open.

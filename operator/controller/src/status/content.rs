@@ -1,7 +1,7 @@
 //! What a policy's status says. Pure.
 
 use cluster::index::{ScopeKey, Tally};
-use drift::Unknown;
+use drift::{ObjectId, Unknown};
 use driftline_crds::{DriftPolicyStatus, RecordCounts, Summary, TargetStatus, WorstEntry};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -17,6 +17,8 @@ pub struct Target {
     pub view: TargetView,
     pub tally: Tally,
     pub troubles: Vec<(ScopeKey, Unknown, u32)>,
+    /// Objects that cannot be compared for a reason of their own: how many, the first and why.
+    pub odd: Option<(u32, ObjectId, Unknown)>,
     pub settled: bool,
 }
 
@@ -138,14 +140,37 @@ fn readiness(target: &Target) -> (&'static str, String, String) {
         );
     }
     let left_out: u32 = target.troubles.iter().map(|(_, _, count)| count).sum();
-    let message = if left_out > 0 {
-        format!(
-            "{left_out} Secrets are not compared: the operator was started without --compare-secrets"
-        )
-    } else {
-        String::new()
-    };
-    ("True", view.reason.clone(), message)
+    let mut messages = Vec::new();
+    if let Some((count, first, why)) = &target.odd {
+        let more = match count {
+            0 | 1 => String::new(),
+            count => format!(" (and {} more)", count - 1),
+        };
+        messages.push(format!(
+            "{first} is {}: {}{more}",
+            why.reason(),
+            oddity(why)
+        ));
+    }
+    if left_out > 0 {
+        messages.push(format!("{left_out} Secrets are not compared: the operator was started without --compare-secrets"));
+    }
+    if target.tally.declared() == 0 {
+        messages.push(
+            "no objects are declared; if there should be some, check the target's path".to_owned(),
+        );
+    }
+    ("True", view.reason.clone(), messages.join("; "))
+}
+
+/// Why an object cannot be compared while others of its kind can, and what to do.
+fn oddity(why: &Unknown) -> &'static str {
+    match why {
+        Unknown::Unstable => {
+            "two renderings of one commit do not agree on what differs; give random values and dates a fixed value"
+        }
+        _ => "the API server's answer about it cannot be read",
+    }
 }
 
 fn remedy(why: &Unknown) -> &'static str {
@@ -334,6 +359,7 @@ mod tests {
             view,
             tally,
             troubles: vec![],
+            odd: None,
             settled: true,
         }
     }

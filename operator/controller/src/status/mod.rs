@@ -165,11 +165,16 @@ impl Statuses {
         let targets: Vec<content::Target> = view
             .targets
             .iter()
-            .map(|t| content::Target {
-                view: t.clone(),
-                tally: self.engine.index.tally(t.id),
-                troubles: self.engine.index.troubles(t.id),
-                settled: self.engine.index.is_settled(t.id),
+            .map(|t| {
+                let index = &self.engine.index;
+                let tally = index.tally(t.id);
+                content::Target {
+                    view: t.clone(),
+                    tally,
+                    troubles: index.troubles(t.id),
+                    odd: (tally.unknown > 0).then(|| index.oddities(t.id)).flatten(),
+                    settled: index.is_settled(t.id),
+                }
             })
             .collect();
         let (open, worst) = self.records.worst(&policy.key, 10);
