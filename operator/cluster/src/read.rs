@@ -1,6 +1,6 @@
 //! Single reads: one live object, the versions of all objects of a kind, a Secret as a policy's account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine as _;
 use drift::GroupVersionKind;
@@ -52,6 +52,8 @@ struct Page {
 struct PageMetadata {
     #[serde(default, rename = "continue")]
     next: String,
+    #[serde(default, rename = "resourceVersion")]
+    version: String,
 }
 
 #[derive(Deserialize)]
@@ -64,21 +66,28 @@ struct Item {
 struct ItemMetadata {
     name: String,
     #[serde(default)]
-    namespace: String,
-    #[serde(default)]
     resource_version: String,
 }
 
-/// The name, namespace (empty where there is none) and resourceVersion of every object of a kind in a namespace or the cluster, metadata only.
+/// All objects of a kind in a scope, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The resourceVersion of the list: what is not in it did not exist then.
+    pub version: u64,
+    /// Each object's resourceVersion, by name.
+    pub objects: HashMap<String, u64>,
+}
+
+/// Lists the objects of a kind in a namespace (`None` for cluster-scoped kinds), metadata only.
 ///
 /// # Errors
 /// Where the API server does not answer or refuses.
-pub async fn versions(
+pub async fn listing(
     client: &Client,
     kind: &GroupVersionKind,
     resource: &Resource,
     namespace: Option<&str>,
-) -> Result<Vec<(String, String, u64)>> {
+) -> Result<Listing> {
     let namespace = namespace.filter(|_| resource.namespaced);
     let path = call::collection(
         &kind.group_kind.group,
@@ -87,7 +96,10 @@ pub async fn versions(
         namespace,
     );
     let action = format!("list the {} for verification", resource.plural);
-    let mut found = Vec::new();
+    let mut listing = Listing {
+        version: 0,
+        objects: HashMap::new(),
+    };
     let mut next = String::new();
     loop {
         let mut url = format!("{path}?limit=1000");
@@ -102,15 +114,15 @@ pub async fn versions(
             .header(http::header::ACCEPT, accept);
         let request = call::with_body(builder, &action, Vec::new())?;
         let page: Page = call::json(client, request, &action, call::LONG).await?;
-        found.extend(page.items.into_iter().map(|i| {
-            (
-                i.metadata.name,
-                i.metadata.namespace,
-                i.metadata.resource_version.parse().unwrap_or(0),
-            )
-        }));
+        let version = |text: &str| text.parse().unwrap_or(0);
+        listing.version = version(&page.metadata.version);
+        listing.objects.extend(
+            page.items
+                .into_iter()
+                .map(|i| (i.metadata.name, version(&i.metadata.resource_version))),
+        );
         if page.metadata.next.is_empty() {
-            return Ok(found);
+            return Ok(listing);
         }
         next = page.metadata.next;
     }
