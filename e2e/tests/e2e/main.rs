@@ -1,5 +1,7 @@
 //! Tests against the real control plane and servers.
 
 mod chart;
+mod demo;
 mod harness;
+mod operator;
 mod servers;
