@@ -187,7 +187,10 @@ pub fn judge(
     let fields = drifts
         .into_iter()
         .map(|drift| {
-            let by = owners.owner(&drift.path);
+            let by = match drift.live {
+                Some(_) => owners.owner(&drift.path, schema),
+                None => owners.owner_of_absence(&drift.path, schema),
+            };
             JudgedField { drift, basis, by }
         })
         .collect();

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::path::{FieldPath, Step};
+use crate::schema::Schema;
 
 /// Who changed a field, as far as `managedFields` tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,15 +37,26 @@ impl<'a> Owners<'a> {
         }
     }
 
-    /// The manager that owns a field; the one that wrote last where there are several. `None` for fields that were
-    /// removed: a removal leaves no owner.
-    pub fn owner(&self, path: &FieldPath) -> Option<Attribution> {
-        let steps = path.0.as_slice();
+    /// The manager that owns a field that is there; the one that wrote last where there are several. `schema` says where a
+    /// value is owned as a whole: elsewhere an entry that ends above the field is only what is left of fields that are gone.
+    pub fn owner(&self, path: &FieldPath, schema: &Schema) -> Option<Attribution> {
+        let atomic = schema.atomic_above(path).unwrap_or(path.0.len());
+        self.latest(&path.0, atomic)
+    }
+
+    /// The manager that left out a field that is not there. A removal leaves no owner, unless the field was a part of a value
+    /// that is owned as a whole.
+    pub fn owner_of_absence(&self, path: &FieldPath, schema: &Schema) -> Option<Attribution> {
+        let atomic = schema.atomic_above(path)?;
+        self.latest(path.0.get(..atomic)?, atomic)
+    }
+
+    fn latest(&self, steps: &[Step], atomic: usize) -> Option<Attribution> {
         self.entries
             .iter()
             .filter(|e| {
                 e.get("fieldsV1")
-                    .is_some_and(|f| owns(f, steps) || owns_string_data(f, steps))
+                    .is_some_and(|f| owns(f, steps, atomic) || owns_string_data(f, steps, atomic))
             })
             .max_by_key(|e| text(e, "time"))
             .map(|e| Attribution {
@@ -65,17 +77,18 @@ fn text(entry: &Value, key: &str) -> String {
 }
 
 /// A server-side apply of a Secret's `stringData` owns that, never `data`.
-fn owns_string_data(fields: &Value, steps: &[Step]) -> bool {
+fn owns_string_data(fields: &Value, steps: &[Step], atomic: usize) -> bool {
     match steps {
-        [Step::Field(data), rest @ ..] if data == "data" => {
-            fields.get("f:stringData").is_some_and(|f| owns(f, rest))
-        }
+        [Step::Field(data), rest @ ..] if data == "data" => fields
+            .get("f:stringData")
+            .is_some_and(|f| owns(f, rest, atomic.saturating_sub(1))),
         _ => false,
     }
 }
 
-/// True if a `fieldsV1` tree owns the place: it holds the whole way, or ends earlier in a value owned as a whole.
-fn owns(fields: &Value, steps: &[Step]) -> bool {
+/// True if a `fieldsV1` tree owns the place: it holds the whole way, or ends earlier, but not before `atomic` steps, in a value
+/// owned as a whole.
+fn owns(fields: &Value, steps: &[Step], atomic: usize) -> bool {
     let Some((step, rest)) = steps.split_first() else {
         return true;
     };
@@ -83,7 +96,7 @@ fn owns(fields: &Value, steps: &[Step]) -> bool {
         return false;
     };
     if members.is_empty() {
-        return true;
+        return atomic == 0;
     }
     let child = match step {
         Step::Field(name) => members.get(&format!("f:{name}")),
@@ -96,7 +109,7 @@ fn owns(fields: &Value, steps: &[Step]) -> bool {
         }),
         Step::AnyMember => None,
     };
-    child.is_some_and(|child| owns(child, rest))
+    child.is_some_and(|child| owns(child, rest, atomic.saturating_sub(1)))
 }
 
 #[cfg(test)]
@@ -104,11 +117,94 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::schema::{ListTopology, Node, SchemaBuilder, StructNode};
+
+    /// `spec` with the granular list `ports`, the granular list `containers`, whose `args` are one value, and the atomic map
+    /// `selector`.
+    fn schema() -> Schema {
+        let mut b = SchemaBuilder::new();
+        let scalar = b.push(Node::Scalar);
+        let fields = |mut fields: Vec<(&str, crate::schema::NodeId)>| {
+            fields.sort();
+            Node::Struct(StructNode {
+                fields: fields.into_iter().map(|(n, id)| (n.into(), id)).collect(),
+                preserve_unknown: false,
+                atomic: false,
+            })
+        };
+        let list = |items, key: Option<&str>| Node::List {
+            items,
+            topology: key.map_or(ListTopology::Atomic, |key| ListTopology::Map {
+                keys: Box::new([(key.into(), None)]),
+            }),
+        };
+        let args = b.push(list(scalar, None));
+        let container = b.push(fields(vec![("args", args), ("image", scalar)]));
+        let containers = b.push(list(container, Some("name")));
+        let port = b.push(fields(vec![("port", scalar), ("targetPort", scalar)]));
+        let ports = b.push(list(port, Some("port")));
+        let selector = b.push(Node::Map {
+            values: scalar,
+            atomic: true,
+        });
+        let spec = b.push(fields(vec![
+            ("containers", containers),
+            ("ports", ports),
+            ("replicas", scalar),
+            ("selector", selector),
+        ]));
+        let root = b.push(fields(vec![("spec", spec)]));
+        Schema::new(b.finish(), root)
+    }
 
     fn owner(live: &Value, path: &str) -> Option<String> {
         Owners::of(live)
-            .owner(&path.parse().expect(path))
+            .owner(&path.parse().expect(path), &schema())
             .map(|a| a.manager)
+    }
+
+    fn owner_of_absence(live: &Value, path: &str) -> Option<String> {
+        Owners::of(live)
+            .owner_of_absence(&path.parse().expect(path), &schema())
+            .map(|a| a.manager)
+    }
+
+    /// What a Service has after `kubectl apply` and a JSON patch of its port's number.
+    fn repatched() -> Value {
+        json!({"metadata": {"managedFields": [
+            {"manager": "kubectl-client-side-apply", "operation": "Update", "time": "2026-01-03T00:00:00Z", "fieldsV1":
+                {"f:spec": {"f:ports": {}, "f:selector": {}}}},
+            {"manager": "kubectl-patch", "operation": "Update", "time": "2026-01-02T00:00:00Z", "fieldsV1":
+                {"f:spec": {"f:ports": {"k:{\"port\":8081}": {".": {}, "f:port": {}, "f:targetPort": {}}}}}},
+        ]}})
+    }
+
+    #[test]
+    fn who_wrote_a_list_is_not_blamed_for_an_element_that_another_removed() {
+        let live = repatched();
+        assert_eq!(owner_of_absence(&live, "spec.ports[port=80]"), None);
+        assert_eq!(owner_of_absence(&live, "spec.ports"), None);
+        assert_eq!(owner_of_absence(&live, "spec.replicas"), None);
+    }
+
+    #[test]
+    fn what_is_left_of_an_emptied_list_does_not_own_what_others_put_there() {
+        assert_eq!(
+            owner(&repatched(), "spec.ports[port=8081].targetPort").as_deref(),
+            Some("kubectl-patch")
+        );
+    }
+
+    #[test]
+    fn who_wrote_a_value_as_a_whole_left_out_its_parts() {
+        assert_eq!(
+            owner_of_absence(&repatched(), "spec.selector.app").as_deref(),
+            Some("kubectl-client-side-apply")
+        );
+        assert_eq!(
+            owner(&repatched(), "spec.selector.app").as_deref(),
+            Some("kubectl-client-side-apply")
+        );
     }
 
     #[test]

@@ -10,6 +10,12 @@ use crate::subject::GroupKind;
 /// The longest value shown, in bytes of its JSON text.
 pub const MAX_VALUE_BYTES: usize = 256;
 
+/// The longest path shown, in bytes.
+pub const MAX_PATH_BYTES: usize = 1024;
+
+/// The longest name or key within a path, in bytes; names of annotations take up to 317.
+const MAX_STEP_BYTES: usize = 320;
+
 /// Stands where a part of a value is withheld.
 pub const WITHHELD: &str = "(withheld)";
 
@@ -28,7 +34,7 @@ pub struct Shown {
 
 /// What of a difference may be shown.
 pub fn show(kind: &GroupKind, drift: &FieldDrift) -> Shown {
-    if withheld(kind, &drift.path) {
+    if withheld(kind, &drift.path) || is_credential(drift) {
         return Shown {
             declared: None,
             live: None,
@@ -53,17 +59,60 @@ pub fn show(kind: &GroupKind, drift: &FieldDrift) -> Shown {
     shown
 }
 
-/// A path as it may be shown: set members and keys of a Secret are its own words, never its values.
+/// A path as it may be shown: its keys and set members are values, too, and may be secret, long, or meant for a terminal.
 pub fn show_path(kind: &GroupKind, path: &FieldPath) -> String {
-    let mut path = path.clone();
-    if kind.is_secret() {
-        for step in &mut path.0 {
-            if let Step::Member(value) = step {
-                *value = WITHHELD.into();
-            }
+    cut(&clean_path(kind, path).to_string(), MAX_PATH_BYTES).to_owned()
+}
+
+/// The last part of a path as it may be shown.
+pub fn show_short(kind: &GroupKind, path: &FieldPath) -> String {
+    cut(&clean_path(kind, path).short(), MAX_PATH_BYTES).to_owned()
+}
+
+fn clean_path(kind: &GroupKind, path: &FieldPath) -> FieldPath {
+    let mut below_credential = kind.is_secret();
+    let steps = path.0.iter().map(|step| match step {
+        Step::Field(name) => {
+            below_credential = kind.is_secret() || is_credential_name(name);
+            Step::Field(cut(&printable(name), MAX_STEP_BYTES).to_owned())
         }
+        Step::Member(_) if below_credential => Step::Member(WITHHELD.into()),
+        Step::Member(value) => Step::Member(clean_key(value)),
+        Step::Select(pairs, nth) => {
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| (name.clone(), clean_key(value)));
+            Step::Select(pairs.collect(), *nth)
+        }
+        other => other.clone(),
+    });
+    FieldPath(steps.collect())
+}
+
+fn clean_key(value: &Value) -> Value {
+    match scrub(value, &mut false) {
+        Value::String(text) => cut(&printable(&text), MAX_STEP_BYTES).into(),
+        other if other.to_string().len() > MAX_STEP_BYTES => "…".into(),
+        other => other,
     }
-    path.to_string()
+}
+
+/// A text without characters that a terminal would obey or that would hide or reorder what stands beside them.
+pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.chars().any(is_unprintable) {
+        let clean = text
+            .chars()
+            .map(|c| if is_unprintable(c) { char::REPLACEMENT_CHARACTER } else { c });
+        clean.collect::<String>().into()
+    } else {
+        text.into()
+    }
+}
+
+/// Control characters, and those that are invisible or change the direction of writing.
+pub fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn withheld(kind: &GroupKind, path: &FieldPath) -> bool {
@@ -96,11 +145,35 @@ fn withheld(kind: &GroupKind, path: &FieldPath) -> bool {
     })
 }
 
+/// A field that is named like a credential and holds one (`spec.adminPassword`), not a reference to one or a switch.
+fn is_credential(drift: &FieldDrift) -> bool {
+    let named = |step: &Step| match step {
+        Step::Field(name) => Some(is_credential_name(name)),
+        _ => None,
+    };
+    drift.path.0.iter().rev().find_map(named) == Some(true)
+        && drift.declared.iter().chain(&drift.live).any(is_plain)
+}
+
+/// Text, a number, or a list of those.
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::String(_) | Value::Number(_) => true,
+        Value::Array(items) => items.iter().any(is_plain),
+        _ => false,
+    }
+}
+
 /// Words that make a name a credential's; compared in lower case without separators.
-const CREDENTIAL_WORDS: [&str; 9] = [
+const CREDENTIAL_WORDS: [&str; 14] = [
     "password",
     "passwd",
     "passphrase",
+    "pwd",
+    "encryptionkey",
+    "signingkey",
+    "connectionstring",
+    "authorization",
     "secret",
     "token",
     "apikey",
@@ -122,7 +195,8 @@ pub fn is_credential_name(name: &str) -> bool {
     ]
     .iter()
     .any(|s| plain.ends_with(s));
-    !reference && CREDENTIAL_WORDS.iter().any(|word| plain.contains(word))
+    let short = plain.ends_with("pass") && !plain.ends_with("bypass");
+    !reference && (short || CREDENTIAL_WORDS.iter().any(|word| plain.contains(word)))
 }
 
 fn present(value: &Value, truncated: &mut bool, sensitive: &mut bool) -> Value {
@@ -154,7 +228,7 @@ fn scrub(value: &Value, sensitive: &mut bool) -> Value {
             let mut clean = Map::new();
             for (key, member) in members {
                 let secret =
-                    (named && key == "value") || (member.is_string() && is_credential_name(key));
+                    (named && key == "value") || (is_plain(member) && is_credential_name(key));
                 *sensitive |= secret;
                 clean.insert(
                     key.clone(),
@@ -167,19 +241,39 @@ fn scrub(value: &Value, sensitive: &mut bool) -> Value {
             }
             Value::Object(clean)
         }
-        Value::Array(items) => items.iter().map(|v| scrub(v, sensitive)).collect(),
-        Value::String(text) => match without_url_password(text) {
-            Some(clean) => {
-                *sensitive = true;
-                Value::String(clean)
-            }
-            None => value.clone(),
-        },
+        Value::Array(items) => scrub_list(items, sensitive),
+        Value::String(text) => {
+            let no_urls = without_url_password(text);
+            let clean = without_assigned(no_urls.as_deref().unwrap_or(text)).or(no_urls);
+            *sensitive |= clean.is_some();
+            clean.map_or_else(|| value.clone(), Value::String)
+        }
         other => other.clone(),
     }
 }
 
-/// `scheme://user:password@host` with the password withheld; `None` if there is none.
+/// A list, with the value after a flag such as `--password` withheld.
+fn scrub_list(items: &[Value], sensitive: &mut bool) -> Value {
+    let flag = |v: &Value| {
+        v.as_str()
+            .is_some_and(|t| t.starts_with('-') && !t.contains('=') && is_credential_name(t))
+    };
+    let mut after_flag = false;
+    let clean = items.iter().map(|item| {
+        let secret = after_flag && item.as_str().is_some_and(|t| !t.starts_with('-'));
+        after_flag = flag(item);
+        *sensitive |= secret;
+        if secret {
+            WITHHELD.into()
+        } else {
+            scrub(item, sensitive)
+        }
+    });
+    clean.collect()
+}
+
+/// `scheme://user:password@host` with the password withheld, and what stands before the host of a web address, which is often a
+/// token; `None` if there is none.
 fn without_url_password(text: &str) -> Option<String> {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
@@ -187,24 +281,80 @@ fn without_url_password(text: &str) -> Option<String> {
     while let Some(at) = rest.find("://") {
         let (head, tail) = rest.split_at(at + 3);
         clean.push_str(head);
-        let end = tail
-            .find(|c: char| c == '/' || c.is_whitespace() || c == '"' || c == '\'')
-            .unwrap_or(tail.len());
+        let web = head.ends_with("http://") || head.ends_with("https://");
+        let end = authority_end(tail);
         let authority = &tail[..end];
-        match authority
-            .rsplit_once('@')
-            .and_then(|(user, host)| Some((user.split_once(':')?.0, host)))
-        {
-            Some((user, host)) => {
+        match authority.rsplit_once('@') {
+            Some((userinfo, host)) if web || userinfo.contains(':') => {
                 found = true;
-                clean.push_str(&format!("{user}:{WITHHELD}@{host}"));
+                let user = userinfo.split_once(':').map(|(user, _)| format!("{user}:"));
+                clean.push_str(&format!("{}{WITHHELD}@{host}", user.unwrap_or_default()));
             }
-            None => clean.push_str(authority),
+            _ => clean.push_str(authority),
         }
         rest = &tail[end..];
     }
     clean.push_str(rest);
     found.then_some(clean)
+}
+
+/// Where user, password, host and port end. A password may hold a slash although it should not.
+fn authority_end(tail: &str) -> usize {
+    let ends = |c: char| c.is_whitespace() || c == '"' || c == '\'';
+    let word = &tail[..tail.find(ends).unwrap_or(tail.len())];
+    let usual = word.find(['/', '?', '#']).unwrap_or(word.len());
+    let port_or_none = word[..usual]
+        .split_once(':')
+        .is_none_or(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    match word.rfind('@') {
+        Some(at) if at > usual && !port_or_none && !word[..usual].contains('@') => {
+            word[at..].find(['/', '?', '#']).map_or(word.len(), |n| at + n)
+        }
+        _ => usual,
+    }
+}
+
+/// A text in which names are given values (`--token=x`, `password: x`, `"apiKey": "x"`), with those of credentials withheld;
+/// `None` if there are none.
+fn without_assigned(text: &str) -> Option<String> {
+    let mut clean = String::with_capacity(text.len());
+    let mut kept = 0;
+    while let Some((begin, end)) = next_assigned(text, kept) {
+        clean.push_str(&text[kept..begin]);
+        clean.push_str(WITHHELD);
+        kept = end;
+    }
+    clean.push_str(&text[kept..]);
+    (kept > 0).then_some(clean)
+}
+
+/// Begin and end of the next credential's value at or after `from`.
+fn next_assigned(text: &str, from: usize) -> Option<(usize, usize)> {
+    let mut at = from;
+    loop {
+        let sign = at + text[at..].find(['=', ':'])?;
+        at = sign + 1;
+        let before = text[from..sign].trim_end_matches(['"', '\'', ' ']);
+        let name = before
+            .rfind(|c: char| !(c.is_alphanumeric() || "_.-".contains(c)))
+            .map_or(before, |n| before[n..].trim_start_matches(|c: char| !c.is_alphanumeric()));
+        let after = text[at..].trim_start_matches([' ', '\t']);
+        let begin = text.len() - after.len();
+        let spaced = begin > at || after.starts_with(['"', '\'']);
+        if !is_credential_name(name) || (text.as_bytes().get(sign) == Some(&b':') && !spaced) {
+            continue;
+        }
+        let (begin, length) = match after.chars().next() {
+            Some(quote @ ('"' | '\'')) => (begin + 1, after[1..].find(quote).unwrap_or(after.len() - 1)),
+            _ => {
+                let stops = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | ',' | ';' | '}');
+                (begin, after.find(stops).unwrap_or(after.len()))
+            }
+        };
+        if length > 0 && !text[begin..].starts_with(WITHHELD) {
+            return Some((begin, begin + length));
+        }
+    }
 }
 
 /// A text cut to at most so many bytes, at a character's boundary.
@@ -276,6 +426,18 @@ mod tests {
                 json!(format!("postgres://app:{CANARY}@db:5432/x")),
             ),
             (&other, "data[\"client_secret\"]", json!(CANARY)),
+            (&other, "spec.adminPassword", json!(CANARY)),
+            (&other, "spec.tokens", json!([CANARY])),
+            (&other, "spec.auth", json!({"tokens": [CANARY]})),
+            (&other, "spec.repo", json!(format!("https://{CANARY}@github.com/x"))),
+            (&other, "spec.db", json!(format!("postgres://app:pa/{CANARY}@db:5432/x"))),
+            (&other, "spec.args", json!([format!("--db-password={CANARY}")])),
+            (&other, "spec.args", json!(["--token", CANARY])),
+            (&other, "data.properties", json!(format!("a=1\ndb.password = {CANARY}\nb=2"))),
+            (&other, "data.yaml", json!(format!("db:\n  password: '{CANARY} x'\n"))),
+            (&other, "data.json", json!(format!("{{\"apiKey\":\"{CANARY}\"}}"))),
+            (&other, "data.url", json!(format!("https://h/x?access_token={CANARY}&b=1"))),
+            (&other, "data.DB_PASS", json!(CANARY)),
         ] {
             assert!(
                 !shows_canary(kind, &drift(path, value.clone(), value)),
@@ -309,7 +471,57 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_path_carried_a_token_and_400_kilobytes_into_a_record() {
+        let kind = GroupKind::new("example.com", "Thing");
+        let member = |parent: &str, value: &str| {
+            FieldPath(vec![
+                Step::Field(parent.into()),
+                Step::Member(value.into()),
+            ])
+        };
+        assert!(!show_path(&kind, &member("tokens", CANARY)).contains(CANARY));
+        assert!(!show_short(&kind, &member("tokens", CANARY)).contains(CANARY));
+        let url = format!("https://u:{CANARY}@h");
+        assert!(!show_path(&kind, &member("mirrors", &url)).contains(CANARY));
+        let long = FieldPath(vec![Step::Field("data".into()), Step::Field("k".repeat(400_000))]);
+        assert!(show_path(&kind, &long).len() <= MAX_PATH_BYTES);
+        assert!(show_short(&kind, &long).len() <= MAX_PATH_BYTES);
+        let usual: FieldPath = "spec.containers[name=web].args[1]".parse().expect("a path");
+        assert_eq!(show_path(&kind, &usual), usual.to_string());
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_shown() {
+        let kind = GroupKind::new("example.com", "Thing");
+        let path = FieldPath(vec![Step::Field("a\u{1b}[31m\u{9b}2J\u{202e}".into())]);
+        assert!(!show_path(&kind, &path).chars().any(is_unprintable));
+        assert_eq!(printable("shop/web"), "shop/web");
+    }
+
+    #[test]
+    fn what_only_looks_like_a_credential_is_shown() {
+        let kind = GroupKind::new("apps", "Deployment");
+        for value in [
+            json!("registry/secret-service:1.2"),
+            json!(["--secret-name=db", "--verbose"]),
+            json!("https://example.com:8443/a@b"),
+            json!("ssh://git@example.com/x"),
+            json!("a=b; c: d"),
+        ] {
+            let shown = show(&kind, &drift("spec.x", value.clone(), value.clone()));
+            assert_eq!((shown.live, shown.sensitive), (Some(value), false));
+        }
+        let switch = show(&kind, &drift("spec.automountServiceAccountToken", json!(true), json!(false)));
+        assert_eq!(switch.live, Some(json!(false)));
+    }
+
     proptest! {
+        #[test]
+        fn any_text_can_be_scrubbed(text in "[a-z=:/@'\" \n\\-é]{0,40}(password|token)?[a-z=:/@'\" \n\\-é]{0,40}") {
+            scrub(&json!([text]), &mut false);
+        }
+
         #[test]
         fn values_are_cut(text in "\\PC{0,400}") {
             let shown = show(&GroupKind::new("", "ConfigMap"), &drift("data.x", json!(text), json!(1)));

@@ -5,7 +5,7 @@ use crate::declared::DeclaredObject;
 use crate::judge::{Basis, Finding, ObjectChange};
 use crate::lines::line_of;
 use crate::ownership::Attribution;
-use crate::redact::{Shown, show, show_path};
+use crate::redact::{Shown, show, show_path, show_short};
 use crate::subject::GroupKind;
 
 /// The most fields a report lists.
@@ -55,7 +55,7 @@ pub fn report(kind: &GroupKind, declared: &DeclaredObject, finding: &Finding) ->
         .take(MAX_FIELDS)
         .map(|field| ReportedField {
             path: show_path(kind, &field.drift.path),
-            short: field.drift.path.short(),
+            short: show_short(kind, &field.drift.path),
             change: field.drift.change,
             basis: field.basis,
             shown: show(kind, &field.drift),

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::path::{FieldPath, Step};
+
 /// A node of a schema, by its place in the [`Schema`]'s arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u32);
@@ -112,6 +114,31 @@ impl Schema {
     /// A node; one outside the arena reads as [`Node::Any`].
     pub fn node(&self, id: NodeId) -> &Node {
         self.nodes.get(id.0 as usize).unwrap_or(&Node::Any)
+    }
+
+    /// How many steps of a path lead to the outermost value above it that is one value: an atomic list, map or struct. `None`
+    /// where everything above is granular.
+    pub fn atomic_above(&self, path: &FieldPath) -> Option<usize> {
+        let mut node = self.node(self.root);
+        for (depth, step) in path.0.iter().enumerate() {
+            let next = match (node, step) {
+                (Node::Struct(fields), _) if fields.atomic => return Some(depth),
+                (Node::Map { atomic: true, .. }, _) => return Some(depth),
+                (
+                    Node::List {
+                        topology: ListTopology::Atomic,
+                        ..
+                    },
+                    _,
+                ) => return Some(depth),
+                (Node::Struct(fields), Step::Field(name)) => fields.field(name)?,
+                (Node::Map { values, .. }, _) => *values,
+                (Node::List { items, .. }, _) => *items,
+                _ => return None,
+            };
+            node = self.node(next);
+        }
+        None
     }
 
     /// How many nodes the arena has.

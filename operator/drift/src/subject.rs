@@ -106,6 +106,36 @@ impl ObjectId {
     }
 }
 
+/// Why a text is no name of an object, in words that do not repeat it; `None` if it is one. What names may hold differs
+/// from kind to kind; this is what holds for all. The API server takes an escaped slash for a slash, so that such a name would
+/// lead a request elsewhere.
+///
+/// Source: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#path-segment-names>.
+pub fn not_a_name(text: &str) -> Option<&'static str> {
+    if text.is_empty() || text.len() > 253 {
+        Some("has to be of 1 to 253 characters")
+    } else if matches!(text, "." | "..") || text.contains(['/', '%']) {
+        Some("may not be . or .. nor hold / or %")
+    } else if text.chars().any(crate::redact::is_unprintable) {
+        Some("may not hold control characters")
+    } else {
+        None
+    }
+}
+
+/// Why a text is no name of a namespace, in words that do not repeat it; `None` if it is one.
+pub fn not_a_namespace(text: &str) -> Option<&'static str> {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let valid = text.len() <= 63
+        && !text.is_empty()
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    (!valid).then_some(
+        "has to be of at most 63 lower case letters, digits and -, beginning and ending with a letter or digit",
+    )
+}
+
 /// Written as `apps/Deployment shop/web`, or `Namespace shop` where there is no namespace.
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,6 +149,20 @@ impl fmt::Display for ObjectId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slash_in_a_name_led_a_request_to_another_namespace() {
+        for bad in ["", ".", "..", "../../secrets/x", "a%2fb", "a\n", "a\u{1b}[31m", "\u{202e}x", &"n".repeat(254)] {
+            assert!(not_a_name(bad).is_some(), "{bad:?}");
+        }
+        for good in ["web", "system:node", "a.b-c", "A_B"] {
+            assert_eq!(not_a_name(good), None);
+        }
+        for bad in ["", "..", "a/../kube-system", "kube-system/secrets?x=", "A", "a.b", "-a", "a-", &"n".repeat(64)] {
+            assert!(not_a_namespace(bad).is_some(), "{bad:?}");
+        }
+        assert_eq!(not_a_namespace("kube-system"), None);
+    }
 
     #[test]
     fn api_versions_round_trip() {
