@@ -10,6 +10,7 @@ use cluster::discovery::{Catalog, Served};
 use cluster::index::{Batch, Declaration, Reread, ScopeKey, TargetId};
 use cluster::store::{BlobWriter, Blobs};
 use declared::{RenderItem, RenderLimits, RenderRequest, Renderer, Revision, inputs_digest};
+use drift::subject::{not_a_name, not_a_namespace};
 use drift::{
     DeclaredObject, GroupVersionKind, ObjectId, Problem, ProblemKind, Provenance, Unknown,
     bookkeeping, lines,
@@ -22,6 +23,12 @@ use crate::registry::{PolicyState, TargetView};
 
 /// How many objects are read one by one after a commit; more in one scope, and the scope is listed anew.
 const MAX_SINGLE_READS: usize = 100;
+/// The most objects of a target. Each takes memory for as long as the policy is there, and all policies share it.
+const MAX_OBJECTS: usize = 100_000;
+/// The most pairs of kind and namespace of a target; each takes an access review, and a watch or a part of one.
+const MAX_SCOPES: usize = 5_000;
+/// Problems that are kept; more are counted.
+const MAX_PROBLEMS: usize = 200;
 
 /// A target as its policy's actor holds it.
 pub struct Target {
@@ -48,6 +55,7 @@ struct Rendered {
     blobs: Blobs,
     declarations: Vec<Declaration>,
     problems: Vec<Problem>,
+    problem_count: usize,
     renderer: Renderer,
     unserved: bool,
 }
@@ -59,9 +67,13 @@ struct Intake<'a> {
     writer: BlobWriter,
     declarations: Vec<Declaration>,
     seen: HashSet<ObjectId>,
+    scopes: HashSet<ScopeKey>,
     problems: Vec<Problem>,
+    problem_count: usize,
     unserved: bool,
     failed: Option<io::Error>,
+    /// Which limit was passed.
+    too_much: Option<String>,
 }
 
 impl Target {
@@ -190,9 +202,12 @@ impl Target {
             writer: BlobWriter::new().map_err(disk)?,
             declarations: Vec::new(),
             seen: HashSet::new(),
+            scopes: HashSet::new(),
             problems: Vec::new(),
+            problem_count: 0,
             unserved: false,
             failed: None,
+            too_much: None,
         };
         let summary = engine
             .worker
@@ -208,10 +223,14 @@ impl Target {
         if let Some(error) = intake.failed.take() {
             return Err(disk(error));
         }
+        if let Some(what) = intake.too_much.take() {
+            return Err(("LimitExceeded".to_owned(), what, false));
+        }
         Ok(Rendered {
             blobs: intake.writer.finish().map_err(disk)?,
             declarations: intake.declarations,
             problems: intake.problems,
+            problem_count: intake.problem_count,
             renderer: summary.renderer,
             unserved: intake.unserved,
         })
@@ -225,7 +244,7 @@ impl Target {
                 self.view.message = String::new();
             }
             Some(first) => {
-                let more = rendered.problems.len() - 1;
+                let more = rendered.problem_count.saturating_sub(1);
                 let others = if more > 0 {
                     format!(" (and {more} more)")
                 } else {
@@ -316,7 +335,7 @@ fn reason(kind: ProblemKind) -> &'static str {
 impl Intake<'_> {
     fn take(&mut self, item: RenderItem) {
         match item {
-            RenderItem::Problem(problem) => self.problems.push(problem),
+            RenderItem::Problem(problem) => self.note(problem),
             RenderItem::Object(object) => self.object(object),
         }
     }
@@ -341,10 +360,18 @@ impl Intake<'_> {
             Some(true) => Some(declared.namespace().unwrap_or(self.namespace).to_owned()),
             None => declared.namespace().map(str::to_owned),
         };
+        if let Some(why) = misnamed(&name, namespace.as_deref()) {
+            return self.problem(ProblemKind::NotAnObject, declared.provenance, why);
+        }
         let id = ObjectId::new(kind.group_kind.clone(), namespace.as_deref(), &name);
         if !self.seen.insert(id.clone()) {
             let message = format!("{id} is declared twice; remove one of them");
             return self.problem(ProblemKind::Duplicate, declared.provenance, message);
+        }
+        self.scopes
+            .insert(ScopeKey::new(kind.clone(), id.namespace.clone()));
+        if self.is_too_much() {
+            return;
         }
         let before = declared.object.clone();
         bookkeeping::normalise(&mut declared.object, namespace.as_deref());
@@ -364,14 +391,44 @@ impl Intake<'_> {
         }
     }
 
+    fn is_too_much(&mut self) -> bool {
+        let passed = |limit: usize, of: &str| {
+            Some(format!(
+                "more than {limit} {of}: split the target into several with paths of their own"
+            ))
+        };
+        if self.seen.len() > MAX_OBJECTS {
+            self.too_much = passed(MAX_OBJECTS, "objects");
+        } else if self.scopes.len() > MAX_SCOPES {
+            self.too_much = passed(MAX_SCOPES, "pairs of kind and namespace");
+        }
+        self.too_much.is_some()
+    }
+
+    fn note(&mut self, problem: Problem) {
+        self.problem_count += 1;
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(problem);
+        }
+    }
+
     fn problem(&mut self, kind: ProblemKind, at: Provenance, message: String) {
-        self.problems.push(Problem {
+        self.note(Problem {
             kind,
             at,
             message,
             object: None,
         });
     }
+}
+
+/// Why an object cannot be asked for by its name and namespace.
+fn misnamed(name: &str, namespace: Option<&str>) -> Option<String> {
+    let name = not_a_name(name).map(|why| format!("metadata.name {why}"));
+    name.or_else(|| {
+        let why = namespace.and_then(not_a_namespace)?;
+        Some(format!("metadata.namespace {why}"))
+    })
 }
 
 /// Reads the live objects of changed declarations: one by one, or, where they are many, by a new list of their scope.

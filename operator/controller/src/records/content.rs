@@ -125,7 +125,7 @@ pub fn status(
         api_version: change.api_version.clone(),
         declared_at: change.provenance.as_ref().map(|p| DeclaredAt {
             revision: revision.unwrap_or_default(),
-            file: p.file.clone(),
+            file: drift::redact::cut(&drift::redact::printable(&p.file), 1024).to_owned(),
             line: Some(p.line).filter(|l| *l > 0),
         }),
         display: display(&change.id, report),
@@ -173,7 +173,7 @@ fn actor(field: &ReportedField) -> Actor {
     };
     Actor {
         evidence: "ManagedFields".to_owned(),
-        manager: drift::redact::cut(&by.manager, 128).to_owned(),
+        manager: drift::redact::cut(&drift::redact::printable(&by.manager), 128).to_owned(),
         operation: by.operation.clone(),
         subresource: by.subresource.clone(),
         at: by.at.as_deref().and_then(|t| t.parse().ok()).map(Time),
@@ -203,7 +203,9 @@ fn display(id: &ObjectId, report: &Report) -> Display {
         .collect();
     by.sort_unstable();
     by.dedup();
-    let cut = |text: String, most| drift::redact::cut(&text, most).to_owned();
+    let cut = |text: String, most| {
+        drift::redact::cut(&drift::redact::printable(&text), most).to_owned()
+    };
     Display {
         subject: cut(id.to_string(), 512),
         fields: cut(fields, 256),

@@ -7,9 +7,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::access::Decision;
 use cluster::index::{Change, State};
 use cluster::watch::{WatchEvent, WatchHandle, WatchOptions, WatchScope};
-use drift::{GroupVersionKind, ObjectId, Unknown};
+use drift::{GroupKind, GroupVersionKind, ObjectId, Unknown};
 use driftline_crds::{DriftRecord, DriftRecordStatus, KubernetesSubject, RecordState, WorstEntry};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -32,8 +33,12 @@ pub const MAX_OPEN: usize = 500;
 const CONCURRENCY: usize = 8;
 /// How long one write may take.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How long a write that failed waits before the object is looked at again.
+/// Closed records that a policy has at most; beyond, those closed longest ago go.
+const MAX_CLOSED: usize = 500;
+/// How long a write that failed waits before the object is looked at again; doubled each time.
 const RETRY: Duration = Duration::from_secs(2);
+/// The longest such wait, in doublings, where the API server may not have been well, and where it refused.
+const DOUBLINGS: (u32, u32) = (2, 7);
 /// How long a closed record stays.
 const KEEP_CLOSED: Duration = Duration::from_secs(24 * 3600);
 
@@ -42,6 +47,8 @@ pub struct Records {
     engine: Arc<Engine>,
     events: Events,
     store: Store,
+    /// How often the last writes of an object failed in a row.
+    failures: parking_lot::Mutex<HashMap<String, u32>>,
 }
 
 /// A write that did not succeed.
@@ -56,6 +63,21 @@ enum WriteError {
 impl WriteError {
     fn is(&self, code: u16) -> bool {
         matches!(self, Self::Api(kube::Error::Api(status)) if status.code == code)
+    }
+
+    /// The API server understood and will say the same again soon: no room in a quota, a namespace that is being deleted.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Api(kube::Error::Api(status)) if matches!(status.code, 400..=408 | 410..=428 | 500))
+    }
+
+    /// The wait after so many failures in a row.
+    fn wait(&self, times: u32) -> Duration {
+        let most = if self.is_refusal() {
+            DOUBLINGS.1
+        } else {
+            DOUBLINGS.0
+        };
+        RETRY * 2_u32.pow(times.saturating_sub(1).min(most))
     }
 }
 
@@ -72,6 +94,7 @@ impl Records {
             engine,
             events,
             store: Store::default(),
+            failures: parking_lot::Mutex::default(),
         })
     }
 
@@ -204,16 +227,39 @@ impl Records {
     }
 
     async fn one(&self, key: String, change: Change) -> String {
-        let Some((policy, target)) = self.engine.registry.target(change.target) else {
-            return key;
+        let result = match self.engine.registry.target(change.target) {
+            Some((policy, target)) => self.apply(&policy, &target, &change).await,
+            None => Ok(()),
         };
-        if let Err(error) = self.apply(&policy, &target, &change).await {
-            self.engine.metrics.write_failures.inc();
-            tracing::warn!(%error, policy = %policy.key, object = %change.id, "a record could not be written; trying again");
-            tokio::time::sleep(RETRY).await;
-            self.engine.index.touch(change.target, &change.id);
+        match result {
+            Ok(()) => {
+                self.failures.lock().remove(&key);
+            }
+            Err(error) => self.try_later(&key, change, &error),
         }
         key
+    }
+
+    /// Waits aside: a namespace that takes no records must not keep other policies' from being written.
+    fn try_later(&self, key: &str, change: Change, error: &WriteError) {
+        self.engine.metrics.write_failures.inc();
+        let times = {
+            let mut failures = self.failures.lock();
+            let times = failures.entry(key.to_owned()).or_default();
+            *times = times.saturating_add(1);
+            *times
+        };
+        let wait = error.wait(times);
+        if times == 1 {
+            tracing::warn!(%error, object = %change.id, "a record could not be written; trying again");
+        } else {
+            tracing::debug!(%error, object = %change.id, times, ?wait, "a record could still not be written");
+        }
+        let engine = Arc::clone(&self.engine);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            engine.index.touch(change.target, &change.id);
+        });
     }
 
     async fn apply(
@@ -352,7 +398,6 @@ impl Records {
     }
 
     async fn delete(&self, policy: &PolicyState, name: &str) -> Result<(), WriteError> {
-        self.store.take(&policy.key.namespace, name);
         let api: Api<DriftRecord> =
             Api::namespaced(self.engine.client.clone(), &policy.key.namespace);
         match bounded(api.delete(name, &DeleteParams::default())).await {
@@ -360,8 +405,10 @@ impl Records {
                 self.engine.metrics.writes("record").inc();
             }
             Err(error) if error.is(404) => {}
+            // It stays known, so that the next attempt finds it.
             Err(error) => return Err(error),
         }
+        self.store.take(&policy.key.namespace, name);
         self.engine.registry.touch(&policy.key);
         Ok(())
     }
@@ -382,9 +429,12 @@ impl Records {
     }
 
     /// Once a minute: closes records of what is no longer declared, removes those that were closed a day ago.
+    /// Removes those that tell of what their policy's account may no longer see, at once.
     async fn tidy(&self) {
+        let mut access = self.engine.access.changes();
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
+            access.mark_unchanged();
             for (namespace, name, entry) in self.store.all() {
                 let Some(policy) = self.engine.registry.get(&entry.policy) else {
                     continue;
@@ -393,8 +443,51 @@ impl Records {
                     tracing::warn!(%error, namespace, name, "a record could not be tidied up; trying again");
                 }
             }
-            tokio::time::sleep(Duration::from_secs(55)).await;
+            self.thin_out().await;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(55)) => {}
+                _ = access.changed() => {}
+            }
         }
+    }
+
+    /// Removes the closed records beyond the most that a policy has: commits that rename everything would fill etcd.
+    async fn thin_out(&self) {
+        for policy in self.engine.registry.all() {
+            for name in self.store.oldest_closed(&policy.key, MAX_CLOSED) {
+                if let Err(error) = self.delete(&policy, &name).await {
+                    tracing::warn!(%error, policy = %policy.key, "a closed record could not be removed; trying again");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// True for a closed record of something that the policy's account may not see any more.
+    async fn is_hidden(&self, policy: &PolicyState, entry: &Entry) -> bool {
+        let account = policy.view.lock().account.clone();
+        let (Some(account), Some(status)) = (account, &entry.status) else {
+            return false;
+        };
+        let GroupKind { group, kind } = &entry.id.group_kind;
+        let Some(kind) = GroupVersionKind::parse(&status.api_version, kind) else {
+            return false;
+        };
+        let catalog = self.engine.catalog.catalog();
+        let Some(resource) = catalog.resource(&kind) else {
+            return false;
+        };
+        let decision = self
+            .engine
+            .access
+            .may_list(
+                &account,
+                group,
+                &resource.plural,
+                entry.id.namespace.as_deref(),
+            )
+            .await;
+        decision == Decision::Denied
     }
 
     async fn tidy_one(
@@ -406,7 +499,8 @@ impl Records {
         let closed = entry.status.as_ref().and_then(|s| s.closed_at.as_ref());
         let old = closed
             .is_some_and(|at| Timestamp::now().duration_since(at.0).unsigned_abs() > KEEP_CLOSED);
-        if old {
+        // What is still declared is removed when it is judged again.
+        if old || (!entry.is_open() && self.is_hidden(policy, &entry).await) {
             return self.delete(policy, name).await;
         }
         let view = policy.view.lock().clone();
@@ -468,4 +562,25 @@ fn identity(record: &DriftRecord) -> (PolicyKey, ObjectId) {
         key,
         ObjectId::new(kind, subject.namespace.as_deref(), &subject.name),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_record_was_written_again_every_two_seconds() {
+        let status = |code: u16| {
+            let answer = json!({"metadata": {}, "status": "Failure", "code": code});
+            let status = serde_json::from_value(answer).expect("a status");
+            WriteError::Api(kube::Error::Api(status))
+        };
+        let refused = status(403);
+        assert_eq!(refused.wait(1), RETRY);
+        assert!(refused.wait(8) >= Duration::from_secs(240));
+        assert_eq!(refused.wait(1000), refused.wait(8));
+        for unwell in [status(429), status(503), status(409), WriteError::Deadline] {
+            assert!(unwell.wait(1000) <= Duration::from_secs(10), "{unwell}");
+        }
+    }
 }

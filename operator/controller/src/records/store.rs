@@ -151,6 +151,24 @@ impl Store {
             .collect()
     }
 
+    /// The closed records of a policy beyond the `most` that were closed last.
+    pub fn oldest_closed(&self, policy: &PolicyKey, most: usize) -> Vec<String> {
+        let inner = self.inner.lock();
+        let mut closed: Vec<_> = inner
+            .entries
+            .iter()
+            .filter(|(_, e)| e.policy == *policy && !e.is_open())
+            .map(|((_, name), e)| {
+                let at = e.status.as_ref().and_then(|s| s.closed_at.as_ref());
+                (at.map(|t| t.0), name)
+            })
+            .collect();
+        closed.sort_unstable();
+        let surplus = closed.len().saturating_sub(most);
+        closed.truncate(surplus);
+        closed.into_iter().map(|(_, name)| name.clone()).collect()
+    }
+
     /// A policy's number of open records and the oldest of them.
     pub fn worst(&self, policy: &PolicyKey, most: usize) -> (usize, Vec<WorstEntry>) {
         let inner = self.inner.lock();
@@ -176,5 +194,38 @@ impl Store {
         });
         worst.truncate(most);
         (inner.open.get(policy).copied().unwrap_or(0), worst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drift::GroupKind;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn closed_records_filled_etcd_with_each_renaming_commit() {
+        let store = Store::default();
+        let policy = PolicyKey {
+            namespace: "shop".into(),
+            name: "shop".into(),
+        };
+        for n in 0..5 {
+            let closed = n != 2;
+            let status = json!({
+                "state": if closed { "Closed" } else { "Open" }, "change": "Missing", "firstSeen": "2026-01-01T00:00:00Z",
+                "closedAt": closed.then(|| format!("2026-01-01T00:00:0{n}Z")), "apiVersion": "v1",
+                "display": {"subject": "", "fields": "", "by": ""}});
+            let entry = Entry {
+                policy: policy.clone(),
+                target: "app".into(),
+                id: ObjectId::new(GroupKind::new("", "ConfigMap"), None, &format!("c{n}")),
+                status: Some(serde_json::from_value(status).expect("a status")),
+            };
+            store.put(&format!("r{n}"), entry);
+        }
+        assert_eq!(store.oldest_closed(&policy, 2), ["r0", "r1"]);
+        assert!(store.oldest_closed(&policy, 4).is_empty());
     }
 }

@@ -91,7 +91,7 @@ fn target_status(target: &Target) -> TargetStatus {
         name: view.name.clone(),
         ready: ready.to_owned(),
         reason,
-        message: drift::redact::cut(&message, MESSAGE).to_owned(),
+        message: shown(&message),
         revision: view.revision.clone(),
         inputs: view.inputs.clone(),
         checked_at: view
@@ -304,22 +304,22 @@ fn condition(
         .conditions
         .iter()
         .find(|c| c.type_ == said.kind && c.status == said.status);
-    let message: String = said
-        .message
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
     Condition {
         type_: said.kind.to_owned(),
         status: said.status.to_owned(),
         reason: said.reason,
-        message: drift::redact::cut(&message, MESSAGE).to_owned(),
+        message: shown(&said.message),
         observed_generation: generation,
         last_transition_time: old.map_or_else(
             || Time(crate::records::whole_seconds(now)),
             |c| c.last_transition_time.clone(),
         ),
     }
+}
+
+/// A message fit for a terminal: names of files are their author's words.
+fn shown(message: &str) -> String {
+    drift::redact::cut(&drift::redact::printable(message), MESSAGE).to_owned()
 }
 
 /// Makes a status shorter; true if nothing is left to cut.
