@@ -332,8 +332,8 @@ impl Actor {
             view.source = Some(SourceStatus {
                 revision: revision.name.clone(),
                 fetched_at: source.fetched_at.map(|t| Time(whole_seconds(t))),
-                author: Some(revision.author.clone()),
-                message: Some(revision.message.clone()),
+                author: Some(drift::redact::text(&revision.author)),
+                message: Some(drift::redact::text(&revision.message)),
             });
         }
         view.targets = self.targets.iter().map(|t| t.view.clone()).collect();

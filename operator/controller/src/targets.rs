@@ -294,8 +294,17 @@ pub async fn denied(
 ) -> HashMap<ScopeKey, Unknown> {
     let mut denied = HashMap::new();
     for scope in scopes {
-        let Some(resource) = catalog.resource(&scope.kind) else {
-            continue;
+        let resource = match catalog.served(&scope.kind) {
+            Served::Yes(resource) => resource,
+            // Once it is served its watch may be faster than the review of the account's access.
+            Served::No => {
+                denied.insert(scope, Unknown::NotServed);
+                continue;
+            }
+            Served::Unavailable => {
+                denied.insert(scope, Unknown::Blind);
+                continue;
+            }
         };
         let group = &scope.kind.group_kind.group;
         match engine

@@ -59,6 +59,14 @@ pub fn show(kind: &GroupKind, drift: &FieldDrift) -> Shown {
     shown
 }
 
+/// A text of somebody else's, such as a commit's message, as it may be shown.
+pub fn text(text: &str) -> String {
+    match scrub(&Value::String(text.to_owned()), &mut false) {
+        Value::String(clean) => printable(&clean).into_owned(),
+        _ => WITHHELD.to_owned(),
+    }
+}
+
 /// A path as it may be shown: its keys and set members are values, too, and may be secret, long, or meant for a terminal.
 pub fn show_path(kind: &GroupKind, path: &FieldPath) -> String {
     cut(&clean_path(kind, path).to_string(), MAX_PATH_BYTES).to_owned()
@@ -100,9 +108,13 @@ fn clean_key(value: &Value) -> Value {
 /// A text without characters that a terminal would obey or that would hide or reorder what stands beside them.
 pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
     if text.chars().any(is_unprintable) {
-        let clean = text
-            .chars()
-            .map(|c| if is_unprintable(c) { char::REPLACEMENT_CHARACTER } else { c });
+        let clean = text.chars().map(|c| {
+            if is_unprintable(c) {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        });
         clean.collect::<String>().into()
     } else {
         text.into()
@@ -307,9 +319,9 @@ fn authority_end(tail: &str) -> usize {
         .split_once(':')
         .is_none_or(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
     match word.rfind('@') {
-        Some(at) if at > usual && !port_or_none && !word[..usual].contains('@') => {
-            word[at..].find(['/', '?', '#']).map_or(word.len(), |n| at + n)
-        }
+        Some(at) if at > usual && !port_or_none && !word[..usual].contains('@') => word[at..]
+            .find(['/', '?', '#'])
+            .map_or(word.len(), |n| at + n),
         _ => usual,
     }
 }
@@ -337,7 +349,9 @@ fn next_assigned(text: &str, from: usize) -> Option<(usize, usize)> {
         let before = text[from..sign].trim_end_matches(['"', '\'', ' ']);
         let name = before
             .rfind(|c: char| !(c.is_alphanumeric() || "_.-".contains(c)))
-            .map_or(before, |n| before[n..].trim_start_matches(|c: char| !c.is_alphanumeric()));
+            .map_or(before, |n| {
+                before[n..].trim_start_matches(|c: char| !c.is_alphanumeric())
+            });
         let after = text[at..].trim_start_matches([' ', '\t']);
         let begin = text.len() - after.len();
         let spaced = begin > at || after.starts_with(['"', '\'']);
@@ -345,9 +359,12 @@ fn next_assigned(text: &str, from: usize) -> Option<(usize, usize)> {
             continue;
         }
         let (begin, length) = match after.chars().next() {
-            Some(quote @ ('"' | '\'')) => (begin + 1, after[1..].find(quote).unwrap_or(after.len() - 1)),
+            Some(quote @ ('"' | '\'')) => {
+                (begin + 1, after[1..].find(quote).unwrap_or(after.len() - 1))
+            }
             _ => {
-                let stops = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | ',' | ';' | '}');
+                let stops =
+                    |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | ',' | ';' | '}');
                 (begin, after.find(stops).unwrap_or(after.len()))
             }
         };
@@ -429,14 +446,42 @@ mod tests {
             (&other, "spec.adminPassword", json!(CANARY)),
             (&other, "spec.tokens", json!([CANARY])),
             (&other, "spec.auth", json!({"tokens": [CANARY]})),
-            (&other, "spec.repo", json!(format!("https://{CANARY}@github.com/x"))),
-            (&other, "spec.db", json!(format!("postgres://app:pa/{CANARY}@db:5432/x"))),
-            (&other, "spec.args", json!([format!("--db-password={CANARY}")])),
+            (
+                &other,
+                "spec.repo",
+                json!(format!("https://{CANARY}@github.com/x")),
+            ),
+            (
+                &other,
+                "spec.db",
+                json!(format!("postgres://app:pa/{CANARY}@db:5432/x")),
+            ),
+            (
+                &other,
+                "spec.args",
+                json!([format!("--db-password={CANARY}")]),
+            ),
             (&other, "spec.args", json!(["--token", CANARY])),
-            (&other, "data.properties", json!(format!("a=1\ndb.password = {CANARY}\nb=2"))),
-            (&other, "data.yaml", json!(format!("db:\n  password: '{CANARY} x'\n"))),
-            (&other, "data.json", json!(format!("{{\"apiKey\":\"{CANARY}\"}}"))),
-            (&other, "data.url", json!(format!("https://h/x?access_token={CANARY}&b=1"))),
+            (
+                &other,
+                "data.properties",
+                json!(format!("a=1\ndb.password = {CANARY}\nb=2")),
+            ),
+            (
+                &other,
+                "data.yaml",
+                json!(format!("db:\n  password: '{CANARY} x'\n")),
+            ),
+            (
+                &other,
+                "data.json",
+                json!(format!("{{\"apiKey\":\"{CANARY}\"}}")),
+            ),
+            (
+                &other,
+                "data.url",
+                json!(format!("https://h/x?access_token={CANARY}&b=1")),
+            ),
             (&other, "data.DB_PASS", json!(CANARY)),
         ] {
             assert!(
@@ -475,16 +520,16 @@ mod tests {
     fn a_path_carried_a_token_and_400_kilobytes_into_a_record() {
         let kind = GroupKind::new("example.com", "Thing");
         let member = |parent: &str, value: &str| {
-            FieldPath(vec![
-                Step::Field(parent.into()),
-                Step::Member(value.into()),
-            ])
+            FieldPath(vec![Step::Field(parent.into()), Step::Member(value.into())])
         };
         assert!(!show_path(&kind, &member("tokens", CANARY)).contains(CANARY));
         assert!(!show_short(&kind, &member("tokens", CANARY)).contains(CANARY));
         let url = format!("https://u:{CANARY}@h");
         assert!(!show_path(&kind, &member("mirrors", &url)).contains(CANARY));
-        let long = FieldPath(vec![Step::Field("data".into()), Step::Field("k".repeat(400_000))]);
+        let long = FieldPath(vec![
+            Step::Field("data".into()),
+            Step::Field("k".repeat(400_000)),
+        ]);
         assert!(show_path(&kind, &long).len() <= MAX_PATH_BYTES);
         assert!(show_short(&kind, &long).len() <= MAX_PATH_BYTES);
         let usual: FieldPath = "spec.containers[name=web].args[1]".parse().expect("a path");
@@ -500,6 +545,17 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_message_showed_the_password_of_a_url() {
+        let shown = text(&format!(
+            "mirror from https://bot:{CANARY}@git.example.com/x"
+        ));
+        assert!(
+            !shown.contains(CANARY) && shown.contains("git.example.com"),
+            "{shown}"
+        );
+    }
+
+    #[test]
     fn what_only_looks_like_a_credential_is_shown() {
         let kind = GroupKind::new("apps", "Deployment");
         for value in [
@@ -512,7 +568,14 @@ mod tests {
             let shown = show(&kind, &drift("spec.x", value.clone(), value.clone()));
             assert_eq!((shown.live, shown.sensitive), (Some(value), false));
         }
-        let switch = show(&kind, &drift("spec.automountServiceAccountToken", json!(true), json!(false)));
+        let switch = show(
+            &kind,
+            &drift(
+                "spec.automountServiceAccountToken",
+                json!(true),
+                json!(false),
+            ),
+        );
         assert_eq!(switch.live, Some(json!(false)));
     }
 

@@ -152,13 +152,33 @@ mod tests {
 
     #[test]
     fn a_slash_in_a_name_led_a_request_to_another_namespace() {
-        for bad in ["", ".", "..", "../../secrets/x", "a%2fb", "a\n", "a\u{1b}[31m", "\u{202e}x", &"n".repeat(254)] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "../../secrets/x",
+            "a%2fb",
+            "a\n",
+            "a\u{1b}[31m",
+            "\u{202e}x",
+            &"n".repeat(254),
+        ] {
             assert!(not_a_name(bad).is_some(), "{bad:?}");
         }
         for good in ["web", "system:node", "a.b-c", "A_B"] {
             assert_eq!(not_a_name(good), None);
         }
-        for bad in ["", "..", "a/../kube-system", "kube-system/secrets?x=", "A", "a.b", "-a", "a-", &"n".repeat(64)] {
+        for bad in [
+            "",
+            "..",
+            "a/../kube-system",
+            "kube-system/secrets?x=",
+            "A",
+            "a.b",
+            "-a",
+            "a-",
+            &"n".repeat(64),
+        ] {
             assert!(not_a_namespace(bad).is_some(), "{bad:?}");
         }
         assert_eq!(not_a_namespace("kube-system"), None);

@@ -203,9 +203,8 @@ fn display(id: &ObjectId, report: &Report) -> Display {
         .collect();
     by.sort_unstable();
     by.dedup();
-    let cut = |text: String, most| {
-        drift::redact::cut(&drift::redact::printable(&text), most).to_owned()
-    };
+    let cut =
+        |text: String, most| drift::redact::cut(&drift::redact::printable(&text), most).to_owned();
     Display {
         subject: cut(id.to_string(), 512),
         fields: cut(fields, 256),

@@ -280,31 +280,19 @@ fn split_port(hostport: &str) -> Option<(String, Option<u16>)> {
 
 /// A URL fit for people: no user info, no query, one line.
 fn shown(text: &str) -> String {
-    let text = text.split(['?', '#']).next().unwrap_or_default();
+    // A password may hold anything that would end it in a well-formed URL; so everything before the last @ goes.
     let stripped = match text.split_once("://") {
         Some((scheme, rest)) => {
-            let (authority, path) = rest
-                .split_once('/')
-                .map_or((rest, None), |(a, p)| (a, Some(p)));
-            // A password with a slash in it would make the rest of it look like the path.
-            let host = if authority.contains('@') {
-                authority.rsplit('@').next().unwrap_or_default()
-            } else if let Some((_, after)) = path.and_then(|p| p.rsplit_once('@')) {
-                return one_line(&format!("{scheme}://{after}"), 300);
-            } else {
-                authority
-            };
-            path.map_or_else(
-                || format!("{scheme}://{host}"),
-                |path| format!("{scheme}://{host}/{path}"),
-            )
+            let rest = rest.rsplit_once('@').map_or(rest, |(_, after)| after);
+            format!("{scheme}://{rest}")
         }
         None => match text.rsplit_once('@') {
             Some((user, rest)) if user.contains(':') => rest.to_owned(),
             _ => text.to_owned(),
         },
     };
-    one_line(&stripped, 300)
+    let plain = stripped.split(['?', '#']).next().unwrap_or_default();
+    one_line(plain, 300)
 }
 
 #[cfg(test)]
@@ -367,6 +355,9 @@ mod tests {
             "https://h:0/x",
             "https://h:99999/x",
             "https://u:can/ary@h/x",
+            "https://u:can?ary@h/x",
+            "https://u:can#ary@h/x",
+            "u:can?ary@h:x",
             "https:///x",
         ] {
             let error = GitUrl::parse(bad, false).expect_err(bad);
