@@ -223,7 +223,8 @@ impl Index {
         sum
     }
 
-    /// Why objects of a target are unknown: scope, reason and how many, for scopes as a whole.
+    /// Why objects of a target are unknown: scope, reason and how many, for scopes as a whole. What nobody compares is told as
+    /// that, whether or not the target's account may see it: rights would not change it.
     pub fn troubles(&self, target: TargetId) -> Vec<(ScopeKey, Unknown, u32)> {
         let inner = self.inner.lock();
         let mut found: Vec<_> = inner
@@ -232,8 +233,10 @@ impl Index {
             .filter(|((t, _), _)| *t == target)
             .filter_map(|((_, id), tally)| {
                 let scope = inner.scopes.get(*id)?;
-                let denied = inner.denied.get(&(target, *id)).cloned();
-                let reason = denied.or_else(|| scope.trouble.clone())?;
+                let left_out = scope.trouble.clone().filter(|t| *t == Unknown::NotCompared);
+                let reason = left_out
+                    .or_else(|| inner.denied.get(&(target, *id)).cloned())
+                    .or_else(|| scope.trouble.clone())?;
                 Some((scope.key.clone(), reason, tally.declared()))
             })
             .collect();

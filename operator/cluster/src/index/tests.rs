@@ -342,3 +342,18 @@ fn a_revocation_that_comes_with_a_new_batch_is_told() {
     index.declare(TARGET, batch(&[("a", "1")], true));
     assert_eq!(states(&index), [("a".to_owned(), "Changed")]);
 }
+
+#[test]
+fn kinds_that_are_not_compared_are_not_told_as_rights_that_are_missing() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    index.allow(TARGET, &scope(), Some(Unknown::NotAllowed));
+    assert_eq!(index.troubles(TARGET), [(scope(), Unknown::NotAllowed, 1)]);
+    index.failed(&scope(), Unknown::NotCompared);
+    assert_eq!(index.troubles(TARGET), [(scope(), Unknown::NotCompared, 1)]);
+    // What was recorded before goes all the same.
+    assert_eq!(
+        index.state(TARGET, &id("a")),
+        Some(State::Unknown(Unknown::NotAllowed))
+    );
+}
