@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cluster::access::Question;
 use cluster::discovery::{Catalog, Served};
@@ -16,6 +16,11 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::engine::Engine;
+
+/// How long a kind that is served may be missing in the server's schemas before it is compared without one.
+const PUBLISHED: Duration = Duration::from_secs(10);
+/// How often a missing schema is asked for again until then.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Above so many namespaces the watches of a kind become one.
 const MAX_NAMESPACES: usize = 10;
@@ -28,6 +33,8 @@ pub struct Watches {
     inner: Mutex<Inner>,
     /// One synchronisation at a time.
     turn: tokio::sync::Mutex<()>,
+    /// Told when a kind has to wait for its schema.
+    unpublished: tokio::sync::Notify,
 }
 
 #[derive(Default)]
@@ -35,6 +42,8 @@ struct Inner {
     running: HashMap<WatchKey, Running>,
     /// Scopes whose schema the index has.
     schemas: HashSet<ScopeKey>,
+    /// Kinds without a schema, and since when.
+    unpublished: HashMap<GroupVersionKind, Instant>,
 }
 
 struct Running {
@@ -61,8 +70,10 @@ impl Watches {
             .into_iter()
             .map(|(scope, _)| scope)
             .collect();
-        let watchable = sort_out(engine, &catalog, scopes);
-        self.load_schemas(engine, &watchable).await?;
+        let mut watchable = sort_out(engine, &catalog, scopes);
+        let waiting = self.load_schemas(engine, &watchable).await?;
+        // Compared without its schema, a list with keys would be taken for one without: false drift.
+        watchable.retain(|scope| !waiting.contains(&scope.kind));
         let wanted = plan(watchable);
         let mut inner = self.inner.lock();
         inner
@@ -102,7 +113,13 @@ impl Watches {
         Ok(())
     }
 
-    async fn load_schemas(&self, engine: &Engine, scopes: &[ScopeKey]) -> cluster::Result<()> {
+    /// Gives schemas to scopes that have none. The answer are the kinds whose schema may still come: the server publishes
+    /// that of a new kind a moment after it begins to serve it.
+    async fn load_schemas(
+        &self,
+        engine: &Engine,
+        scopes: &[ScopeKey],
+    ) -> cluster::Result<HashSet<GroupVersionKind>> {
         let missing: Vec<ScopeKey> = {
             let inner = self.inner.lock();
             scopes
@@ -112,21 +129,35 @@ impl Watches {
                 .collect()
         };
         if missing.is_empty() {
-            return Ok(());
+            return Ok(HashSet::new());
         }
         let kinds: HashSet<GroupVersionKind> = missing.iter().map(|s| s.kind.clone()).collect();
         let found = engine.schemas.load(kinds).await?;
+        let mut waiting = HashSet::new();
+        let mut inner = self.inner.lock();
         for scope in missing {
-            engine.index.set_schema(
-                &scope,
-                found
-                    .get(&scope.kind)
-                    .cloned()
-                    .unwrap_or_else(Schema::unknown),
-            );
-            self.inner.lock().schemas.insert(scope);
+            let schema = match found.get(&scope.kind) {
+                Some(schema) => {
+                    inner.unpublished.remove(&scope.kind);
+                    schema.clone()
+                }
+                None => {
+                    let since = inner.unpublished.entry(scope.kind.clone());
+                    if since.or_insert_with(Instant::now).elapsed() < PUBLISHED {
+                        waiting.insert(scope.kind);
+                        continue;
+                    }
+                    tracing::warn!(kind = %scope.kind, "the API server publishes no schema of this kind; its lists are compared as a whole");
+                    Schema::unknown()
+                }
+            };
+            engine.index.set_schema(&scope, schema);
+            inner.schemas.insert(scope);
         }
-        Ok(())
+        if !waiting.is_empty() {
+            self.unpublished.notify_one();
+        }
+        Ok(waiting)
     }
 
     /// For metrics: kind, whether it is ready, seconds since the server was heard.
@@ -278,6 +309,7 @@ pub async fn follow_catalog(engine: Arc<Engine>) {
             changed = catalog.changed() => if changed.is_err() { return },
             // An upgrade of the API server changes schemas without changing what is served.
             () = tokio::time::sleep(Duration::from_secs(600)) => {}
+            () = engine.watches.unpublished.notified() => tokio::time::sleep(AGAIN).await,
         }
         forget_unused_answers(&engine);
         let refreshed = engine.watches.refresh(&engine).await;

@@ -375,13 +375,13 @@ impl Records {
             Ok(()) => {}
             Err(error) if error.is(404) => {
                 self.store.take(&policy.key.namespace, name);
+                self.promote(policy);
                 return Ok(());
             }
             Err(error) => return Err(error),
         }
         self.events
             .tell(&self.engine, policy, &subject(&entry.id), &status, note);
-        let was_full = self.store.open(&policy.key) >= MAX_OPEN;
         self.store.put(
             name,
             Entry {
@@ -389,12 +389,16 @@ impl Records {
                 ..entry
             },
         );
-        if was_full {
-            // Room for one that was left out, of whichever target.
-            self.requeue(policy);
-        }
+        self.promote(policy);
         self.engine.registry.touch(&policy.key);
         Ok(())
+    }
+
+    /// There may be room for one that was left out, of whichever target.
+    fn promote(&self, policy: &PolicyState) {
+        if self.store.take_full(&policy.key) {
+            self.requeue(policy);
+        }
     }
 
     async fn delete(&self, policy: &PolicyState, name: &str) -> Result<(), WriteError> {

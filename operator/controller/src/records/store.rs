@@ -1,6 +1,6 @@
 //! The records there are, as last written or listed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use drift::ObjectId;
 use driftline_crds::{DriftRecord, DriftRecordStatus, RecordState, WorstEntry};
@@ -38,6 +38,8 @@ pub struct Store {
 struct Inner {
     entries: HashMap<(String, String), Entry>,
     open: HashMap<PolicyKey, usize>,
+    /// Policies for which there was no room for a record.
+    full: HashSet<PolicyKey>,
     /// Records that are being opened.
     opening: HashMap<PolicyKey, usize>,
 }
@@ -127,6 +129,7 @@ impl Store {
         let open = inner.open.get(policy).copied().unwrap_or(0);
         let opening = inner.opening.entry(policy.clone()).or_default();
         if open + *opening >= most {
+            inner.full.insert(policy.clone());
             return None;
         }
         *opening += 1;
@@ -134,6 +137,11 @@ impl Store {
             store: self,
             policy: policy.clone(),
         })
+    }
+
+    /// Whether there was no room for a record of a policy since the last call.
+    pub fn take_full(&self, policy: &PolicyKey) -> bool {
+        self.inner.lock().full.remove(policy)
     }
 
     /// How many records a policy has open.

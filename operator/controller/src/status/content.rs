@@ -279,6 +279,12 @@ fn drifted(sum: Tally, all_compared: bool) -> Said {
             "NotAllCompared",
             "not everything that is declared could be read and compared".to_owned(),
         )
+    } else if declared == 0 {
+        (
+            "Unknown",
+            "NothingDeclared",
+            "no objects are declared, so nothing could be compared".to_owned(),
+        )
     } else {
         (
             "False",
