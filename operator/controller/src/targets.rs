@@ -142,7 +142,8 @@ impl Target {
             Ok(rendered) => {
                 let by_catalog = rendered.renderer == Renderer::Helm || rendered.unserved;
                 self.report(&rendered);
-                self.declare(engine, policy, &catalog, rendered).await;
+                self.declare(engine, policy, &catalog, rendered, &revision.name)
+                    .await;
                 self.view.revision = Some(revision.name.clone());
                 self.view.checked_at = Some(Timestamp::now());
                 self.view.inputs = Some(if by_catalog {
@@ -264,6 +265,7 @@ impl Target {
         policy: &Policy,
         catalog: &Catalog,
         rendered: Rendered,
+        revision: &str,
     ) {
         let scopes: HashSet<ScopeKey> = rendered
             .declarations
@@ -273,6 +275,7 @@ impl Target {
         let denied = denied(engine, policy, catalog, scopes).await;
         let complete = rendered.problems.is_empty();
         let batch = Batch {
+            revision: revision.into(),
             blobs: rendered.blobs,
             declarations: rendered.declarations,
             complete,

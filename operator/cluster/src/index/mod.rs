@@ -45,6 +45,8 @@ pub struct Declaration {
 /// All that a target declares at a revision.
 #[derive(Debug)]
 pub struct Batch {
+    /// The revision's name; goes with what differs from it.
+    pub revision: Arc<str>,
     /// The declarations' texts.
     pub blobs: Blobs,
     /// The objects, each at most once.
@@ -97,6 +99,7 @@ enum Known {
 
 #[derive(Debug)]
 struct Target {
+    revision: Arc<str>,
     blobs: Blobs,
     batch: u32,
 }
@@ -155,6 +158,7 @@ impl Index {
         inner.targets.insert(
             target,
             Target {
+                revision: batch.revision,
                 blobs: batch.blobs,
                 batch: number,
             },

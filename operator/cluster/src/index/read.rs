@@ -77,6 +77,8 @@ pub struct Change {
     pub api_version: String,
     /// Where it is declared; `None` for [`State::Dropped`].
     pub provenance: Option<drift::Provenance>,
+    /// The name of the revision that declares it so; empty for [`State::Dropped`].
+    pub revision: Arc<str>,
     /// Its state.
     pub state: State,
 }
@@ -139,6 +141,7 @@ impl Index {
                     id,
                     api_version: String::new(),
                     provenance: None,
+                    revision: Arc::default(),
                     state: State::Dropped,
                 });
                 continue;
@@ -369,6 +372,11 @@ impl Inner {
             id: self.identity(id)?,
             api_version,
             provenance,
+            revision: self
+                .targets
+                .get(&decl.target)
+                .map(|t| Arc::clone(&t.revision))
+                .unwrap_or_default(),
             state,
         })
     }

@@ -30,6 +30,7 @@ fn batch(objects: &[(&str, &str)], complete: bool) -> Batch {
         })
         .collect();
     Batch {
+        revision: "main@1".into(),
         blobs: writer.finish().expect("finish"),
         declarations,
         complete,
@@ -356,4 +357,23 @@ fn kinds_that_are_not_compared_are_not_told_as_rights_that_are_missing() {
         index.state(TARGET, &id("a")),
         Some(State::Unknown(Unknown::NotAllowed))
     );
+}
+
+#[test]
+fn a_change_names_the_revision_it_was_judged_by_before_the_status_does() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[]);
+    let revisions = |index: &Index| -> Vec<String> {
+        let changes = index.take_changes(100);
+        changes.iter().map(|c| c.revision.to_string()).collect()
+    };
+    assert_eq!(revisions(&index), ["main@1"]);
+    let next = Batch {
+        revision: "main@2".into(),
+        ..batch(&[("a", "2")], true)
+    };
+    index.declare(TARGET, next);
+    index.absent(&scope(), &id("a"));
+    assert_eq!(revisions(&index), ["main@2"]);
 }

@@ -97,14 +97,7 @@ pub fn status(
     before: Option<&DriftRecordStatus>,
     now: Timestamp,
 ) -> DriftRecordStatus {
-    let view = policy.view.lock();
-    let revision = view
-        .targets
-        .iter()
-        .find(|t| t.id == change.target)
-        .and_then(|t| t.revision.clone());
-    let owner = view.owner.clone();
-    drop(view);
+    let owner = policy.view.lock().owner.clone();
     let now = whole_seconds(now);
     let fields: Vec<Field> = report
         .fields
@@ -124,7 +117,7 @@ pub fn status(
         uid: report.uid.clone(),
         api_version: change.api_version.clone(),
         declared_at: change.provenance.as_ref().map(|p| DeclaredAt {
-            revision: revision.unwrap_or_default(),
+            revision: change.revision.to_string(),
             file: drift::redact::cut(&drift::redact::printable(&p.file), 1024).to_owned(),
             line: Some(p.line).filter(|l| *l > 0),
         }),
