@@ -1,6 +1,8 @@
 //! Compares a declared object with a live one: every declared field, by the rules of its schema. What the live object
 //! has beyond the declaration is not looked at here.
 
+use std::collections::{HashMap, HashSet};
+
 use base64::Engine as _;
 use serde_json::{Map, Value};
 
@@ -132,8 +134,17 @@ impl Walk<'_> {
     }
 
     fn set(&mut self, declared: &[Value], live: &[Value], items: NodeId) {
+        let known: HashSet<String> = live.iter().map(canonical).collect();
+        // Equal texts are equal; other texts may be, of a type that is written in several ways.
+        let exact = !matches!(
+            self.schema.node(items),
+            Node::Quantity | Node::Bytes | Node::Time | Node::Duration
+        );
         for value in declared.iter().filter(|v| !v.is_null()) {
-            if !live.iter().any(|l| self.same(value, l, items)) {
+            let whole = exact && !value.is_object() && !value.is_array();
+            let there = known.contains(&canonical(value))
+                || (!whole && live.iter().any(|l| self.same(value, l, items)));
+            if !there {
                 self.path.push(Step::Member(value.clone()));
                 self.missing(value);
                 self.path.pop();
@@ -158,16 +169,20 @@ impl Walk<'_> {
         items: NodeId,
         keys: &[(std::sync::Arc<str>, Option<Value>)],
     ) {
-        for (n, value) in declared.iter().enumerate() {
+        let mut others: HashMap<String, Vec<&Value>> = HashMap::new();
+        for other in live {
+            let key = canonical_key(&key_of(other, keys));
+            others.entry(key).or_default().push(other);
+        }
+        let mut met: HashMap<String, usize> = HashMap::new();
+        for value in declared {
             let identity = key_of(value, keys);
-            let nth = declared[..n]
-                .iter()
-                .filter(|v| same_key(&key_of(v, keys), &identity))
-                .count();
-            let other = live
-                .iter()
-                .filter(|v| same_key(&key_of(v, keys), &identity))
-                .nth(nth);
+            let key = canonical_key(&identity);
+            let other = others.get(&key).map_or(&[][..], Vec::as_slice);
+            let met = met.entry(key).or_default();
+            let nth = *met;
+            *met += 1;
+            let other = other.get(nth).copied();
             let pairs = keys
                 .iter()
                 .zip(&identity)
@@ -213,12 +228,24 @@ fn key_of(element: &Value, keys: &[(std::sync::Arc<str>, Option<Value>)]) -> Vec
         .collect()
 }
 
-fn same_key(a: &[Option<Value>], b: &[Option<Value>]) -> bool {
-    a.iter().zip(b).all(|(a, b)| match (a, b) {
-        (Some(a), Some(b)) => literally_equal(a, b),
-        (None, None) => true,
-        _ => false,
-    })
+/// Texts of equal keys are equal: lists are as long as an object may be large, and not to be searched for each element.
+fn canonical_key(key: &[Option<Value>]) -> String {
+    key.iter()
+        .map(|part| part.as_ref().map_or_else(String::new, canonical) + "\n")
+        .collect()
+}
+
+/// One text for all scalars that are [`literally_equal`].
+fn canonical(value: &Value) -> String {
+    /// Whole numbers up to here are told apart by a float.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) if number.is_f64() => match number.as_f64() {
+            Some(float) if float.fract() == 0.0 && float.abs() <= EXACT => format!("{float:.0}"),
+            _ => number.to_string(),
+        },
+        other => other.to_string(),
+    }
 }
 
 fn scalar_equal(node: &Node, a: &Value, b: &Value) -> bool {

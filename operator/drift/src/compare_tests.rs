@@ -110,6 +110,20 @@ fn live_extras_and_order_of_keyed_lists_do_not_matter() {
 }
 
 #[test]
+fn a_list_of_a_hundred_thousand_elements_froze_the_operator() {
+    let env = |value: &str| -> Vec<Value> {
+        (0..100_000)
+            .map(|n| json!({"name": format!("E{n}"), "value": value}))
+            .collect()
+    };
+    let names =
+        |prefix: &str| -> Vec<String> { (0..100_000).map(|n| format!("{prefix}{n}")).collect() };
+    let object = |value: &str, prefix: &str| json!({"spec": {"containers": [{"name": "web", "env": env(value)}]}, "metadata": {"finalizers": names(prefix)}});
+    assert_eq!(drifts(object("1", "a/"), object("1", "a/")).len(), 0);
+    assert_eq!(drifts(object("1", "a/"), object("2", "b/")).len(), 200_000);
+}
+
+#[test]
 fn an_image_is_named_by_its_container() {
     let declared = json!({"spec": {"containers": [{"name": "web", "image": "a:1"}]}});
     let live = json!({"spec": {"containers": [{"name": "web", "image": "a:2"}]}});

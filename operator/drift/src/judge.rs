@@ -1,10 +1,13 @@
 //! From a declaration and what is live to a verdict.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use crate::compare::{FieldDrift, compare};
-use crate::expected::{Expectation, is_zero};
+use crate::expected::{Expectation, Rewrite, is_zero};
 use crate::ownership::{Attribution, Owners};
+use crate::report::MAX_FIELDS;
 use crate::schema::Schema;
 
 /// What a verdict on a field stands on.
@@ -55,9 +58,12 @@ pub struct JudgedField {
     pub drift: FieldDrift,
     /// What the verdict stands on.
     pub basis: Basis,
-    /// The manager that owns the field, if any does.
+    /// The manager that owns the field, if any does; looked for only for as many fields as are reported.
     pub by: Option<Attribution>,
 }
+
+/// The most pairs of differences and unstable paths that are looked at; with more, too much of a rendering is random.
+const MAX_PAIRS: usize = 1_000_000;
 
 /// A drifted object.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,6 +162,9 @@ pub fn judge(
     let mut drifts = compare(declared, live, schema);
     if !unstable.is_empty() {
         let before = drifts.len();
+        if before.saturating_mul(unstable.len()) > MAX_PAIRS {
+            return Outcome::Verdict(Verdict::Unknown(Unknown::Unstable));
+        }
         drifts.retain(|d| {
             !unstable
                 .iter()
@@ -172,7 +181,14 @@ pub fn judge(
         Expectation::Unsettled => return Outcome::AskExpected,
         Expectation::AsDeclared => Basis::Declared,
         Expectation::Rewritten(rewrites) => {
-            drifts.retain(|d| !rewrites.iter().any(|r| r.explains(d)));
+            let rewrites: HashMap<String, &Rewrite> =
+                rewrites.iter().map(|r| (r.path.to_string(), r)).collect();
+            let explained = |d: &FieldDrift| {
+                rewrites
+                    .get(&d.path.to_string())
+                    .is_some_and(|r| r.explains(d))
+            };
+            drifts.retain(|d| !explained(d));
             Basis::Expected
         }
         Expectation::Refused => {
@@ -186,8 +202,10 @@ pub fn judge(
     let owners = Owners::of(live);
     let fields = drifts
         .into_iter()
-        .map(|drift| {
+        .enumerate()
+        .map(|(n, drift)| {
             let by = match drift.live {
+                _ if n >= MAX_FIELDS => None,
                 Some(_) => owners.owner(&drift.path, schema),
                 None => owners.owner_of_absence(&drift.path, schema),
             };
@@ -209,4 +227,54 @@ fn drifted(
         uid,
         deleted_at,
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::Schema;
+
+    #[test]
+    fn an_object_with_a_hundred_thousand_drifted_fields_froze_the_operator() {
+        let data = |value: &str| -> serde_json::Map<String, Value> {
+            (0..100_000)
+                .map(|n| (format!("key{n}"), value.into()))
+                .collect()
+        };
+        let owned: serde_json::Map<String, Value> = (0..100_000)
+            .map(|n| (format!("f:key{n}"), json!({})))
+            .collect();
+        let declared = json!({"data": data("a")});
+        let live = json!({"data": data("b"), "metadata": {"managedFields": [
+            {"manager": "m", "operation": "Update", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:data": owned}}]}});
+        let schema = Schema::unknown();
+        let rewritten = Expectation::from_answer(&declared, &live, &schema);
+        let explained = judge(&declared, Some(&live), &schema, &rewritten, &[]);
+        assert_eq!(explained, Outcome::Verdict(Verdict::InSync));
+        let unstable: Vec<String> = (0..100_000).map(|n| format!("/data/key{n}")).collect();
+        let random = judge(
+            &declared,
+            Some(&live),
+            &schema,
+            &Expectation::AsDeclared,
+            &unstable,
+        );
+        assert_eq!(
+            random,
+            Outcome::Verdict(Verdict::Unknown(Unknown::Unstable))
+        );
+        let Outcome::Verdict(Verdict::Drifted(finding)) = judge(
+            &declared,
+            Some(&live),
+            &schema,
+            &Expectation::AsDeclared,
+            &[],
+        ) else {
+            panic!("drifted");
+        };
+        assert_eq!(finding.fields.len(), 100_000);
+        assert!(finding.fields[MAX_FIELDS - 1].by.is_some());
+    }
 }

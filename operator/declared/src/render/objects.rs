@@ -13,6 +13,10 @@ use crate::request::RenderItem;
 /// Problems that are streamed; the rest is counted.
 const PROBLEMS: u64 = 200;
 
+/// The largest object, in bytes of its values. API servers take 3 MiB at most, and everything that is done with an object later
+/// is done with it as a whole.
+const OBJECT_BYTES: u64 = 4 << 20;
+
 /// Group, kind, namespace, name.
 type Identity = (String, String, String, String);
 
@@ -208,7 +212,16 @@ impl<'a> Collector<'a> {
     /// # Errors
     /// `Limit` once all objects together are too large.
     pub(crate) fn object(&mut self, object: DeclaredObject) -> Result<(), Error> {
-        self.output_left = self.output_left.checked_sub(weight(&object.object)).ok_or_else(|| {
+        let weight = weight(&object.object);
+        if weight > OBJECT_BYTES {
+            let what = format!(
+                "is an object larger than {} MiB, which no API server takes: make it smaller",
+                OBJECT_BYTES >> 20
+            );
+            self.problem(ProblemKind::Limit, object.provenance, what);
+            return Ok(());
+        }
+        self.output_left = self.output_left.checked_sub(weight).ok_or_else(|| {
             let what = format!("the objects are larger than the limit of {} MiB together: raise it or split the target", self.output_bytes >> 20);
             Error::new(Category::Limit, object.provenance.file.clone(), what)
         })?;
