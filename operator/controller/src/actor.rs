@@ -186,6 +186,7 @@ impl Actor {
         }
         if let Some((_, opening, _)) = &self.opening {
             self.subscription = Some(self.engine.sources.subscribe(
+                &self.state.key.namespace,
                 &policy.source,
                 opening,
                 self.subscription.take(),

@@ -9,12 +9,13 @@ use cluster::openapi::Schemas;
 use cluster::watch::WatchOptions;
 use declared::{Worker, WorkerInfo};
 use kube::Client;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 use crate::options::RunOptions;
 use crate::registry::Registry;
 use crate::sources::Sources;
+use crate::turns::Turns;
 use crate::watches::Watches;
 
 /// Everything that policies share.
@@ -35,8 +36,8 @@ pub struct Engine {
     pub watch_options: WatchOptions,
     pub registry: Registry,
     pub metrics: Arc<Metrics>,
-    /// Renderings at the same time.
-    pub renders: Semaphore,
+    /// Turns at rendering.
+    pub renders: Turns,
     /// True while this replica may write.
     pub leading: watch::Receiver<bool>,
 }

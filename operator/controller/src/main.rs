@@ -18,6 +18,7 @@ mod run;
 mod sources;
 mod status;
 mod targets;
+mod turns;
 mod verify;
 mod watches;
 

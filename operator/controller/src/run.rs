@@ -15,7 +15,7 @@ use cluster::watch::WatchOptions;
 use declared::{LocalOptions, LocalWorker, Worker};
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::engine::Engine;
 use crate::events::Events;
@@ -27,6 +27,7 @@ use crate::records::Records;
 use crate::registry::Registry;
 use crate::sources::Sources;
 use crate::status::Statuses;
+use crate::turns::Turns;
 use crate::watches::{Watches, follow_catalog};
 use crate::{policies, questions};
 
@@ -90,7 +91,7 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
         watch_options,
         registry: Registry::default(),
         metrics,
-        renders: Semaphore::new(2),
+        renders: Turns::new(2, 1),
         leading,
         client,
         watch_client,

@@ -14,6 +14,10 @@ use tokio::task::JoinHandle;
 use crate::credentials::Opening;
 use crate::metrics::Metrics;
 use crate::policy::SourceSpec;
+use crate::turns::Turns;
+
+/// Fetches at the same time, as many as the worker has room for; half of them for sources of one namespace.
+const FETCHES: usize = 4;
 
 /// What is known of a source.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +55,7 @@ impl Hash for SourceKey {
 pub struct Sources {
     worker: Worker,
     metrics: Arc<Metrics>,
+    turns: Arc<Turns>,
     allow_file: bool,
     running: Mutex<HashMap<SourceKey, Weak<Source>>>,
 }
@@ -99,14 +104,16 @@ impl Sources {
         Self {
             worker,
             metrics,
+            turns: Arc::new(Turns::new(FETCHES, FETCHES / 2)),
             allow_file,
             running: Mutex::default(),
         }
     }
 
-    /// Holds a source; `held` is kept if it is the same one.
+    /// Holds a source for a policy of `namespace`; `held` is kept if it is the same one.
     pub fn subscribe(
         &self,
+        namespace: &str,
         spec: &SourceSpec,
         opening: &Opening,
         held: Option<Subscription>,
@@ -132,7 +139,7 @@ impl Sources {
             .get(&key)
             .and_then(Weak::upgrade)
             .unwrap_or_else(|| {
-                let source = Arc::new(self.start(spec, opening));
+                let source = Arc::new(self.start(namespace, spec, opening));
                 running.insert(key.clone(), Arc::downgrade(&source));
                 source
             });
@@ -147,7 +154,7 @@ impl Sources {
         }
     }
 
-    fn start(&self, spec: &SourceSpec, opening: &Opening) -> Source {
+    fn start(&self, namespace: &str, spec: &SourceSpec, opening: &Opening) -> Source {
         let request = FetchRequest {
             url: spec.url.clone(),
             reference: spec.reference.clone(),
@@ -163,6 +170,7 @@ impl Sources {
         let task = tokio::spawn(poll(
             self.worker.clone(),
             Arc::clone(&self.metrics),
+            (Arc::clone(&self.turns), namespace.to_owned()),
             request,
             publish,
             Arc::clone(&intervals),
@@ -180,6 +188,7 @@ impl Sources {
 async fn poll(
     worker: Worker,
     metrics: Arc<Metrics>,
+    (turns, namespace): (Arc<Turns>, String),
     request: FetchRequest,
     publish: watch::Sender<SourceState>,
     intervals: Arc<Mutex<HashMap<u64, Duration>>>,
@@ -187,6 +196,7 @@ async fn poll(
 ) {
     let mut failures = 0_u32;
     loop {
+        let turn = turns.take(&namespace).await;
         let begun = Instant::now();
         // Nobody is woken: nothing is known yet.
         publish.send_if_modified(|state| {
@@ -194,6 +204,7 @@ async fn poll(
             false
         });
         let result = worker.fetch(&request).await;
+        drop(turn);
         metrics.fetched(
             begun.elapsed(),
             result.as_ref().err().map(declared::Error::category),

@@ -129,7 +129,9 @@ impl Target {
             return true;
         }
         let begun = Instant::now();
-        let result = self.render(engine, &catalog, &request).await;
+        let result = self
+            .render(engine, &catalog, &request, &state.key.namespace)
+            .await;
         engine.metrics.rendered(begun.elapsed(), result.is_ok());
         match result {
             Err((reason, message, retry)) => {
@@ -188,6 +190,7 @@ impl Target {
         engine: &Arc<Engine>,
         catalog: &Catalog,
         request: &RenderRequest,
+        namespace: &str,
     ) -> Result<Rendered, (String, String, bool)> {
         let disk = |error: io::Error| {
             (
@@ -196,7 +199,7 @@ impl Target {
                 true,
             )
         };
-        let _turn = engine.renders.acquire().await;
+        let _turn = engine.renders.take(namespace).await;
         let mut intake = Intake {
             catalog,
             namespace: &self.spec.namespace,
@@ -353,6 +356,9 @@ impl Intake<'_> {
     }
 
     fn object(&mut self, mut declared: DeclaredObject) {
+        if self.too_much.is_some() {
+            return;
+        }
         let (Some(kind), Some(name)) = (declared.kind(), declared.name().map(str::to_owned)) else {
             return self.problem(
                 ProblemKind::NotAnObject,

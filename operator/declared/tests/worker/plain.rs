@@ -267,3 +267,15 @@ async fn a_commit_that_left_the_cache_is_asked_for_again() {
         ["a"]
     );
 }
+
+#[tokio::test]
+async fn an_object_larger_than_any_api_server_takes_is_a_problem_of_its_file() {
+    let members: String = (0..600_000).map(|n| format!("  k{n}: v\n")).collect();
+    let huge = format!("{}{members}", config_map("huge"));
+    let repo = Repo::with(&[("a/huge.yaml", &huge), ("a/ok.yaml", &config_map("ok"))]);
+    let worker = TestWorker::start().await;
+    let rendered = worker.rendered(&repo.url(), "a").await.unwrap();
+    assert_eq!(rendered.names(), ["ok"]);
+    assert_eq!(rendered.problems[0].kind, ProblemKind::Limit);
+    assert!(rendered.problems[0].to_string().contains("a/huge.yaml"));
+}
