@@ -44,8 +44,9 @@ pub async fn object(
 struct Page {
     #[serde(default)]
     metadata: PageMetadata,
+    /// The API server writes an empty list of metadata as null.
     #[serde(default)]
-    items: Vec<Item>,
+    items: Option<Vec<Item>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -119,6 +120,7 @@ pub async fn listing(
         listing.objects.extend(
             page.items
                 .into_iter()
+                .flatten()
                 .map(|i| (i.metadata.name, version(&i.metadata.resource_version))),
         );
         if page.metadata.next.is_empty() {

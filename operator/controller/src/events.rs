@@ -29,6 +29,8 @@ pub enum Note {
     Mended,
     /// Git does not declare the object any more.
     Dropped,
+    /// The cluster does not serve its kind any more.
+    Unserved,
 }
 
 /// Where events are handed in.
@@ -88,6 +90,11 @@ fn event(
         Note::Opened => format!("{subject_name}: {}{by}", status.display.fields),
         Note::Mended => format!("{subject_name} is as declared again"),
         Note::Dropped => format!("{subject_name} is no longer declared by this policy"),
+        Note::Unserved => {
+            format!(
+                "nothing is known of {subject_name}: the cluster does not serve its kind any more"
+            )
+        }
     };
     Event {
         metadata: ObjectMeta {

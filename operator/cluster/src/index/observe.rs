@@ -81,8 +81,14 @@ impl Index {
         if state.trouble.as_ref() == Some(&trouble) {
             return;
         }
+        let unserved = trouble == Unknown::NotServed;
+        let members: Vec<DeclId> = state.members.iter().copied().collect();
         state.trouble = Some(trouble);
         state.ready = false;
+        if unserved {
+            // With a kind's definition go its objects, one by one: what they were called a moment ago means nothing now.
+            members.into_iter().for_each(|id| inner.queue(id));
+        }
         let targets: Vec<TargetId> = inner
             .tallies
             .keys()

@@ -278,6 +278,11 @@ impl Records {
             (State::InSync, Some(entry)) if entry.is_open() => {
                 self.close(policy, &name, entry, Note::Mended).await
             }
+            (State::Unknown(Unknown::NotServed), Some(entry))
+                if entry.is_open() && entry.is_missing() =>
+            {
+                self.close(policy, &name, entry, Note::Unserved).await
+            }
             (State::Dropped, Some(entry)) if entry.is_open() => {
                 self.close(policy, &name, entry, Note::Dropped).await
             }

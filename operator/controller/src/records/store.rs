@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use drift::ObjectId;
-use driftline_crds::{DriftRecord, DriftRecordStatus, RecordState, WorstEntry};
+use driftline_crds::{DriftRecord, DriftRecordStatus, RecordChange, RecordState, WorstEntry};
 use kube::ResourceExt as _;
 use parking_lot::Mutex;
 
@@ -25,6 +25,15 @@ impl Entry {
         self.status
             .as_ref()
             .is_none_or(|s| s.state == RecordState::Open)
+    }
+}
+
+impl Entry {
+    /// Whether the object was missing as a whole.
+    pub fn is_missing(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|s| s.change == RecordChange::Missing)
     }
 }
 
