@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cluster::access::Decision;
 use cluster::discovery::{Catalog, Served};
@@ -36,6 +36,8 @@ pub struct Target {
     pub spec: TargetSpec,
     /// What it was last rendered from.
     done: Option<Done>,
+    /// What it could last not be rendered from.
+    failed: Option<Failed>,
     pub view: TargetView,
 }
 
@@ -48,6 +50,42 @@ struct Done {
     /// What the cluster serves matters: a chart was rendered, or kinds were not served, so that the scope of their objects
     /// is not known.
     by_catalog: bool,
+}
+
+/// A rendering that failed. It would fail again: only what may have been bad luck is tried again, and ever less often, because
+/// a rendering may take two minutes of everybody's time.
+#[derive(Debug)]
+struct Failed {
+    commit: String,
+    inputs: String,
+    retry: bool,
+    times: u32,
+    at: Instant,
+}
+
+/// The wait before a failed rendering is tried again, doubled each time.
+const RENDER_AGAIN: Duration = Duration::from_secs(2);
+
+impl Failed {
+    fn after(before: Option<&Self>, commit: &str, inputs: &str, retry: bool) -> Self {
+        let again = before.filter(|b| b.is_of(commit, inputs));
+        Self {
+            commit: commit.to_owned(),
+            inputs: inputs.to_owned(),
+            retry,
+            times: again.map_or(1, |b| b.times.saturating_add(1)),
+            at: Instant::now(),
+        }
+    }
+
+    fn is_of(&self, commit: &str, inputs: &str) -> bool {
+        self.commit == commit && self.inputs == inputs
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let wait = RENDER_AGAIN * 2_u32.pow(self.times.saturating_sub(1).min(8));
+        self.retry && now.saturating_duration_since(self.at) >= wait
+    }
 }
 
 /// What rendering led to.
@@ -92,6 +130,7 @@ impl Target {
             id,
             spec,
             done: None,
+            failed: None,
             view,
         }
     }
@@ -99,6 +138,7 @@ impl Target {
     /// Makes the next update render again even if nothing seems to have changed.
     pub fn forget_rendering(&mut self) {
         self.done = None;
+        self.failed = None;
     }
 
     /// Brings the index up to a revision. Cheap where nothing has changed. True if all is well or only the author can mend
@@ -128,6 +168,12 @@ impl Target {
         {
             return true;
         }
+        if let Some(failed) = &self.failed
+            && failed.is_of(&revision.commit, &inputs)
+            && !failed.is_due(Instant::now())
+        {
+            return !failed.retry;
+        }
         let begun = Instant::now();
         let result = self
             .render(engine, &catalog, &request, &state.key.namespace)
@@ -139,9 +185,17 @@ impl Target {
                 self.view.ready = Some(false);
                 self.view.reason = reason;
                 self.view.message = message;
+                let before = self.failed.take();
+                self.failed = Some(Failed::after(
+                    before.as_ref(),
+                    &revision.commit,
+                    &inputs,
+                    retry,
+                ));
                 !retry
             }
             Ok(rendered) => {
+                self.failed = None;
                 let by_catalog = rendered.renderer == Renderer::Helm || rendered.unserved;
                 self.report(&rendered);
                 self.declare(engine, policy, &catalog, rendered, &revision.name)
@@ -501,4 +555,31 @@ pub async fn read_one(
         None => engine.index.absent(scope, id),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_rendered_was_rendered_again_at_every_fetch() {
+        let refused = Failed::after(None, "c1", "i", false);
+        let later = |failed: &Failed, seconds| failed.at + Duration::from_secs(seconds);
+        assert!(refused.is_of("c1", "i") && !refused.is_of("c2", "i") && !refused.is_of("c1", "j"));
+        assert!(!refused.is_due(later(&refused, 86_400)));
+        let first = Failed::after(None, "c1", "i", true);
+        assert!(!first.is_due(later(&first, 1)) && first.is_due(later(&first, 2)));
+        let second = Failed::after(Some(&first), "c1", "i", true);
+        assert!(!second.is_due(later(&second, 3)) && second.is_due(later(&second, 4)));
+        assert_eq!(Failed::after(Some(&second), "c2", "i", true).times, 1);
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_refused_before_it_is_asked_for() {
+        assert_eq!(misnamed("web", Some("shop")), None);
+        let name = misnamed("../secrets/x", Some("shop")).unwrap_or_default();
+        assert!(name.starts_with("metadata.name"), "{name}");
+        let namespace = misnamed("web", Some("a/../kube-system")).unwrap_or_default();
+        assert!(namespace.starts_with("metadata.namespace"), "{namespace}");
+    }
 }
