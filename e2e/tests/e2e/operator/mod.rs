@@ -1,4 +1,14 @@
 //! The operator from end to end: the chart by helm, the program with the rights of its account, real Git, real edits.
 
+mod cases;
+mod counts;
 mod detection;
+mod expected;
+mod faults;
+mod kinds;
+mod refusals;
+mod rendering;
+mod security;
+mod sources;
+mod status;
 mod support;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 /// Nothing that these tests wait for takes longer on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// A control plane with the chart installed and an operator.
 pub(crate) struct World {
@@ -108,28 +108,25 @@ impl World {
         self.plane().client().await.unwrap()
     }
 
-    /// Applies objects as an administrator would.
+    /// Applies objects as an administrator would; those that name no namespace in this one.
     pub(crate) async fn apply(&self, namespace: &str, yaml: &str) {
-        self.kubectl()
-            .args([
-                "-n",
-                namespace,
-                "apply",
-                "--server-side",
-                "--force-conflicts",
-                "-f",
-                "-",
-            ])
-            .stdin(yaml)
-            .run()
-            .await
-            .unwrap();
+        let mut command =
+            self.kubectl()
+                .args(["apply", "--server-side", "--force-conflicts", "-f", "-"]);
+        if !namespace.is_empty() {
+            command = command.args(["-n", namespace]);
+        }
+        command.stdin(yaml).run().await.unwrap();
     }
 }
 
 fn flags(arguments: &[&str]) -> OperatorOptions {
+    let level = |a: &&str| a.strip_prefix("--log-level=").map(str::to_owned);
+    let (levels, others): (Vec<&str>, Vec<&str>) =
+        arguments.iter().partition(|a| level(a).is_some());
     OperatorOptions {
-        arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
+        arguments: others.into_iter().map(str::to_owned).collect(),
+        log_level: levels.first().and_then(level).unwrap_or_default(),
         ..OperatorOptions::default()
     }
 }
@@ -313,7 +310,9 @@ subjects: [{kind: ServiceAccount, name: drift}]
 
     pub(crate) async fn in_sync(&self) -> Value {
         self.status("in sync", |s| {
-            condition(s, "Drifted").0 == "False" && condition(s, "Ready").0 == "True"
+            condition(s, "Drifted").0 == "False"
+                && condition(s, "Ready").0 == "True"
+                && s["records"]["open"] == 0
         })
         .await
     }
