@@ -31,6 +31,8 @@ pub enum Note {
     Dropped,
     /// The cluster does not serve its kind any more.
     Unserved,
+    /// It differs only where its declaration does not render the same twice.
+    Unstable,
 }
 
 /// Where events are handed in.
@@ -90,6 +92,9 @@ fn event(
         Note::Opened => format!("{subject_name}: {}{by}", status.display.fields),
         Note::Mended => format!("{subject_name} is as declared again"),
         Note::Dropped => format!("{subject_name} is no longer declared by this policy"),
+        Note::Unstable => {
+            format!("{subject_name} differs only where two renderings of one commit do not agree")
+        }
         Note::Unserved => {
             format!(
                 "nothing is known of {subject_name}: the cluster does not serve its kind any more"

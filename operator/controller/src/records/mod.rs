@@ -275,18 +275,11 @@ impl Records {
                 self.open(policy, target, change, report, &name, known)
                     .await
             }
-            (State::InSync, Some(entry)) if entry.is_open() => {
-                self.close(policy, &name, entry, Note::Mended).await
-            }
-            (State::Unknown(Unknown::NotServed), Some(entry))
-                if entry.is_open() && entry.is_missing() =>
-            {
-                self.close(policy, &name, entry, Note::Unserved).await
-            }
-            (State::Dropped, Some(entry)) if entry.is_open() => {
-                self.close(policy, &name, entry, Note::Dropped).await
-            }
             (State::Unknown(Unknown::NotAllowed), Some(_)) => self.delete(policy, &name).await,
+            (state, Some(entry)) if entry.is_open() => match over(state, entry.is_missing()) {
+                Some(note) => self.close(policy, &name, entry, note).await,
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -573,9 +566,30 @@ fn identity(record: &DriftRecord) -> (PolicyKey, ObjectId) {
     )
 }
 
+/// Why an open record is over; `None` if it is not, or if that is not known.
+fn over(state: &State, was_missing: bool) -> Option<Note> {
+    match state {
+        State::InSync => Some(Note::Mended),
+        State::Dropped => Some(Note::Dropped),
+        State::Unknown(Unknown::NotServed) if was_missing => Some(Note::Unserved),
+        // All else of it was compared and is equal.
+        State::Unknown(Unknown::Unstable) => Some(Note::Unstable),
+        State::Drifted(_) | State::Unknown(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mended_object_of_a_chart_with_random_values_kept_its_record() {
+        let over = |why| over(&State::Unknown(why), false);
+        assert_eq!(over(Unknown::Unstable), Some(Note::Unstable));
+        for why in [Unknown::Blind, Unknown::Forbidden, Unknown::NotServed] {
+            assert_eq!(over(why), None);
+        }
+    }
 
     #[test]
     fn a_refused_record_was_written_again_every_two_seconds() {
