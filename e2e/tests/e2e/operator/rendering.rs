@@ -109,6 +109,16 @@ async fn what_a_chart_renders_at_random_is_unknown_and_the_rest_is_compared() {
     team.kubectl([
         "patch",
         "configmap",
+        "shop-random",
+        "--type=merge",
+        "-p",
+        r#"{"data":{"kept":"yes"}}"#,
+    ])
+    .await;
+    team.closed("ConfigMap", "shop-random").await;
+    team.kubectl([
+        "patch",
+        "configmap",
         "shop-settings",
         "--type=merge",
         "-p",

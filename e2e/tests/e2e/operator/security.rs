@@ -87,7 +87,9 @@ async fn secrets_are_not_compared_by_default() {
     team.policy(|_| {}).await;
     let status = team
         .status("compared", |s| {
-            s["summary"]["inSync"] == 1 && s["summary"]["unknown"] == 1
+            s["summary"]["inSync"] == 1
+                && condition(s, "Ready").0 == "True"
+                && s["summary"]["unknown"] == 1
         })
         .await;
     assert_eq!(
