@@ -226,7 +226,12 @@ async fn poll(
                 state.attempts += 1;
             }
             Err(error) => {
-                tracing::warn!(%error, failures, "fetching failed; the last good revision stays in force");
+                // At 1, 2, 4, 8…: hundreds of sources may be down for days.
+                if failures.is_power_of_two() {
+                    tracing::warn!(%error, failures, "fetching failed; the last good revision stays in force");
+                } else {
+                    tracing::debug!(%error, failures, "fetching still fails");
+                }
                 state.error = Some((error.category(), error.to_string()));
                 state.attempts += 1;
             }

@@ -178,6 +178,12 @@ pub(crate) fn classify(at: &str, error: &git2::Error, with_credentials: bool) ->
     use git2::{ErrorClass as Class, ErrorCode as Code};
     let text = one_line(error.message(), 200);
     let key = ["authenticate", "private key", "public key"];
+    let full = ["No space left", "Disk quota exceeded"];
+    if full.iter().any(|word| text.contains(word)) {
+        // Neither the server's fault nor a damaged copy: what was fetched before stays.
+        let what = "the worker's volume is full: give it more room, or keep less in its cache";
+        return Error::new(Category::Worker, at, what);
+    }
     let (category, what, remedy) = match (error.class(), error.code()) {
         (_, Code::Auth) => refused(with_credentials),
         (Class::Ssh, _) if key.iter().any(|word| text.contains(word)) => (
@@ -253,5 +259,22 @@ fn http(text: &str, with_credentials: bool) -> Told {
         )
     } else {
         UNREACHABLE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_volume_was_called_a_server_that_is_down() {
+        use git2::{Error as GitError, ErrorClass as Class, ErrorCode as Code};
+        for class in [Class::Os, Class::Indexer, Class::Odb] {
+            let text = "cannot extend packfile '/x': No space left on device";
+            let error = GitError::new(Code::GenericError, class, text);
+            let said = classify("https://h/x", &error, false);
+            assert_eq!(said.category(), Category::Worker);
+            assert!(said.to_string().contains("volume is full"), "{said}");
+        }
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn fetch(
     write_known_hosts(&url, request, home)?;
     let path = entry.join(REPOSITORY);
     let fresh = !path.exists();
+    remove_unfinished(&path);
     let first = Fetch::open(&url, request, &path).and_then(|fetch| fetch.run(key));
     match first {
         Err(Error::Corrupt { .. }) => {
@@ -384,6 +385,19 @@ fn remove(path: &Path, url: &GitUrl) -> Result<(), Error> {
     }
 }
 
+/// Removes what a fetch that was killed had received: a server that sends half a gigabyte and then falls silent would fill
+/// the volume, attempt by attempt. One repository is fetched once at a time, so nobody is writing these files.
+fn remove_unfinished(repository: &Path) {
+    let packs = fs::read_dir(repository.join("objects/pack"));
+    for file in packs.into_iter().flatten().flatten() {
+        let name = file.file_name();
+        if !name.to_string_lossy().starts_with("pack-") {
+            // What cannot be removed now is removed with the repository.
+            let _ = fs::remove_file(file.path());
+        }
+    }
+}
+
 /// Bytes of all files below a folder.
 pub(crate) fn size(path: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(path) else {
@@ -397,4 +411,27 @@ pub(crate) fn size(path: &Path) -> u64 {
             Err(_) => 0,
         })
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_of_killed_fetches_piled_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let packs = folder.path().join("objects/pack");
+        fs::create_dir_all(&packs).unwrap();
+        for name in ["pack-1.pack", "pack-1.idx", "pack_git2_0f3a"] {
+            fs::write(packs.join(name), "x").unwrap();
+        }
+        remove_unfinished(folder.path());
+        let mut left: Vec<_> = fs::read_dir(&packs)
+            .unwrap()
+            .map(|f| f.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["pack-1.idx", "pack-1.pack"]);
+        remove_unfinished(Path::new("/nowhere"));
+    }
 }
