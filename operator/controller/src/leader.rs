@@ -26,6 +26,8 @@ pub struct Elector {
     /// The last state of the lease seen, and when.
     seen: Option<(Option<String>, Instant)>,
     renewed: Option<Instant>,
+    /// The lease as this process wrote it last.
+    held: Option<Lease>,
 }
 
 impl Elector {
@@ -37,6 +39,7 @@ impl Elector {
             identity: identity.to_owned(),
             seen: None,
             renewed: None,
+            held: None,
         }
     }
 
@@ -80,6 +83,14 @@ impl Elector {
     /// One look at the lease; true if it is ours now.
     async fn turn(&mut self) -> kube::Result<bool> {
         let begun = Instant::now();
+        // The holder renews what it wrote last, without reading it first: that halves what an idle operator asks. The
+        // version in it makes somebody else's write in between a conflict, and then whose it is now has to be read.
+        if let Some(lease) = self.held.take() {
+            let spec = lease.spec.clone().unwrap_or_default();
+            if self.write(begun, lease, &spec).await? {
+                return Ok(true);
+            }
+        }
         let Some(lease) = self.api.get_opt(&self.name).await? else {
             let lease = Lease {
                 metadata: self.metadata(None),
@@ -126,8 +137,9 @@ impl Elector {
 
     fn settle(&mut self, begun: Instant, result: kube::Result<Lease>) -> kube::Result<bool> {
         match result {
-            Ok(_) => {
+            Ok(lease) => {
                 self.renewed = Some(begun);
+                self.held = Some(lease);
                 Ok(true)
             }
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
