@@ -3,5 +3,6 @@
 mod chart;
 mod demo;
 mod harness;
+mod hostile;
 mod operator;
 mod servers;

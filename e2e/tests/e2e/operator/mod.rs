@@ -11,4 +11,4 @@ mod rendering;
 mod security;
 mod sources;
 mod status;
-mod support;
+pub(crate) mod support;
