@@ -124,11 +124,15 @@ fn octal(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Renderings at the same time; one fewer for the policies of one namespace, so that no team keeps the others waiting.
+pub const RENDERS: usize = 3;
+
 impl From<WorkerOptions> for declared::WorkerOptions {
     fn from(options: WorkerOptions) -> Self {
         let mut worker = Self::new(options.socket, options.cache);
         worker.kustomize = options.kustomize;
         worker.helm = options.helm;
+        worker.renders = RENDERS;
         worker.cache_bytes = options.cache_bytes;
         worker.socket_mode = options.socket_mode;
         worker.end_with_stdin = options.end_with_stdin;

@@ -91,7 +91,7 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
         watch_options,
         registry: Registry::default(),
         metrics,
-        renders: Turns::new(2, 1),
+        renders: Turns::new(crate::options::RENDERS, crate::options::RENDERS - 1),
         leading,
         client,
         watch_client,

@@ -49,6 +49,14 @@ struct Inner {
 struct Running {
     handle: WatchHandle,
     covered: BTreeSet<ScopeKey>,
+    stopped: Arc<Mutex<bool>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Waits for an event under way: a complete list of this watch must not end one that its successor has begun.
+        *self.stopped.lock() = true;
+    }
 }
 
 /// Tells the index what a watch sees.
@@ -57,6 +65,8 @@ struct Feed {
     kind: GroupVersionKind,
     /// All scopes that the watch covers; one, unless it watches the whole cluster.
     covered: BTreeSet<ScopeKey>,
+    /// The watch was replaced: what it still says is not heard.
+    stopped: Arc<Mutex<bool>>,
 }
 
 impl Watches {
@@ -241,10 +251,12 @@ fn start(
         namespace: namespace.as_deref().map(str::to_owned),
     };
     tracing::debug!(%scope, "watching");
+    let stopped = Arc::new(Mutex::new(false));
     let feed = Feed {
         index: Arc::clone(&engine.index),
         kind: kind.clone(),
         covered: covered.clone(),
+        stopped: Arc::clone(&stopped),
     };
     let handle = cluster::watch::spawn(
         engine.watch_client.clone(),
@@ -252,7 +264,11 @@ fn start(
         engine.watch_options.clone(),
         Arc::new(feed),
     );
-    Some(Running { handle, covered })
+    Some(Running {
+        handle,
+        covered,
+        stopped,
+    })
 }
 
 impl Feed {
@@ -267,6 +283,10 @@ impl Feed {
 
 impl Sink for Feed {
     fn on_event(&self, event: WatchEvent) {
+        let stopped = self.stopped.lock();
+        if *stopped {
+            return;
+        }
         match event {
             WatchEvent::Restarted => self.covered.iter().for_each(|s| self.index.restarted(s)),
             WatchEvent::Ready => self.covered.iter().for_each(|s| self.index.ready(s)),

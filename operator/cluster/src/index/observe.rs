@@ -56,6 +56,10 @@ impl Index {
         for member in members {
             if inner.slab.get(member).is_some_and(|d| d.epoch != epoch) {
                 inner.judge_one(member, None, 0);
+                // Whatever is seen of it from now on counts, be it the version that was known before.
+                if let Some(decl) = inner.slab.get_mut(member) {
+                    decl.version = 0;
+                }
             }
             if was_in_trouble {
                 inner.queue(member);

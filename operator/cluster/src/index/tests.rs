@@ -116,6 +116,17 @@ fn what_a_complete_list_does_not_hold_is_missing() {
 }
 
 #[test]
+fn an_object_that_a_list_left_out_by_mistake_is_found_again_in_the_version_known_before() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[live("a", "1", 5)]);
+    listed(&index, &[]);
+    assert_eq!(index.tally(TARGET).drifted, 1);
+    listed(&index, &[live("a", "1", 5)]);
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+}
+
+#[test]
 fn older_observations_change_nothing() {
     let index = Index::new();
     index.declare(TARGET, batch(&[("a", "1")], true));
