@@ -1,4 +1,6 @@
 //! Tests against the real control plane and servers.
+// Helpers of tests are not seen as tests by the lints.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod chart;
 mod demo;

@@ -162,7 +162,10 @@ fn judge(namespace: &str, object: &Value, open: &[Value]) -> Result<(), String> 
         (None, false) => return Ok(()),
         (None, true) => return Err(format!("{name}: not reported")),
         (Some(record), false) => {
-            return Err(format!("{name}: reported: {}", shown(&[record.clone()])));
+            return Err(format!(
+                "{name}: reported: {}",
+                shown(std::slice::from_ref(record))
+            ));
         }
         (Some(record), true) => record,
     };
