@@ -70,6 +70,12 @@ impl Leash {
         self.pid
     }
 
+    /// The file to which the program prints.
+    #[must_use]
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// What the program has printed so far.
     #[must_use]
     pub fn output(&self) -> String {

@@ -263,6 +263,12 @@ impl Operator {
         self.leash.pid()
     }
 
+    /// The file that it logs to.
+    #[must_use]
+    pub fn log_file(&self) -> &Path {
+        self.leash.log_file()
+    }
+
     /// What it has logged.
     #[must_use]
     pub fn log(&self) -> String {

@@ -39,6 +39,8 @@ pub(crate) struct Serving {
     work_tree: PathBuf,
     /// Where the operator serves health and metrics.
     operator: String,
+    /// The file that it logs to.
+    log: PathBuf,
 }
 
 impl Demo {
@@ -80,13 +82,7 @@ impl Demo {
             serving.url
         );
         let found = story::tell(&tools, &status.kubeconfig, &serving).await?;
-        story::end(
-            &tools,
-            &status.kubeconfig,
-            &serving,
-            &self.directory,
-            &found,
-        );
+        story::end(&tools, &status.kubeconfig, &serving, &found);
         Ok(())
     }
 
@@ -187,6 +183,7 @@ impl Demo {
             url: git.url("shop"),
             work_tree: repository.work_tree().to_owned(),
             operator: operator.address().to_string(),
+            log: operator.log_file().to_owned(),
         };
         let ready = self.directory.join("serving.json");
         let fresh = ready.with_extension("new");

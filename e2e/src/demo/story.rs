@@ -292,13 +292,7 @@ async fn mend(tools: &Tools, kubeconfig: &Path, records: &mut Observer) -> Resul
 }
 
 /// Says what there is to look at.
-pub(super) fn end(
-    tools: &Tools,
-    kubeconfig: &Path,
-    serving: &Serving,
-    directory: &Path,
-    found: &[u128],
-) {
+pub(super) fn end(tools: &Tools, kubeconfig: &Path, serving: &Serving, found: &[u128]) {
     let slowest = found.iter().max().copied().unwrap_or(0);
     println!();
     println!(
@@ -324,7 +318,7 @@ pub(super) fn end(
         serving.work_tree.display(),
         dim("# push a commit from here; it is noticed within 10 s")
     );
-    println!("  less {}", directory.join("serve.log").display());
+    println!("  less {}", serving.log.display());
     println!();
     println!("End it with: make demo-down");
 }

@@ -41,6 +41,11 @@ impl GitRepo {
             .args([origin])
             .run()
             .await?;
+        // So that a plain `git push` works in the demo's work tree.
+        git(&repo.work)
+            .args(["config", "push.autoSetupRemote", "true"])
+            .run()
+            .await?;
         Ok(repo)
     }
 

@@ -217,7 +217,11 @@ async fn poll(
         publish.send_modify(|state| match result {
             Ok(revision) => {
                 if state.revision.as_deref() != Some(&revision) {
-                    tracing::info!(url = shown(&request.url), revision = revision.name, "fetched a new revision");
+                    tracing::info!(
+                        url = shown(&request.url),
+                        revision = revision.name,
+                        "fetched a new revision"
+                    );
                     state.revision = Some(Arc::new(revision));
                     state.fetched_at = Some(Timestamp::now());
                 }
@@ -228,7 +232,8 @@ async fn poll(
             Err(error) => {
                 // At 1, 2, 4, 8…: hundreds of sources may be down for days.
                 if failures.is_power_of_two() {
-                    tracing::warn!(%error, failures, "fetching failed; the last good revision stays in force");
+                    let in_force = state.revision.as_ref().map_or("none yet", |r| &r.name);
+                    tracing::warn!(%error, failures, in_force, "fetching failed");
                 } else {
                     tracing::debug!(%error, failures, "fetching still fails");
                 }

@@ -273,7 +273,10 @@ impl Target {
             .await;
         let summary = summary.map_err(|e| {
             (
-                format!("{}Failed", e.category().as_str()),
+                match e.category() {
+                    declared::Category::NotFound => "PathNotFound".to_owned(),
+                    other => format!("{}Failed", other.as_str()),
+                },
                 e.to_string(),
                 e.is_retryable(),
             )

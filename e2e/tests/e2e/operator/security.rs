@@ -43,7 +43,9 @@ async fn objects_that_the_account_may_not_list_are_unknown_and_leave_no_record()
     assert_eq!(status["targets"][0]["reason"], "NotAllowed");
     let message = status["targets"][0]["message"].as_str().unwrap();
     assert!(
-        message.contains("service account may not list") && message.contains("grant"),
+        message.contains("service account ")
+            && message.contains("may not list")
+            && message.contains("grant"),
         "{message}"
     );
     assert!(team.records().await.is_empty());

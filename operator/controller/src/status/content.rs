@@ -1,5 +1,6 @@
 //! What a policy's status says. Pure.
 
+use cluster::Account;
 use cluster::index::{ScopeKey, Tally};
 use drift::{ObjectId, Unknown};
 use driftline_crds::{DriftPolicyStatus, RecordCounts, Summary, TargetStatus, WorstEntry};
@@ -41,7 +42,10 @@ pub fn status(
 ) -> DriftPolicyStatus {
     let mut sum = Tally::default();
     targets.iter().for_each(|t| sum.merge(t.tally));
-    let target_statuses: Vec<TargetStatus> = targets.iter().map(target_status).collect();
+    let target_statuses: Vec<TargetStatus> = targets
+        .iter()
+        .map(|target| target_status(target, view.account.as_ref()))
+        .collect();
     let said = conditions(view, &target_statuses, sum);
     let omitted = if open >= MAX_OPEN {
         sum.drifted
@@ -84,9 +88,9 @@ fn summary(tally: Tally) -> Summary {
     }
 }
 
-fn target_status(target: &Target) -> TargetStatus {
+fn target_status(target: &Target, account: Option<&Account>) -> TargetStatus {
     let view = &target.view;
-    let (ready, reason, message) = readiness(target);
+    let (ready, reason, message) = readiness(target, account);
     TargetStatus {
         name: view.name.clone(),
         ready: ready.to_owned(),
@@ -101,7 +105,7 @@ fn target_status(target: &Target) -> TargetStatus {
     }
 }
 
-fn readiness(target: &Target) -> (&'static str, String, String) {
+fn readiness(target: &Target, account: Option<&Account>) -> (&'static str, String, String) {
     let view = &target.view;
     match view.ready {
         None => return ("Unknown", view.reason.clone(), view.message.clone()),
@@ -129,7 +133,7 @@ fn readiness(target: &Target) -> (&'static str, String, String) {
         return (
             "False",
             why.reason().to_owned(),
-            format!("{kind}{place}: {}{more}", remedy(why)),
+            format!("{kind}{place}: {}{more}", remedy(why, account)),
         );
     }
     if !target.settled {
@@ -153,7 +157,14 @@ fn readiness(target: &Target) -> (&'static str, String, String) {
         ));
     }
     if left_out > 0 {
-        messages.push(format!("{left_out} Secrets are not compared: the operator was started without --compare-secrets"));
+        let (noun, verb) = if left_out == 1 {
+            ("Secret", "is")
+        } else {
+            ("Secrets", "are")
+        };
+        messages.push(format!(
+            "{left_out} {noun} {verb} not compared: the operator was started without --compare-secrets (secrets.compareLive of the chart)"
+        ));
     }
     if target.tally.declared() == 0 {
         messages.push(
@@ -173,22 +184,24 @@ fn oddity(why: &Unknown) -> &'static str {
     }
 }
 
-fn remedy(why: &Unknown) -> &'static str {
+fn remedy(why: &Unknown, account: Option<&Account>) -> String {
+    let account = account.map_or_else(|| "of the policy".to_owned(), Account::to_string);
     match why {
         Unknown::Forbidden => {
             "the operator may not list and watch this kind; add it to the chart's read rights"
+                .to_owned()
         }
-        Unknown::NotAllowed => {
-            "the policy's service account may not list this kind there; grant it the verb list"
-        }
+        Unknown::NotAllowed => format!(
+            "service account {account} may not list this kind there; create it if it does not exist, and grant it the verb list"
+        ),
         Unknown::NotServed => {
-            "the cluster does not serve this kind in this version; is its CRD missing?"
+            "the cluster does not serve this kind in this version; is its CRD missing?".to_owned()
         }
-        Unknown::AccessNotKnown => {
-            "the API server did not say whether the policy's service account may list this kind; it is asked again"
-        }
-        Unknown::Blind => "the API server is not heard for this kind at the moment",
-        _ => "nothing can be said about this kind",
+        Unknown::AccessNotKnown => format!(
+            "the API server did not say whether service account {account} may list this kind; it is asked again"
+        ),
+        Unknown::Blind => "the API server is not heard for this kind at the moment".to_owned(),
+        _ => "nothing can be said about this kind".to_owned(),
     }
 }
 
@@ -218,12 +231,14 @@ fn conditions(view: &View, targets: &[TargetStatus], sum: Tally) -> Vec<Said> {
         };
         all.push(said("Ready", "False", stale, message));
     } else if let Some(target) = failing {
-        all.push(said(
-            "Ready",
-            "False",
-            &target.reason,
-            &format!("target {}: {}", target.name, target.message),
-        ));
+        let others = targets.iter().filter(|t| t.ready == "False").count() - 1;
+        let others = match others {
+            0 => String::new(),
+            1 => " (another target fails too)".to_owned(),
+            n => format!(" ({n} other targets fail too)"),
+        };
+        let message = format!("target {}: {}{others}", target.name, target.message);
+        all.push(said("Ready", "False", &target.reason, &message));
     } else if let Some(target) = pending {
         all.push(said(
             "Ready",
@@ -517,7 +532,7 @@ mod tests {
             Some("shop".into()),
         );
         target.troubles = vec![(scope, Unknown::Forbidden, 3)];
-        let status = target_status(&target);
+        let status = target_status(&target, None);
         assert_eq!(
             (status.ready.as_str(), status.reason.as_str()),
             ("False", "Forbidden")
