@@ -148,7 +148,7 @@ async fn the_policies_of_readme_and_notes_are_valid() {
         .unwrap();
     for policy in [
         between(&readme, "```yaml\n", "```"),
-        between(&notes, "<<EOF\n", "  EOF"),
+        between(&notes, "<<EOF\n", "\nEOF"),
     ] {
         let apply = installed
             .kubectl()

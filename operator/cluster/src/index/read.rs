@@ -327,17 +327,6 @@ impl Index {
         };
         members.map(|d| (d.name.to_string(), belief(d))).collect()
     }
-
-    /// All drifted objects of a target, as they count now.
-    pub fn drifted(&self, target: TargetId) -> Vec<Change> {
-        let inner = self.inner.lock();
-        let hit = |d: &Decl| d.target == target && matches!(d.verdict, Known::Drifted(_));
-        let found = inner.slab.iter().filter(|(_, d)| hit(d));
-        found
-            .filter_map(|(id, _)| inner.change(id))
-            .filter(|c| matches!(c.state, State::Drifted(_)))
-            .collect()
-    }
 }
 
 impl Inner {
