@@ -78,11 +78,12 @@ pub async fn run(engine: Arc<Engine>, key: PolicyKey, mut spec: watch::Receiver<
             Wait::Retry => RETRY * 2_u32.pow(failures.saturating_sub(1).min(5)),
         };
         let mut source = actor.subscription.as_ref().map(Subscription::state);
-        if let Some(source) = &mut source {
-            // A revision that came while the step ran is taken in at once.
-            if source.borrow_and_update().attempts != actor.attempts() {
-                continue;
-            }
+        // A revision that came while the step ran is taken in at once; after a step that failed it has to wait like everything else.
+        if let Some(source) = &mut source
+            && source.borrow_and_update().attempts != actor.seen_attempts
+            && wait != Wait::Retry
+        {
+            continue;
         }
         tokio::select! {
             changed = spec.changed() => if changed.is_err() { return },
@@ -111,10 +112,6 @@ enum Wait {
 }
 
 impl Actor {
-    fn attempts(&self) -> u64 {
-        self.seen_attempts
-    }
-
     async fn step(&mut self, object: &DriftPolicy) -> Wait {
         let policy = match policy::parse(object, &self.engine.options) {
             Ok(policy) => policy,
