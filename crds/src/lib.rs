@@ -5,6 +5,7 @@
 
 pub mod policy;
 pub mod record;
+pub mod rules;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 pub use policy::*;
 pub use record::*;
+pub use rules::*;
 
 /// The API group.
 pub const GROUP: &str = "driftline.dev";
@@ -26,6 +28,9 @@ pub const TARGET_LABEL: &str = "driftline.dev/target";
 
 /// The label of a record that holds its policy's name.
 pub const POLICY_LABEL: &str = "driftline.dev/policy";
+
+/// The label of a record that holds its severity.
+pub const SEVERITY_LABEL: &str = "driftline.dev/severity";
 
 /// Both definitions, as they are applied to a cluster, by file name.
 pub fn definitions() -> Vec<(&'static str, CustomResourceDefinition)> {

@@ -5,6 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rules::{PolicyRule, Severity, Undeclared};
+
 /// Says what to compare: a Git repository, and the parts of it that declare what runs in this cluster.
 /// The operator compares continuously and writes one DriftRecord for each object that differs.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,12 +20,14 @@ use serde::{Deserialize, Serialize};
     namespaced,
     doc = "Says what to compare with what runs in this cluster: a Git repository and the parts of it that declare Kubernetes objects. The operator compares continuously and writes one DriftRecord for each object that differs.",
     status = "DriftPolicyStatus",
+    validation = Rule::new("!has(self.spec.rules) || self.spec.rules.all(r, !has(r.match.targets) || r.match.targets.all(n, self.spec.targets.exists(t, t.name == n)))").message("rules.match.targets: name only targets of spec.targets").field_path(".spec.rules"),
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: at most 63 characters, because labels of records carry it"),
     printcolumn = r#"{"name":"Enforcement","type":"string","jsonPath":".spec.enforcement"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Drifted","type":"integer","jsonPath":".status.summary.drifted"}"#,
     printcolumn = r#"{"name":"Oldest","type":"date","jsonPath":".status.oldestDriftSince"}"#,
     printcolumn = r#"{"name":"Revision","type":"string","jsonPath":".status.source.revision"}"#,
+    printcolumn = r#"{"name":"Pending","type":"integer","jsonPath":".status.summary.pending","priority":1}"#,
     printcolumn = r#"{"name":"Unverified","type":"integer","jsonPath":".status.summary.unverified","priority":1}"#,
     printcolumn = r#"{"name":"Unknown","type":"integer","jsonPath":".status.summary.unknown","priority":1}"#,
     printcolumn = r#"{"name":"Last Check","type":"string","jsonPath":".status.lastHandledCheck","priority":1}"#,
@@ -55,6 +59,11 @@ pub struct DriftPolicySpec {
     #[x_kube(validation = Rule::new("self.all(t, self.exists_one(u, u.name == t.name))").message("targets: give each target a name of its own"))]
     #[schemars(length(min = 1, max = 32))]
     pub targets: Vec<Target>,
+    /// What is ignored and how grave the rest is. For each field that differs the first rule that matches decides alone; where none
+    /// does, the built-in severities hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub rules: Vec<PolicyRule>,
 }
 
 fn default_verify_every() -> String {
@@ -201,6 +210,9 @@ pub struct KubernetesTarget {
     /// How a chart is rendered; only for a folder with a Chart.yaml.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helm: Option<HelmOptions>,
+    /// What to make of what runs and is not declared.
+    #[serde(default)]
+    pub undeclared: Undeclared,
 }
 
 /// How a Helm chart is rendered.
@@ -250,7 +262,7 @@ pub struct DriftPolicyStatus {
     /// Since when the oldest open drift has been known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_drift_since: Option<Time>,
-    /// The ten oldest drifted objects.
+    /// Ten drifted objects, the gravest first, among equals the oldest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub worst: Vec<WorstEntry>,
     /// How many records there are.
@@ -302,6 +314,9 @@ pub struct Summary {
     pub in_sync: u32,
     /// It is not.
     pub drifted: u32,
+    /// It is not, only because a commit is not rolled out yet.
+    #[serde(default)]
+    pub pending: u32,
     /// Different at first sight, and the server has not yet been asked whether it makes the difference itself.
     pub unverified: u32,
     /// Could not be compared.
@@ -318,6 +333,9 @@ pub struct WorstEntry {
     pub subject: String,
     /// The fields, in short.
     pub fields: String,
+    /// How grave it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
     /// Since when it has been known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
@@ -331,6 +349,9 @@ pub struct WorstEntry {
 pub struct RecordCounts {
     /// Open records.
     pub open: u32,
+    /// Records of commits that are not rolled out.
+    #[serde(default)]
+    pub pending: u32,
     /// Drifted objects without a record, because a policy has at most 500.
     pub omitted: u32,
 }
@@ -357,6 +378,9 @@ pub struct TargetStatus {
     /// When it was last rendered or verified as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked_at: Option<Time>,
+    /// Since when the oldest commit that is not rolled out has been waiting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_pending_since: Option<Time>,
     /// Its counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::policy::Owner;
+use crate::rules::Severity;
 
 /// One object that is not as Git declares it, while it is so. Written by the operator alone; closed records stay a day.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ use crate::policy::Owner;
     status = "DriftRecordStatus",
     printcolumn = r#"{"name":"Subject","type":"string","jsonPath":".status.display.subject"}"#,
     printcolumn = r#"{"name":"Fields","type":"string","jsonPath":".status.display.fields"}"#,
+    printcolumn = r#"{"name":"Severity","type":"string","jsonPath":".status.severity"}"#,
+    printcolumn = r#"{"name":"Origin","type":"string","jsonPath":".status.display.origin"}"#,
     printcolumn = r#"{"name":"By","type":"string","jsonPath":".status.display.by"}"#,
     printcolumn = r#"{"name":"State","type":"string","jsonPath":".status.state"}"#,
     printcolumn = r#"{"name":"Since","type":"date","jsonPath":".status.firstSeen"}"#
@@ -64,10 +67,19 @@ pub struct KubernetesSubject {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DriftRecordStatus {
-    /// Open while it differs, then Closed.
+    /// Open while it differs, Pending while only a commit is not rolled out yet, then Closed.
     pub state: RecordState,
     /// What is the matter with the object as a whole.
     pub change: RecordChange,
+    /// The gravest of its fields, or the object's own where it is about the object as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// Who moved: the gravest of its fields, or the object's own where it is about the object as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// Which rules of the policy applied and what they did, by their index in spec.rules; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
     /// Who is responsible, from the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
@@ -81,10 +93,16 @@ pub struct DriftRecordStatus {
     pub uid: Option<String>,
     /// The apiVersion it was compared in.
     pub api_version: String,
+    /// Who did it, where the drift is about the object as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Actor>,
+    /// What the object was compared with to tell a live edit from a commit that is not rolled out; absent where there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
     /// Where it is declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared_at: Option<DeclaredAt>,
-    /// The fields that differ, at most 25.
+    /// The fields that differ, at most 25, the gravest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Field>,
     /// How many more fields differ.
@@ -99,6 +117,8 @@ pub struct DriftRecordStatus {
 pub enum RecordState {
     /// It differs.
     Open,
+    /// It differs only because a commit is not rolled out yet, for more than a minute.
+    Pending,
     /// It is as declared again, or not declared any more.
     Closed,
 }
@@ -112,6 +132,51 @@ pub enum RecordChange {
     Missing,
     /// It was deleted and is held by a finalizer.
     Terminating,
+    /// It was declared by this policy, is not any more, and is still there.
+    Orphaned,
+    /// It is there, nobody declares it, and the policy asks about such objects.
+    Undeclared,
+}
+
+/// Who moved: what runs, or Git.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// Somebody changed what runs.
+    LiveEdited,
+    /// Git was changed, and that is not rolled out yet.
+    GitAhead,
+    /// Both were changed.
+    Diverged,
+    /// It is not known what was in force when the two last agreed.
+    Unknown,
+}
+
+/// The last state in which what runs was what Git declared.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Baseline {
+    /// The commit, or what the evidence calls its revision.
+    pub revision: String,
+    /// The digest of what else went into rendering, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
+    /// What it is known from.
+    pub evidence: BaselineEvidence,
+}
+
+/// What a baseline is known from.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BaselineEvidence {
+    /// Driftline saw the object in sync at that revision.
+    Own,
+    /// Argo CD's synced revision.
+    ArgoCD,
+    /// Flux's last applied revision.
+    Flux,
+    /// The deployed Helm release.
+    Helm,
+    /// The object's last-applied-configuration annotation.
+    LastApplied,
 }
 
 /// Where an object is declared.
@@ -125,6 +190,15 @@ pub struct DeclaredAt {
     /// The line on which the object begins, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
+    /// The commit that last changed what drifted, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// That commit's author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// That commit's date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<Time>,
 }
 
 /// One field that differs.
@@ -133,9 +207,16 @@ pub struct DeclaredAt {
 pub struct Field {
     /// Where, for example spec.template.spec.containers[name=web].image.
     pub path: String,
-    /// Changed: both have a value. Missing: declared, not live.
+    /// Changed: both have a value. Missing: declared, not live. Added: live, not declared.
     pub change: String,
-    /// What the verdict stands on: Declared (the two values alone) or Expected (the server was asked what it makes of the declaration).
+    /// How grave it is, by the policy's rules or the built-in table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// Who moved: what runs, or Git.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// What the verdict stands on: Declared (the two values alone), Expected (the server was asked what it makes of the declaration)
+    /// or Ownership (who owns the field, where the server could not be asked).
     pub basis: String,
     /// The declared value, as JSON; absent where withheld.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,7 +257,7 @@ fn any_value(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Actor {
-    /// What this is known from. ManagedFields names a tool as it calls itself, not a person; None: nobody is known.
+    /// What this is known from: Audit, Admission, Stamp, ManagedFields or None. ManagedFields names a tool as it calls itself, not a person; None: nobody is known.
     pub evidence: String,
     /// The field manager.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -187,6 +268,12 @@ pub struct Actor {
     /// The subresource written to.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subresource: String,
+    /// The user, as authenticated; only where the evidence proves it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// The workload that runs as the user, where the user is a service account and the workload is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub workload: String,
     /// When the manager last wrote to the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
@@ -200,6 +287,9 @@ pub struct Display {
     pub subject: String,
     /// How many fields, and the first ones.
     pub fields: String,
+    /// Who moved: what runs, or Git.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub origin: String,
     /// Who.
     pub by: String,
 }

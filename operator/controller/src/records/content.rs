@@ -120,7 +120,13 @@ pub fn status(
             revision: change.revision.to_string(),
             file: drift::redact::cut(&drift::redact::printable(&p.file), 1024).to_owned(),
             line: Some(p.line).filter(|l| *l > 0),
+            ..DeclaredAt::default()
         }),
+        severity: None,
+        origin: None,
+        rule: None,
+        by: None,
+        baseline: None,
         display: display(&change.id, report),
         fields,
         more_fields: report.more_fields,
@@ -146,6 +152,8 @@ fn field(field: &ReportedField, before: Option<&DriftRecordStatus>, now: Timesta
     Field {
         path: field.path.clone(),
         change,
+        severity: None,
+        origin: None,
         basis: field.basis.as_str().to_owned(),
         declared,
         live,
@@ -169,6 +177,8 @@ fn actor(field: &ReportedField) -> Actor {
         manager: drift::redact::cut(&drift::redact::printable(&by.manager), 128).to_owned(),
         operation: by.operation.clone(),
         subresource: by.subresource.clone(),
+        user: String::new(),
+        workload: String::new(),
         at: by.at.as_deref().and_then(|t| t.parse().ok()).map(Time),
     }
 }
@@ -201,6 +211,7 @@ fn display(id: &ObjectId, report: &Report) -> Display {
     Display {
         subject: cut(id.to_string(), 512),
         fields: cut(fields, 256),
+        origin: String::new(),
         by: cut(by.join(", "), 128),
     }
 }

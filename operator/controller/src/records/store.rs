@@ -200,6 +200,7 @@ impl Store {
                     target: entry.target.clone(),
                     subject: status.display.subject.clone(),
                     fields: status.display.fields.clone(),
+                    severity: status.severity,
                     since: Some(status.first_seen.clone()),
                     record: name.clone(),
                 })

@@ -65,6 +65,7 @@ pub fn status(
         worst,
         records: Some(RecordCounts {
             open: u32::try_from(open).unwrap_or(u32::MAX),
+            pending: 0,
             omitted,
         }),
         targets: target_statuses,
@@ -83,6 +84,7 @@ fn summary(tally: Tally) -> Summary {
         declared: tally.declared(),
         in_sync,
         drifted,
+        pending: 0,
         unverified,
         unknown,
     }
@@ -101,6 +103,7 @@ fn target_status(target: &Target, account: Option<&Account>) -> TargetStatus {
         checked_at: view
             .checked_at
             .map(|t| Time(crate::records::whole_seconds(t))),
+        oldest_pending_since: None,
         summary: Some(summary(target.tally)),
     }
 }
