@@ -32,6 +32,8 @@ pub(crate) struct Cache {
 pub(crate) struct Entry {
     /// Held by a fetch: one at a time.
     pub(crate) fetching: tokio::sync::Mutex<()>,
+    /// Held by a fetch of history, which nobody else waits for.
+    pub(crate) deepening: tokio::sync::Mutex<()>,
 }
 
 impl Cache {

@@ -9,7 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Category, Error};
 use crate::request::{
-    FetchRequest, RenderItem, RenderRequest, RenderSummary, Revision, WorkerInfo,
+    Blame, BlameRequest, DeepenRequest, FetchRequest, RenderItem, RenderRequest, RenderSummary,
+    Revision, WorkerInfo,
 };
 use crate::wire::{REPLY_BYTES, REQUEST_BYTES, Reply, Request};
 use crate::worker::QUEUE_WAIT;
@@ -83,6 +84,33 @@ impl Worker {
             .await?
         {
             Reply::Rendered(summary) => Ok(summary),
+            _ => Err(self.garbled()),
+        }
+    }
+
+    /// Who last changed lines, as far as the history in the cache tells.
+    ///
+    /// # Errors
+    /// Every [`Category`]; a retryable `NotFound` says that the commit has to be fetched again.
+    pub async fn blame(&self, request: &BlameRequest) -> Result<Blame, Error> {
+        let asked = Request::Blame(request.clone());
+        match self
+            .ask(&asked, request.limits.timeout, &mut |_| {})
+            .await?
+        {
+            Reply::Blamed(blame) if blame.lines.len() == request.lines.len() => Ok(blame),
+            _ => Err(self.garbled()),
+        }
+    }
+
+    /// Fetches the history of a commit into the worker's cache, for [`Worker::blame`].
+    ///
+    /// # Errors
+    /// Every [`Category`]; the message names the URL and the remedy.
+    pub async fn deepen(&self, request: &DeepenRequest) -> Result<(), Error> {
+        let asked = Request::Deepen(request.clone());
+        match self.ask(&asked, request.fetch.timeout, &mut |_| {}).await? {
+            Reply::Deepened => Ok(()),
             _ => Err(self.garbled()),
         }
     }

@@ -4,11 +4,12 @@ use std::fs;
 use std::io::{self, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::error::{Category, Error};
-use crate::request::{FetchRequest, RenderItem, RenderRequest, WorkerInfo};
+use crate::request::{BlameRequest, FetchRequest, RenderItem, RenderRequest, WorkerInfo};
 use crate::sandbox::{self, InForce, Needs};
 use crate::wire::{JobSpec, REQUEST_BYTES, Reply, Request};
 use crate::{git, render};
@@ -40,7 +41,15 @@ fn job(out: &mut (dyn Write + Send)) -> Result<Reply, Error> {
     }
     match &spec.request {
         Request::Ping => Ok(Reply::Info(ping(&spec)?)),
-        Request::Fetch(request) => fetch(&spec, request),
+        Request::Fetch(request) => {
+            enter(&fetch_needs(&spec, request))?;
+            git::fetch(request, &spec.entry, &spec.key, &spec.temp.join("home")).map(Reply::Fetched)
+        }
+        Request::Deepen(request) => {
+            enter(&fetch_needs(&spec, &request.fetch))?;
+            git::deepen(request, &spec.entry, &spec.temp.join("home")).map(|()| Reply::Deepened)
+        }
+        Request::Blame(request) => blame(&spec, request),
         Request::Render(request) => run_render(&spec, request, out),
     }
 }
@@ -63,7 +72,17 @@ fn read_spec() -> Result<JobSpec, Error> {
     })
 }
 
-fn fetch(spec: &JobSpec, request: &FetchRequest) -> Result<Reply, Error> {
+fn blame(spec: &JobSpec, request: &BlameRequest) -> Result<Reply, Error> {
+    let limits = &request.limits;
+    let deadline = Instant::now() + limits.timeout;
+    enter(&Needs {
+        execute: Vec::new(),
+        ..render_needs(spec, limits.memory_bytes, 0, limits.timeout.as_secs())
+    })?;
+    git::blame(request, &spec.entry, deadline).map(Reply::Blamed)
+}
+
+fn fetch_needs(spec: &JobSpec, request: &FetchRequest) -> Needs {
     let mut needs = Needs {
         write: vec![spec.entry.clone(), spec.temp.clone()],
         network: true,
@@ -89,8 +108,7 @@ fn fetch(spec: &JobSpec, request: &FetchRequest) -> Result<Reply, Error> {
             .filter_map(std::env::var_os)
             .map(PathBuf::from),
     );
-    enter(&needs)?;
-    git::fetch(request, &spec.entry, &spec.key, &spec.temp.join("home")).map(Reply::Fetched)
+    needs
 }
 
 fn run_render(

@@ -24,7 +24,8 @@ pub use error::{Category, Error};
 pub use job::job_main;
 pub use local::{LocalOptions, LocalWorker};
 pub use request::{
-    Credentials, FetchLimits, FetchRequest, HelmOptions, Reference, RenderItem, RenderLimits,
-    RenderRequest, RenderSummary, Renderer, RepositoryKey, Revision, WorkerInfo, inputs_digest,
+    Blame, BlameLimits, BlameRequest, Credentials, DeepenRequest, FetchLimits, FetchRequest,
+    HelmOptions, LineAt, LineOrigin, Reference, RenderItem, RenderLimits, RenderRequest,
+    RenderSummary, Renderer, RepositoryKey, Revision, WorkerInfo, inputs_digest,
 };
 pub use worker::{WorkerOptions, worker_main};

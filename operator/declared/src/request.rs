@@ -123,6 +123,88 @@ pub struct Revision {
     pub repository: RepositoryKey,
 }
 
+/// Asks for the history of a commit that is in the cache.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeepenRequest {
+    /// How the commit was fetched.
+    pub fetch: FetchRequest,
+    /// From [`Revision::commit`].
+    pub commit: String,
+    /// How many commits back.
+    pub depth: u32,
+}
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LineAt {
+    /// The file, relative to the repository's root.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: u32,
+}
+
+/// Limits of a blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlameLimits {
+    /// Commits looked at.
+    pub commits: u64,
+    /// Bytes of one version of a file; a larger one is not compared.
+    pub file_bytes: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// What is not known after this stays unknown.
+    pub timeout: Duration,
+}
+
+impl Default for BlameLimits {
+    fn default() -> Self {
+        Self {
+            commits: 20_000,
+            file_bytes: 1 << 20,
+            memory_bytes: 512 << 20,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Asks who last changed lines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlameRequest {
+    /// From [`Revision::repository`].
+    pub repository: RepositoryKey,
+    /// From [`Revision::commit`].
+    pub commit: String,
+    /// The lines, at most [`BlameRequest::MOST`].
+    pub lines: Vec<LineAt>,
+    /// Limits.
+    pub limits: BlameLimits,
+}
+
+impl BlameRequest {
+    /// The most lines of one request.
+    pub const MOST: usize = 100;
+}
+
+/// Who last changed a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineOrigin {
+    /// The full hash of the commit that wrote the line as it is.
+    pub commit: String,
+    /// `Name <mail>`, at most 200 characters.
+    pub author: String,
+    /// When it was written, in seconds since 1970.
+    pub authored_at: i64,
+}
+
+/// The answer to a [`BlameRequest`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blame {
+    /// For each line of the request; `None` where it is not known.
+    pub lines: Vec<Option<LineOrigin>>,
+    /// True if a line is older than the history in the cache, so that a deeper one may tell.
+    pub shallow: bool,
+}
+
 /// How a Helm chart is rendered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HelmOptions {

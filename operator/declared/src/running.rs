@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::cache::{Cache, Entry};
 use crate::error::{Category, Error};
-use crate::request::WorkerInfo;
+use crate::request::{BlameRequest, DeepenRequest, RepositoryKey, WorkerInfo};
 use crate::wire::{JobSpec, REPLY_BYTES, REQUEST_BYTES, Reply, Request};
 use crate::worker::{QUEUE_WAIT, WorkerOptions};
 
@@ -138,7 +138,7 @@ async fn answer(
         return ping(jobs, writer).await;
     }
     let prepared = prepare(request, jobs)?;
-    let is_fetch = matches!(prepared.request, Request::Fetch(_));
+    let is_fetch = matches!(prepared.request, Request::Fetch(_) | Request::Deepen(_));
     let reply = in_turn(&prepared, jobs, writer).await;
     if is_fetch {
         jobs.cache.evict();
@@ -176,7 +176,7 @@ async fn ping(jobs: &Jobs, writer: &mut OwnedWriteHalf) -> Result<Reply, Error> 
 
 fn prepare(request: Request, jobs: &Jobs) -> Result<Prepared<'_>, Error> {
     let (key, at, timeout, output_bytes, turn) = match &request {
-        Request::Fetch(fetch) => {
+        Request::Fetch(fetch) | Request::Deepen(DeepenRequest { fetch, .. }) => {
             let url = crate::git::url::GitUrl::parse(&fetch.url, fetch.allow_file)?;
             (
                 jobs.cache.key(fetch)?,
@@ -186,14 +186,24 @@ fn prepare(request: Request, jobs: &Jobs) -> Result<Prepared<'_>, Error> {
                 &jobs.fetches,
             )
         }
-        Request::Render(render) => {
-            if !render.repository.is_valid() {
-                return Err(Error::new(
-                    Category::Input,
-                    "the repository key",
-                    "is not one that this worker made: fetch first",
+        Request::Blame(blame) => {
+            check_key(&blame.repository)?;
+            if blame.lines.len() > BlameRequest::MOST {
+                return Err(worker_error(
+                    "more lines are asked about than one request may",
                 ));
             }
+            (
+                blame.repository.0.clone(),
+                format!("commit {}", crate::error::one_line(&blame.commit, 40)),
+                // The job itself gives up a little earlier and says what it knows.
+                blame.limits.timeout + Duration::from_secs(5),
+                1 << 20,
+                &jobs.renders,
+            )
+        }
+        Request::Render(render) => {
+            check_key(&render.repository)?;
             let at = format!(
                 "path `{}` at {}",
                 crate::error::one_line(&render.path, 200),
@@ -227,6 +237,17 @@ fn prepare(request: Request, jobs: &Jobs) -> Result<Prepared<'_>, Error> {
     })
 }
 
+fn check_key(key: &RepositoryKey) -> Result<(), Error> {
+    if key.is_valid() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Category::Input,
+        "the repository key",
+        "is not one that this worker made: fetch first",
+    ))
+}
+
 async fn in_turn(
     prepared: &Prepared<'_>,
     jobs: &Jobs,
@@ -236,6 +257,7 @@ async fn in_turn(
         // One fetch of a repository at a time; whoever waits for it keeps nobody else from their turn.
         let alone = match (&prepared.request, &prepared.entry) {
             (Request::Fetch(_), Some(entry)) => Some(entry.fetching.lock().await),
+            (Request::Deepen(_), Some(entry)) => Some(entry.deepening.lock().await),
             _ => None,
         };
         (alone, prepared.turn.acquire().await)
@@ -321,7 +343,7 @@ fn specify(prepared: &Prepared<'_>, jobs: &Jobs, temp: &Path) -> std::io::Result
         "" => PathBuf::new(),
         key => jobs.cache.path(key),
     };
-    if let Request::Fetch(_) = prepared.request {
+    if let Request::Fetch(_) | Request::Deepen(_) = prepared.request {
         std::fs::create_dir_all(&entry)?;
     }
     Ok(JobSpec {
@@ -340,7 +362,7 @@ fn spawn(spec: &JobSpec, jobs: &Jobs) -> std::io::Result<Child> {
     environment.insert("HOME", spec.temp.join("home").into());
     environment.insert("TMPDIR", spec.temp.clone().into());
     environment.insert("LANG", "C.UTF-8".into());
-    if let Request::Fetch(fetch) = &spec.request {
+    if let Request::Fetch(fetch) | Request::Deepen(DeepenRequest { fetch, .. }) = &spec.request {
         environment.extend(
             NETWORK_ENV
                 .iter()

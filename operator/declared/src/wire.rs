@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::request::{
-    FetchRequest, RenderItem, RenderRequest, RenderSummary, Revision, WorkerInfo,
+    Blame, BlameRequest, DeepenRequest, FetchRequest, RenderItem, RenderRequest, RenderSummary,
+    Revision, WorkerInfo,
 };
 
 /// Bytes of one request: values and API lists are the big ones.
@@ -20,6 +21,8 @@ pub(crate) enum Request {
     Ping,
     Fetch(FetchRequest),
     Render(RenderRequest),
+    Deepen(DeepenRequest),
+    Blame(BlameRequest),
 }
 
 /// One line of the answer. The last one is `Item`'s opposite: anything else.
@@ -28,6 +31,8 @@ pub(crate) enum Reply {
     Item(RenderItem),
     Rendered(RenderSummary),
     Fetched(Revision),
+    Deepened,
+    Blamed(Blame),
     Info(WorkerInfo),
     Failed(Error),
 }
@@ -44,6 +49,6 @@ pub(crate) struct JobSpec {
     pub(crate) temp: PathBuf,
     pub(crate) kustomize: Option<PathBuf>,
     pub(crate) helm: Option<PathBuf>,
-    /// Bytes of memory of a fetch.
+    /// Bytes of memory of a fetch, or of its history.
     pub(crate) fetch_memory_bytes: u64,
 }

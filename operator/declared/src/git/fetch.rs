@@ -14,10 +14,15 @@ use super::known_hosts;
 use super::refs::{self, RemoteRef};
 use super::url::{GitUrl, Scheme};
 use crate::error::{Category, Error, one_line};
-use crate::request::{Credentials, FetchRequest, Reference, RepositoryKey, Revision};
+use crate::request::{
+    Credentials, DeepenRequest, FetchRequest, Reference, RepositoryKey, Revision,
+};
 
 /// The folder of the bare repository in a cache entry.
 pub(crate) const REPOSITORY: &str = "repo.git";
+/// The folder of the bare repository that blame looks into, beside the one that is rendered from: what goes wrong with it, or
+/// is too large, must not touch the other.
+pub(crate) const HISTORY: &str = "history.git";
 /// Where fetched tips are kept, so that they stay reachable.
 const TIP: &str = "refs/driftline/tip";
 /// Names nothing on any remote: fetching it lists the refs without a pack.
@@ -59,15 +64,45 @@ pub(crate) fn fetch(
     }
 }
 
-fn keep_if_small(
-    revision: Revision,
+/// Fetches what came before a commit, so far as `depth` reaches, for [`super::blame`]. Nothing where it is here already.
+///
+/// # Errors
+/// See [`Category`]; each names the URL.
+pub(crate) fn deepen(request: &DeepenRequest, entry: &Path, home: &Path) -> Result<(), Error> {
+    let fetch = &request.fetch;
+    let url = GitUrl::parse(&fetch.url, fetch.allow_file)?;
+    url.check_credentials(fetch.credentials.as_ref())?;
+    refs::check(&fetch.reference)?;
+    let path = entry.join(REPOSITORY);
+    if Repository::open_bare(&path).is_ok_and(|repo| !repo.is_shallow()) {
+        return Ok(());
+    }
+    write_known_hosts(&url, fetch, home)?;
+    let path = entry.join(HISTORY);
+    remove_unfinished(&path);
+    let get = || Fetch::open(&url, fetch, &path)?.history(&request.commit, request.depth);
+    let first = get();
+    let again =
+        matches!(first, Err(Error::Corrupt { .. })) || size(&path) > fetch.limits.repository_bytes;
+    let result = if again {
+        // Histories of old commits pile up; a fresh copy says how large this one is.
+        remove(&path, &url)?;
+        get()
+    } else {
+        first
+    };
+    result.and_then(|()| keep_if_small((), fetch, &path, &url))
+}
+
+fn keep_if_small<T>(
+    kept: T,
     request: &FetchRequest,
     path: &Path,
     url: &GitUrl,
-) -> Result<Revision, Error> {
+) -> Result<T, Error> {
     let (bytes, limit) = (size(path), request.limits.repository_bytes);
     if bytes <= limit {
-        return Ok(revision);
+        return Ok(kept);
     }
     remove(path, url)?;
     let what = format!(
@@ -194,6 +229,39 @@ impl<'a> Fetch<'a> {
         )?;
         if self.has(oid)? {
             Ok(oid)
+        } else {
+            Err(missing())
+        }
+    }
+
+    /// A commit and what came before it.
+    fn history(&self, hash: &str, depth: u32) -> Result<(), Error> {
+        let missing = || {
+            let what = format!(
+                "the history of commit {hash} cannot be had: it is on no branch or tag any more"
+            );
+            Error::new(Category::NotFound, self.url.shown(), what)
+        };
+        let oid = refs::commit_id(hash).ok_or_else(missing)?;
+        if self.has(oid)? {
+            return Ok(());
+        }
+        self.preflight()?;
+        let depth = i32::try_from(depth).unwrap_or(UNSHALLOW);
+        // As for a single commit: not every server hands one out by its hash. The branch may have moved on since.
+        match self.get_depth(&[&format!("+{hash}:{TIP}")], depth) {
+            Ok(()) if self.has(oid)? => return Ok(()),
+            Err(error @ (Error::Auth { .. } | Error::Refused { .. } | Error::Limit { .. })) => {
+                return Err(error);
+            }
+            _ => {}
+        }
+        if !matches!(self.request.reference, Reference::Commit(_)) {
+            let found = refs::resolve(&self.request.reference, &self.list()?, self.url.shown())?;
+            self.get_depth(&[&format!("+{}:{TIP}", found.name)], depth)?;
+        }
+        if self.has(oid)? {
+            Ok(())
         } else {
             Err(missing())
         }
@@ -344,21 +412,13 @@ fn write_known_hosts(url: &GitUrl, request: &FetchRequest, home: &Path) -> Resul
 
 fn revision(commit: &Commit<'_>, label: Option<&str>, key: &str) -> Revision {
     let hash = commit.id().to_string();
-    let author = commit.author();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Revision {
         name: label.map_or_else(
             || format!("sha1:{hash}"),
             |label| format!("{label}@sha1:{hash}"),
         ),
-        author: one_line(
-            &format!(
-                "{} <{}>",
-                text(author.name_bytes()),
-                text(author.email_bytes())
-            ),
-            200,
-        ),
+        author: author(commit),
         message: one_line(
             text(commit.message_bytes())
                 .trim_start()
@@ -371,6 +431,14 @@ fn revision(commit: &Commit<'_>, label: Option<&str>, key: &str) -> Revision {
         commit: hash,
         repository: RepositoryKey(key.to_owned()),
     }
+}
+
+/// `Name <mail>` of who wrote a commit.
+pub(super) fn author(commit: &Commit<'_>) -> String {
+    let author = commit.author();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (name, mail) = (text(author.name_bytes()), text(author.email_bytes()));
+    one_line(&format!("{name} <{mail}>"), 200)
 }
 
 fn remove(path: &Path, url: &GitUrl) -> Result<(), Error> {
