@@ -46,6 +46,8 @@ pub(crate) struct Jobs {
     fetch_memory_bytes: u64,
     renders: Semaphore,
     fetches: Semaphore,
+    /// One at a time: nobody waits for who wrote a line, and no rendering for it.
+    blames: Semaphore,
     info: Mutex<Option<WorkerInfo>>,
 }
 
@@ -66,6 +68,7 @@ impl Jobs {
             fetch_memory_bytes: options.fetch_memory_bytes,
             renders: Semaphore::new(options.renders.max(1)),
             fetches: Semaphore::new(options.fetches.max(1)),
+            blames: Semaphore::new(1),
             info: Mutex::new(None),
         }
     }
@@ -199,7 +202,7 @@ fn prepare(request: Request, jobs: &Jobs) -> Result<Prepared<'_>, Error> {
                 // The job itself gives up a little earlier and says what it knows.
                 blame.limits.timeout + Duration::from_secs(5),
                 1 << 20,
-                &jobs.renders,
+                &jobs.blames,
             )
         }
         Request::Render(render) => {

@@ -67,10 +67,10 @@ fn with_most_history(entry: &Path, id: Oid) -> Option<Repository> {
 
 /// True where parents of a commit were left out: it then seems to have written all that it only inherited. By the commit's own
 /// words, because the list of such commits changes while a fetch is under way.
-fn is_cut(commit: &Commit<'_>, parents: &[Commit<'_>]) -> bool {
+pub(super) fn is_cut(commit: &Commit<'_>) -> bool {
     let header = commit.raw_header_bytes();
     let named = header.split(|b| *b == b'\n');
-    named.filter(|line| line.starts_with(b"parent ")).count() > parents.len()
+    named.filter(|line| line.starts_with(b"parent ")).count() > commit.parents().count()
 }
 
 /// What is known of a line that was asked about.
@@ -152,7 +152,7 @@ impl<'r> Walk<'r> {
             }
             let commit = self.repo.find_commit(id)?;
             let parents: Vec<Commit<'r>> = commit.parents().collect();
-            let cut = is_cut(&commit, &parents);
+            let cut = is_cut(&commit);
             for (file, mut lines) in files {
                 if cut {
                     lines

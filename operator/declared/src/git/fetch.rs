@@ -1,6 +1,7 @@
 //! One fetch: ask what the reference names now, and get that commit if it is not in the cache yet.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use git2::{
 };
 
 use super::auth::{Session, classify};
+use super::blame::is_cut;
 use super::known_hosts;
 use super::refs::{self, RemoteRef};
 use super::url::{GitUrl, Scheme};
@@ -243,7 +245,7 @@ impl<'a> Fetch<'a> {
             Error::new(Category::NotFound, self.url.shown(), what)
         };
         let oid = refs::commit_id(hash).ok_or_else(missing)?;
-        if self.has(oid)? {
+        if self.has(oid)? && reaches(&self.repo, oid, depth) {
             return Ok(());
         }
         self.preflight()?;
@@ -431,6 +433,25 @@ fn revision(commit: &Commit<'_>, label: Option<&str>, key: &str) -> Revision {
         commit: hash,
         repository: RepositoryKey(key.to_owned()),
     }
+}
+
+/// True if the history of a commit that is here is cut no sooner than `depth` commits back.
+fn reaches(repo: &Repository, commit: Oid, depth: u32) -> bool {
+    let (mut level, mut seen) = (vec![commit], HashSet::from([commit]));
+    for _ in 1..depth {
+        let mut next = Vec::new();
+        for commit in level {
+            let Ok(commit) = repo.find_commit(commit) else {
+                return false;
+            };
+            if is_cut(&commit) {
+                return false;
+            }
+            next.extend(commit.parent_ids().filter(|parent| seen.insert(*parent)));
+        }
+        level = next;
+    }
+    true
 }
 
 /// `Name <mail>` of who wrote a commit.

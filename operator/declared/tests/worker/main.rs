@@ -3,6 +3,7 @@
 // The lints' exception for tests does not reach helpers of tests.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod blame;
 mod git;
 mod hostile;
 mod plain;
