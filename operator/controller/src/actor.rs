@@ -10,6 +10,7 @@ use futures::FutureExt as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::watch;
 
+use crate::blame::History;
 use crate::credentials::{self, Opening};
 use crate::engine::Engine;
 use crate::policy::{self, Policy, PolicyKey};
@@ -326,6 +327,7 @@ impl Actor {
             .as_ref()
             .map(|(category, message)| (format!("Fetch{}", category.as_str()), message.clone()));
         view.source_stale = source.error.is_some() && stale;
+        view.history = self.history(source);
         if let Some(revision) = &source.revision {
             view.source = Some(SourceStatus {
                 revision: revision.name.clone(),
@@ -338,6 +340,13 @@ impl Actor {
         view.last_handled_check.clone_from(&self.handled_check);
         drop(view);
         self.engine.registry.touch(&self.state.key);
+    }
+
+    fn history(&self, source: &SourceState) -> Option<History> {
+        Some(History {
+            fetch: self.subscription.as_ref()?.request(),
+            repository: source.revision.as_ref()?.repository.clone(),
+        })
     }
 
     /// Until the next verification, the next look at the Secret, or the moment the source counts as stale.

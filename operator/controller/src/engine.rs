@@ -11,6 +11,7 @@ use declared::{Worker, WorkerInfo};
 use kube::Client;
 use tokio::sync::watch;
 
+use crate::blame::Blames;
 use crate::metrics::Metrics;
 use crate::options::RunOptions;
 use crate::registry::Registry;
@@ -36,6 +37,8 @@ pub struct Engine {
     pub watch_options: WatchOptions,
     pub registry: Registry,
     pub metrics: Arc<Metrics>,
+    /// Who wrote the lines that drifted.
+    pub blames: Blames,
     /// Turns at rendering.
     pub renders: Turns,
     /// True while this replica may write.

@@ -1,6 +1,7 @@
 //! The program `driftline`: the operator, and the worker that fetches and renders for it.
 
 mod actor;
+mod blame;
 mod credentials;
 mod engine;
 mod events;

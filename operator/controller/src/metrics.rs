@@ -23,6 +23,8 @@ pub struct Metrics {
     fetches: Family<Labels, Histogram>,
     renders: Family<Labels, Histogram>,
     writes: Family<Labels, Counter>,
+    blames: Family<Labels, Counter>,
+    histories: Family<Labels, Counter>,
     pub dry_runs: Counter,
     pub object_reads: Counter,
     pub missed: Counter,
@@ -38,6 +40,11 @@ pub struct Metrics {
     leading: Gauge,
 }
 
+fn result(error: Option<declared::Category>) -> Labels {
+    let result = error.map_or("ok", declared::Category::as_str);
+    vec![("result", result.to_ascii_lowercase())]
+}
+
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.01, 2.0, 14))
 }
@@ -50,6 +57,8 @@ impl Metrics {
             fetches: Family::new_with_constructor(seconds),
             renders: Family::new_with_constructor(seconds),
             writes: Family::default(),
+            blames: Family::default(),
+            histories: Family::default(),
             dry_runs: Counter::default(),
             object_reads: Counter::default(),
             missed: Counter::default(),
@@ -74,6 +83,16 @@ impl Metrics {
             "render_duration_seconds",
             "How long renderings of targets took, by result",
             m.renders.clone(),
+        );
+        registry.register(
+            "blames",
+            "Times the worker was asked who wrote some lines, by result",
+            m.blames.clone(),
+        );
+        registry.register(
+            "history_fetches",
+            "Times a repository's history was fetched to find that out, by result",
+            m.histories.clone(),
         );
         registry.register(
             "writes",
@@ -147,11 +166,8 @@ impl Metrics {
 
     /// Counts a fetch.
     pub fn fetched(&self, took: Duration, error: Option<declared::Category>) {
-        let result = error
-            .map_or("ok", declared::Category::as_str)
-            .to_ascii_lowercase();
         self.fetches
-            .get_or_create(&vec![("result", result)])
+            .get_or_create(&result(error))
             .observe(took.as_secs_f64());
     }
 
@@ -161,6 +177,16 @@ impl Metrics {
         self.renders
             .get_or_create(&vec![("result", result)])
             .observe(took.as_secs_f64());
+    }
+
+    /// Counts a question who wrote some lines.
+    pub fn blamed(&self, error: Option<declared::Category>) {
+        self.blames.get_or_create(&result(error)).inc();
+    }
+
+    /// Counts a fetch of history.
+    pub fn deepened(&self, error: Option<declared::Category>) {
+        self.histories.get_or_create(&result(error)).inc();
     }
 
     /// The counter of writes of a resource.
@@ -212,7 +238,12 @@ impl Metrics {
 
     fn shared(&self, engine: &Engine) {
         let (changes, questions) = engine.index.queued();
-        for (queue, depth) in [("changes", changes), ("questions", questions)] {
+        let blames = engine.blames.waiting();
+        for (queue, depth) in [
+            ("changes", changes),
+            ("questions", questions),
+            ("blames", blames),
+        ] {
             self.queues
                 .get_or_create(&vec![("queue", queue.to_owned())])
                 .set(i64::try_from(depth).unwrap_or(i64::MAX));

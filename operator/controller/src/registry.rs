@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::blame::History;
 use crate::policy::PolicyKey;
 
 /// A policy as status and records need it.
@@ -28,6 +29,8 @@ pub struct View {
     /// The account that decides what the policy may see.
     pub account: Option<Account>,
     pub source: Option<SourceStatus>,
+    /// Where to look for who wrote a line.
+    pub history: Option<History>,
     /// The policy is wrong, or cannot be worked with until somebody mends something: reason and message.
     pub stalled: Option<(String, String)>,
     /// The source did not answer the last time: reason and message.

@@ -17,6 +17,7 @@ use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::blame::{self, Blames};
 use crate::engine::Engine;
 use crate::events::Events;
 use crate::http;
@@ -91,6 +92,7 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
         watch_options,
         registry: Registry::default(),
         metrics,
+        blames: Blames::default(),
         renders: Turns::new(crate::options::RENDERS, crate::options::RENDERS - 1),
         leading,
         client,
@@ -221,6 +223,7 @@ fn start(engine: &Arc<Engine>) -> Arc<Records> {
     tokio::spawn(Arc::clone(&records).run());
     tokio::spawn(Arc::clone(&statuses).run());
     tokio::spawn(follow_catalog(Arc::clone(engine)));
+    tokio::spawn(blame::run(Arc::clone(engine)));
     tokio::spawn(policies::run(Arc::clone(engine), statuses));
     records
 }

@@ -63,6 +63,7 @@ pub struct Sources {
 /// A source that is fetched as long as somebody holds it.
 pub struct Source {
     state: watch::Receiver<SourceState>,
+    request: Arc<FetchRequest>,
     intervals: Arc<Mutex<HashMap<u64, Duration>>>,
     now: Arc<Notify>,
     task: JoinHandle<()>,
@@ -91,6 +92,11 @@ impl Subscription {
     /// The state, and word of each change.
     pub fn state(&self) -> watch::Receiver<SourceState> {
         self.source.state.clone()
+    }
+
+    /// How it is fetched.
+    pub fn request(&self) -> Arc<FetchRequest> {
+        Arc::clone(&self.source.request)
     }
 
     /// Asks for a fetch now.
@@ -164,6 +170,7 @@ impl Sources {
             limits: FetchLimits::default(),
             allow_file: self.allow_file,
         };
+        let request = Arc::new(request);
         let (publish, state) = watch::channel(SourceState::default());
         let intervals = Arc::new(Mutex::new(HashMap::new()));
         let now = Arc::new(Notify::new());
@@ -171,13 +178,14 @@ impl Sources {
             self.worker.clone(),
             Arc::clone(&self.metrics),
             (Arc::clone(&self.turns), namespace.to_owned()),
-            request,
+            Arc::clone(&request),
             publish,
             Arc::clone(&intervals),
             Arc::clone(&now),
         ));
         Source {
             state,
+            request,
             intervals,
             now,
             task,
@@ -189,7 +197,7 @@ async fn poll(
     worker: Worker,
     metrics: Arc<Metrics>,
     (turns, namespace): (Arc<Turns>, String),
-    request: FetchRequest,
+    request: Arc<FetchRequest>,
     publish: watch::Sender<SourceState>,
     intervals: Arc<Mutex<HashMap<u64, Duration>>>,
     now: Arc<Notify>,

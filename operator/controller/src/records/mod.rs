@@ -2,6 +2,7 @@
 
 mod content;
 mod store;
+mod written;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use cluster::access::Decision;
 use cluster::index::{Change, State};
 use cluster::watch::{WatchEvent, WatchHandle, WatchOptions, WatchScope};
+use declared::LineAt;
 use drift::{GroupKind, GroupVersionKind, ObjectId, Unknown};
 use driftline_crds::{DriftRecord, DriftRecordStatus, KubernetesSubject, RecordState, WorstEntry};
 use futures::StreamExt as _;
@@ -302,13 +304,14 @@ impl Records {
             }
         }
         let before = known.as_ref().and_then(|e| e.status.as_ref());
-        let status = content::status(
+        let mut status = content::status(
             policy,
             change,
             report,
             before.filter(|_| was_open),
             Timestamp::now(),
         );
+        self.say_who_wrote(policy, change, &mut status, before.filter(|_| was_open));
         if was_open && before == Some(&status) {
             return Ok(());
         }
@@ -353,6 +356,37 @@ impl Records {
         drop(room);
         self.engine.registry.touch(&policy.key);
         Ok(())
+    }
+
+    /// Who wrote the line that declares what drifted. Where that is not known yet, it is asked, and the record amended later.
+    fn say_who_wrote(
+        &self,
+        policy: &PolicyState,
+        change: &Change,
+        status: &mut DriftRecordStatus,
+        before: Option<&DriftRecordStatus>,
+    ) {
+        written::fill(status, before, None);
+        let known = status
+            .declared_at
+            .as_ref()
+            .is_some_and(|at| at.commit.is_some());
+        let (Some(line), Some(provenance)) = (written::line(status), &change.provenance) else {
+            return;
+        };
+        let history = policy.view.lock().history.clone();
+        if let (false, Some(history)) = (known, history) {
+            let at = LineAt {
+                file: provenance.file.clone(),
+                line,
+            };
+            let object = (change.target, &change.id);
+            let found = self
+                .engine
+                .blames
+                .written(&history, &change.revision, at, object);
+            written::fill(status, before, found.as_ref());
+        }
     }
 
     async fn close(
