@@ -47,7 +47,7 @@ pub struct PathError {
     pub what: &'static str,
 }
 
-fn bare(text: &str) -> bool {
+pub(crate) fn bare(text: &str) -> bool {
     !text.is_empty()
         && text
             .bytes()
@@ -59,7 +59,7 @@ fn is_word_byte(b: u8) -> bool {
 }
 
 /// Strings are written bare where that cannot be read as another type.
-fn write_scalar(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
+pub(crate) fn write_scalar(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
     match value {
         Value::String(s)
             if !s.is_empty()
@@ -80,6 +80,26 @@ fn write_name(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
     }
 }
 
+pub(crate) fn write_select(
+    f: &mut fmt::Formatter<'_>,
+    pairs: &[(String, Value)],
+    nth: Option<usize>,
+) -> fmt::Result {
+    f.write_str("[")?;
+    for (j, (name, value)) in pairs.iter().enumerate() {
+        if j > 0 {
+            f.write_str(",")?;
+        }
+        write_name(f, name)?;
+        f.write_str("=")?;
+        write_scalar(f, value)?;
+    }
+    if let Some(nth) = nth {
+        write!(f, ";#{nth}")?;
+    }
+    f.write_str("]")
+}
+
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, step) in self.0.iter().enumerate() {
@@ -91,21 +111,7 @@ impl fmt::Display for FieldPath {
                     f.write_str(name)?;
                 }
                 Step::Field(name) => write!(f, "[{}]", Value::String(name.clone()))?,
-                Step::Select(pairs, nth) => {
-                    f.write_str("[")?;
-                    for (j, (name, value)) in pairs.iter().enumerate() {
-                        if j > 0 {
-                            f.write_str(",")?;
-                        }
-                        write_name(f, name)?;
-                        f.write_str("=")?;
-                        write_scalar(f, value)?;
-                    }
-                    if *nth > 0 {
-                        write!(f, ";#{nth}")?;
-                    }
-                    f.write_str("]")?;
-                }
+                Step::Select(pairs, nth) => write_select(f, pairs, Some(*nth).filter(|n| *n > 0))?,
                 Step::Index(n) => write!(f, "[{n}]")?,
                 Step::Member(value) => {
                     f.write_str("[=")?;
@@ -127,7 +133,7 @@ impl FromStr for FieldPath {
         let mut steps = Vec::new();
         while parser.at < text.len() {
             if parser.eat(b'[') {
-                steps.push(parser.bracket()?);
+                steps.push(parser.bracket()?.0);
             } else {
                 if !steps.is_empty() && !parser.eat(b'.') {
                     return Err(parser.error("expected `.` or `[`"));
@@ -142,13 +148,14 @@ impl FromStr for FieldPath {
     }
 }
 
-struct Parser<'a> {
-    text: &'a str,
-    at: usize,
+/// A place in a text; patterns are read with it too.
+pub(crate) struct Parser<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) at: usize,
 }
 
 impl Parser<'_> {
-    fn error(&self, what: &'static str) -> PathError {
+    pub(crate) fn error(&self, what: &'static str) -> PathError {
         PathError {
             at: self
                 .text
@@ -158,17 +165,17 @@ impl Parser<'_> {
         }
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn eat(&mut self, byte: u8) -> bool {
+    pub(crate) fn eat(&mut self, byte: u8) -> bool {
         let hit = self.peek() == Some(byte);
         self.at += usize::from(hit);
         hit
     }
 
-    fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), PathError> {
+    pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), PathError> {
         if self.eat(byte) {
             Ok(())
         } else {
@@ -184,7 +191,7 @@ impl Parser<'_> {
         &self.text[start..self.at]
     }
 
-    fn bare_name(&mut self) -> Result<String, PathError> {
+    pub(crate) fn bare_name(&mut self) -> Result<String, PathError> {
         let name = self
             .take_while(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
             .to_owned();
@@ -231,7 +238,9 @@ impl Parser<'_> {
         digits.parse().map_err(|_| self.error("expected a number"))
     }
 
-    fn bracket(&mut self) -> Result<Step, PathError> {
+    /// What stands in brackets, up to and with the closing one; whether a place among duplicates was named is said besides.
+    pub(crate) fn bracket(&mut self) -> Result<(Step, bool), PathError> {
+        let mut numbered = false;
         let step = match self.peek() {
             Some(b']') => Step::AnyMember,
             Some(b'=') => {
@@ -241,7 +250,7 @@ impl Parser<'_> {
             Some(b'"') => {
                 let name = self.json_string()?;
                 if self.peek() == Some(b'=') {
-                    self.pairs(name)?
+                    self.pairs(name, &mut numbered)?
                 } else {
                     Step::Field(name)
                 }
@@ -250,7 +259,7 @@ impl Parser<'_> {
                 let start = self.at;
                 let name = self.bare_name()?;
                 if self.peek() == Some(b'=') {
-                    self.pairs(name)?
+                    self.pairs(name, &mut numbered)?
                 } else {
                     self.at = start;
                     Step::Index(self.number()?)
@@ -258,10 +267,10 @@ impl Parser<'_> {
             }
         };
         self.expect(b']', "expected `]`")?;
-        Ok(step)
+        Ok((step, numbered))
     }
 
-    fn pairs(&mut self, first: String) -> Result<Step, PathError> {
+    fn pairs(&mut self, first: String, numbered: &mut bool) -> Result<Step, PathError> {
         let mut name = first;
         let mut pairs = Vec::new();
         loop {
@@ -276,6 +285,7 @@ impl Parser<'_> {
         if self.eat(b';') {
             self.expect(b'#', "expected `#`")?;
             nth = self.number()?;
+            *numbered = true;
         }
         Ok(Step::Select(pairs, nth))
     }
@@ -353,7 +363,7 @@ impl Step {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -424,7 +434,7 @@ mod tests {
         ]
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    pub(crate) fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             ".{0,8}".prop_map(Step::Field),
             "[a-z]{1,6}".prop_map(Step::Field),
