@@ -48,11 +48,11 @@ cluster-down: .tools ## End the control plane of make cluster
 	@$(DEBUG)/cluster down
 
 .PHONY: generate
-generate: .tools ## Write the files that are made from code: crds/*.yaml and the chart's copies
-	@DRIFTLINE_GENERATE=1 $(CARGO) test --quiet -p driftline-crds
+generate: .tools ## Write the files that are made from code: crds/*.yaml, the chart's copies, the table in docs/policy.md
+	@DRIFTLINE_GENERATE=1 $(CARGO) test --quiet -p driftline-crds -p drift -- yaml_is_up_to_date the_guide_shows
 	@rm -f charts/driftline/files/crds/*.yaml
 	@cp crds/*.yaml charts/driftline/files/crds/
-	@echo "Written: crds/*.yaml, charts/driftline/files/crds/*.yaml. See what changed: git diff --stat"
+	@echo "Written: crds/*.yaml, charts/driftline/files/crds/*.yaml, docs/policy.md. See what changed: git diff --stat"
 
 .PHONY: lint
 lint: .tools ## Check formatting, lints, and (where cargo-deny is installed) licences and advisories
