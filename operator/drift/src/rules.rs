@@ -5,6 +5,7 @@
 //! Labels are those of the declaration: a label of the live object could be set by whoever changed it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -21,9 +22,9 @@ pub const MAX_RULES: usize = 64;
 pub const MAX_ENTRIES: usize = 64;
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 2048;
-/// How much work matching one object may be, in steps and characters compared: some hundredths of a second. Rules and declarations
+/// How much work matching one object may be, in steps and characters compared: some thousandths of a second. Rules and declarations
 /// come from tenants; what is left when it is spent is reported as if no rule spoke of it.
-const MAX_WORK: u64 = 20_000_000;
+const MAX_WORK: u64 = 2_000_000;
 
 /// What a match names, as it is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -286,6 +287,22 @@ fn action(text: &RuleText, place: &str) -> Result<Action, RuleError> {
         }),
         (None, Some(severity)) => Ok(Action::Severity(severity)),
         _ => Err(RuleError::new(place, "set exactly one of ignore, severity")),
+    }
+}
+
+/// A policy's rules as one of its targets has them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TargetRules {
+    /// The target's name.
+    pub target: Arc<str>,
+    /// All of the policy's rules.
+    pub rules: Arc<Rules>,
+}
+
+impl TargetRules {
+    /// Those that may speak of one of its objects.
+    pub fn about(&self, id: &ObjectId, declared: &Value) -> ObjectRules<'_> {
+        self.rules.about(&self.target, id, labels(declared))
     }
 }
 

@@ -1,0 +1,133 @@
+//! What rules and the built-in table make of a finding: what is ignored goes, the rest gets a severity, the gravest first.
+
+use std::collections::BTreeMap;
+
+use crate::judge::{Finding, JudgedField, ObjectChange};
+use crate::rules::{Action, ObjectRules, Rule};
+use crate::severity::{Presence, Severities, Severity};
+use crate::subject::GroupKind;
+
+/// The most fields of an object that are looked up in the built-in table; what comes after counts as the table's default.
+const MAX_LOOKED_UP: usize = 10_000;
+
+/// A finding after the rules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graded {
+    /// What is left of it: the gravest fields first, among equals in the order of their paths.
+    pub finding: Finding,
+    /// How grave its fields are, in the same order.
+    pub severities: Vec<Severity>,
+    /// The gravest of them, or the object's own where it is about the object as a whole.
+    pub severity: Severity,
+    /// The rules that applied, in their order.
+    pub applied: Vec<Applied>,
+}
+
+/// A rule that applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Its place in the policy, from 0.
+    pub index: usize,
+    /// What it says.
+    pub action: Action,
+    /// To how many fields; 0 where it spoke of the object as a whole.
+    pub fields: usize,
+}
+
+/// Applies rules to a finding; what they leave out is graded by the built-in table. `None` where they ignore all of it, so that
+/// the object is in sync.
+pub fn grade(kind: &GroupKind, finding: Finding, mut rules: ObjectRules<'_>) -> Option<Graded> {
+    match presence(finding.change) {
+        Some(presence) => whole(kind, finding, presence, &rules),
+        None => fields(kind, finding, &mut rules),
+    }
+}
+
+fn presence(change: ObjectChange) -> Option<Presence> {
+    match change {
+        ObjectChange::Changed => None,
+        ObjectChange::Missing | ObjectChange::Terminating => Some(Presence::Gone),
+    }
+}
+
+fn whole(
+    kind: &GroupKind,
+    finding: Finding,
+    presence: Presence,
+    rules: &ObjectRules<'_>,
+) -> Option<Graded> {
+    let rule = rules.object();
+    let severity = match rule.map(|r| &r.action) {
+        Some(Action::Ignore { .. }) => return None,
+        Some(Action::Severity(severity)) => *severity,
+        None => Severities::of(kind).object(presence),
+    };
+    Some(Graded {
+        finding,
+        severities: Vec::new(),
+        severity,
+        applied: rule.map(|rule| applied(rule, 0)).into_iter().collect(),
+    })
+}
+
+fn fields(kind: &GroupKind, mut finding: Finding, rules: &mut ObjectRules<'_>) -> Option<Graded> {
+    let table = Severities::of(kind);
+    let mut spoke: BTreeMap<usize, Applied> = BTreeMap::new();
+    let mut left: Vec<(Severity, JudgedField)> = Vec::new();
+    for field in finding.fields {
+        let rule = rules.field(&field.drift.path);
+        if let Some(rule) = rule {
+            spoke
+                .entry(rule.index)
+                .or_insert_with(|| applied(rule, 0))
+                .fields += 1;
+        }
+        let severity = match rule.map(|r| &r.action) {
+            Some(Action::Ignore { .. }) => continue,
+            Some(Action::Severity(severity)) => *severity,
+            None if left.len() < MAX_LOOKED_UP => {
+                let drift = &field.drift;
+                table.field(&drift.path, [drift.declared.as_ref(), drift.live.as_ref()])
+            }
+            None => Severity::Medium,
+        };
+        left.push((severity, field));
+    }
+    // Stable: among equals the order of paths stays.
+    left.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
+    let gravest = left.first()?.0;
+    let (severities, fields) = left.into_iter().unzip();
+    finding.fields = fields;
+    Some(Graded {
+        finding,
+        severities,
+        severity: gravest,
+        applied: spoke.into_values().collect(),
+    })
+}
+
+fn applied(rule: &Rule, fields: usize) -> Applied {
+    Applied {
+        index: rule.index,
+        action: rule.action.clone(),
+        fields,
+    }
+}
+
+/// The rules that applied, for a record: `rules[0] ignores 2 fields: scaled by hand; rules[3]: High`.
+pub fn said(applied: &[Applied]) -> String {
+    let one = |rule: &Applied| match (&rule.action, rule.fields) {
+        (Action::Ignore { reason }, 1) => {
+            format!("rules[{}] ignores 1 field: {reason}", rule.index)
+        }
+        (Action::Ignore { reason }, n) => {
+            format!("rules[{}] ignores {n} fields: {reason}", rule.index)
+        }
+        (Action::Severity(severity), _) => format!("rules[{}]: {}", rule.index, severity.as_str()),
+    };
+    applied.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+#[path = "grade_tests.rs"]
+mod tests;

@@ -1,0 +1,161 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::expected::Expectation;
+use crate::judge::{Outcome, Verdict, judge};
+use crate::rules::{MatchText, RuleText, Rules};
+use crate::schema::Schema;
+use crate::subject::ObjectId;
+
+fn kind() -> GroupKind {
+    GroupKind::new("apps", "Deployment")
+}
+
+fn found(declared: &Value, live: Option<&Value>) -> Finding {
+    match judge(
+        declared,
+        live,
+        &Schema::unknown(),
+        &Expectation::AsDeclared,
+        &[],
+    ) {
+        Outcome::Verdict(Verdict::Drifted(finding)) => *finding,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn rule(fields: &[&str], action: Result<Severity, &str>) -> RuleText {
+    let everything = if fields.is_empty() {
+        vec!["*".to_owned()]
+    } else {
+        vec![]
+    };
+    RuleText {
+        matches: MatchText {
+            fields: fields.iter().map(|f| (*f).to_owned()).collect(),
+            names: everything,
+            ..MatchText::default()
+        },
+        ignore: action.err().map(str::to_owned),
+        severity: action.ok(),
+    }
+}
+
+fn graded(texts: &[RuleText], declared: &Value, live: Option<&Value>) -> Option<Graded> {
+    let rules = Rules::parse(texts, &["app"]).expect("valid");
+    let id = ObjectId::new(kind(), Some("shop"), "web");
+    grade(
+        &kind(),
+        found(declared, live),
+        rules.about("app", &id, None),
+    )
+}
+
+fn pair() -> (Value, Value) {
+    let of = |n: u32| {
+        json!({"metadata": {"labels": {"a": n.to_string()}},
+            "spec": {"replicas": n, "template": {"spec": {"hostNetwork": n == 2, "containers": [{"image": format!("web:{n}")}]}}}})
+    };
+    (of(1), of(2))
+}
+
+fn paths(graded: &Graded) -> Vec<String> {
+    graded
+        .finding
+        .fields
+        .iter()
+        .map(|f| f.drift.path.to_string())
+        .collect()
+}
+
+#[test]
+fn the_gravest_come_first() {
+    let (declared, live) = pair();
+    let graded = graded(&[], &declared, Some(&live)).expect("drifted");
+    use Severity::{Critical, High, Low, Medium};
+    assert_eq!(graded.severities, [Critical, High, Medium, Low]);
+    assert_eq!(paths(&graded)[0], "spec.template.spec.hostNetwork");
+    assert_eq!((graded.severity, graded.applied.len()), (Critical, 0));
+}
+
+#[test]
+fn what_is_ignored_is_gone_and_said() {
+    let (declared, live) = pair();
+    let texts = [
+        rule(&["spec.replicas", "metadata"], Err("by hand")),
+        rule(&["**.hostNetwork"], Ok(Severity::Low)),
+    ];
+    let graded = graded(&texts, &declared, Some(&live)).expect("drifted");
+    assert_eq!(graded.severities, [Severity::High, Severity::Low]);
+    assert_eq!(graded.severity, Severity::High);
+    assert_eq!(
+        said(&graded.applied),
+        "rules[0] ignores 2 fields: by hand; rules[1]: Low"
+    );
+}
+
+#[test]
+fn an_object_of_which_all_is_ignored_is_in_sync() {
+    let (declared, live) = pair();
+    assert_eq!(
+        graded(&[rule(&["**"], Err("x"))], &declared, Some(&live)),
+        None
+    );
+    assert_eq!(graded(&[rule(&[], Err("x"))], &declared, Some(&live)), None);
+    assert_eq!(graded(&[rule(&[], Err("x"))], &declared, None), None);
+}
+
+#[test]
+fn a_missing_object_is_not_what_a_rule_of_fields_is_about() {
+    let (declared, _) = pair();
+    let missing = graded(&[rule(&["**"], Err("x"))], &declared, None).expect("drifted");
+    assert_eq!(
+        (missing.severity, missing.applied.len()),
+        (Severity::High, 0)
+    );
+    let missing = graded(&[rule(&[], Ok(Severity::Low))], &declared, None).expect("drifted");
+    assert_eq!(missing.severity, Severity::Low);
+    assert_eq!(said(&missing.applied), "rules[0]: Low");
+}
+
+#[test]
+fn a_hundred_thousand_fields_are_graded_within_a_second() {
+    let data = |value: &str| -> Value {
+        let entry = |n| (format!("key{n}"), json!({"a": {"b": value}}));
+        json!({"spec": (0..100_000).map(entry).collect::<serde_json::Map<_, _>>()})
+    };
+    let finding = found(&data("a"), Some(&data("b")));
+    let texts = vec![rule(&["**.x.**.y", "**.image"], Ok(Severity::Low)); 64];
+    let rules = Rules::parse(&texts, &["app"]).expect("valid");
+    let id = ObjectId::new(kind(), Some("shop"), "web");
+    let started = std::time::Instant::now();
+    let graded = grade(&kind(), finding, rules.about("app", &id, None)).expect("drifted");
+    println!("{:?}", started.elapsed());
+    assert_eq!(graded.severities.len(), 100_000);
+    assert!(started.elapsed() < std::time::Duration::from_secs(3));
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_but_what_a_rule_ignores(chosen in prop::collection::vec((0..5usize, 0..3usize), 0..5)) {
+        let (declared, live) = pair();
+        let patterns = ["spec", "spec.replicas", "**.hostNetwork", "metadata.labels", "**.image"];
+        let actions = [Err("x"), Ok(Severity::Low), Ok(Severity::Critical)];
+        let texts: Vec<RuleText> = chosen.iter().map(|(p, a)| rule(&[patterns[*p]], actions[*a])).collect();
+        let rules = Rules::parse(&texts, &["app"]).expect("valid");
+        let id = ObjectId::new(kind(), Some("shop"), "web");
+        let mut expected: Vec<String> = found(&declared, Some(&live)).fields.iter()
+            .filter(|f| !matches!(rules.decide("app", &id, None, &f.drift.path).map(|r| &r.action), Some(Action::Ignore { .. })))
+            .map(|f| f.drift.path.to_string()).collect();
+        let graded = graded(&texts, &declared, Some(&live));
+        let mut left = graded.as_ref().map(paths).unwrap_or_default();
+        expected.sort();
+        left.sort();
+        prop_assert_eq!(left, expected);
+        if let Some(graded) = graded {
+            prop_assert!(graded.severities.is_sorted_by(|a, b| a >= b));
+            prop_assert_eq!(graded.severity, graded.severities[0]);
+        }
+    }
+}
