@@ -1,10 +1,12 @@
 //! A `DriftPolicy` turned into what the operator works with: checked, with defaults, in its own types.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::Account;
 use declared::{HelmOptions, Reference};
-use driftline_crds::{DriftPolicy, Enforcement, GitReference, KubernetesTarget, Owner};
+use drift::rules::{MatchText, RuleError, RuleText, Rules};
+use driftline_crds::{DriftPolicy, Enforcement, GitReference, KubernetesTarget, Owner, PolicyRule};
 use kube::ResourceExt as _;
 use serde_json::Value;
 
@@ -40,6 +42,7 @@ pub struct Policy {
     pub source: SourceSpec,
     pub verify_every: Duration,
     pub targets: Vec<TargetSpec>,
+    pub rules: Arc<Rules>,
     pub check: Option<String>,
 }
 
@@ -86,6 +89,8 @@ pub enum PolicyError {
     FileUrl,
     #[error("spec.targets: two are named {0:?}; give each a name of its own")]
     TargetName(String),
+    #[error(transparent)]
+    Rule(#[from] RuleError),
 }
 
 impl PolicyError {
@@ -98,6 +103,7 @@ impl PolicyError {
             Self::Duration { .. } | Self::Reference | Self::FileUrl | Self::TargetName(_) => {
                 "InvalidSpec"
             }
+            Self::Rule(_) => "InvalidRule",
         }
     }
 }
@@ -141,12 +147,50 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
             secret: git.secret_ref.as_ref().map(|s| s.name.clone()),
         },
         verify_every: duration("spec.verifyEvery", &spec.verify_every)?,
+        rules: Arc::new(rules(&spec.rules, &targets)?),
         targets,
         check: policy
             .annotations()
             .get(driftline_crds::CHECK_ANNOTATION)
             .map(|c| drift::redact::cut(c, 256).to_owned()),
     })
+}
+
+fn rules(all: &[PolicyRule], targets: &[TargetSpec]) -> Result<Rules, RuleError> {
+    let text = |(index, rule): (usize, &PolicyRule)| {
+        let matches = &rule.matches;
+        if !(matches.addresses.is_empty() && matches.types.is_empty()) {
+            return Err(RuleError::new(
+                format!("spec.rules[{index}].match"),
+                "addresses and types are not available yet; remove them",
+            ));
+        }
+        Ok(RuleText {
+            matches: MatchText {
+                targets: matches.targets.clone(),
+                kinds: matches.kinds.clone(),
+                names: matches.names.clone(),
+                labels: matches.labels.clone(),
+                fields: matches.fields.clone(),
+            },
+            ignore: rule.ignore.as_ref().map(|i| i.reason.clone()),
+            severity: rule.severity.map(severity),
+        })
+    };
+    let texts: Vec<RuleText> = all.iter().enumerate().map(text).collect::<Result<_, _>>()?;
+    let names: Vec<&str> = targets.iter().map(|t| t.name.as_str()).collect();
+    Rules::parse(&texts, &names)
+}
+
+fn severity(severity: driftline_crds::Severity) -> drift::Severity {
+    use drift::Severity as Core;
+    use driftline_crds::Severity as Api;
+    match severity {
+        Api::Low => Core::Low,
+        Api::Medium => Core::Medium,
+        Api::High => Core::High,
+        Api::Critical => Core::Critical,
+    }
 }
 
 fn target_spec(name: &str, target: &KubernetesTarget, namespace: &str) -> TargetSpec {
@@ -293,6 +337,36 @@ mod tests {
         assert!(
             refused(&|p| p["spec"]["targets"] = json!([{"name": "a", "kubernetes": {"path": "."}}, {"name": "a", "kubernetes": {"path": "."}}]))
                 .contains("\"a\"")
+        );
+    }
+
+    #[test]
+    fn a_rule_that_the_schema_cannot_see_through_is_named() {
+        let refused = |rule: Value| {
+            let error = policy(|p| {
+                p["spec"]["rules"] =
+                    json!([{"match": {"names": ["*"]}, "severity": "Low"}, rule.clone()]);
+            })
+            .expect_err("refused");
+            assert_eq!(error.reason(), "InvalidRule");
+            error.to_string()
+        };
+        let ignore = json!({"reason": "x"});
+        assert!(
+            refused(json!({"match": {"fields": ["a[name=]"]}, "ignore": ignore}))
+                .starts_with("spec.rules[1].match.fields[0]: \"a[name=]\" is not a field path at character 7: expected a value; write it like")
+        );
+        assert!(
+            refused(json!({"match": {"names": ["a"]}, "ignore": null}))
+                .starts_with("spec.rules[1]: set exactly one of ignore, severity")
+        );
+        assert!(
+            refused(json!({"match": {"names": ["a"], "types": ["x"]}, "ignore": ignore}))
+                .starts_with("spec.rules[1].match: addresses and types are not available yet")
+        );
+        assert!(
+            refused(json!({"match": {"targets": ["b"]}, "ignore": ignore}))
+                .starts_with("spec.rules[1].match.targets[0]: \"b\" is no target")
         );
     }
 
