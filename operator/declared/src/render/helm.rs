@@ -8,7 +8,7 @@ use drift::declared::DeclaredObject;
 use super::Tools;
 use super::complaint;
 use super::layout::{Layout, lay_out};
-use super::objects::Collector;
+use super::objects::{Collector, quietly};
 use super::plain::not_followed;
 use super::tool::run_tool;
 use super::tree::{CommitTree, Entry, Kind, join_path};
@@ -69,8 +69,12 @@ pub(crate) fn render(
     let (first, second) = (template()?, template()?);
     // Most charts render to the same text twice; then there is nothing to compare.
     let second = (first != second).then(|| Second::new(quietly(&second, request)));
-    let file =
-        |document: &Document<'_>| source(document, target).unwrap_or_else(|| folder.to_owned());
+    // A packed dependency, or one whose folder is not called as it is, has no file of that name.
+    let file = |document: &Document<'_>| {
+        source(document, target)
+            .filter(|file| layout.files.contains(file))
+            .unwrap_or_else(|| folder.to_owned())
+    };
     for mut object in collector.rendered(&first, file) {
         if is_hook(&object) {
             continue;
@@ -81,13 +85,6 @@ pub(crate) fn render(
         collector.object(object)?;
     }
     Ok(())
-}
-
-/// The objects of a text; problems in it were told for the first rendering already.
-fn quietly(text: &str, request: &RenderRequest) -> Vec<DeclaredObject> {
-    let mut ignore = |_| true;
-    Collector::new(&mut ignore, &request.namespace, request.limits.output_bytes)
-        .rendered(text, |_| String::new())
 }
 
 fn is_hook(object: &DeclaredObject) -> bool {

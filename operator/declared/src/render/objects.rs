@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::yaml::{self, Body, Document, Node};
 use crate::error::{Category, Error};
-use crate::request::RenderItem;
+use crate::request::{RenderItem, RenderRequest};
 
 /// Problems that are streamed; the rest is counted.
 const PROBLEMS: u64 = 200;
@@ -273,6 +273,28 @@ impl<'a> Collector<'a> {
             shown,
         ))
     }
+}
+
+/// The objects of a text that was rendered once more; problems in it were told the first time.
+pub(crate) fn quietly(text: &str, request: &RenderRequest) -> Vec<DeclaredObject> {
+    let mut ignore = |_| true;
+    Collector::new(&mut ignore, &request.namespace, request.limits.output_bytes)
+        .rendered(text, |_| String::new())
+}
+
+/// The objects of a file with their lines, whatever else is in it.
+pub(crate) fn in_file(file: &str, text: &str, request: &RenderRequest) -> Vec<DeclaredObject> {
+    let mut objects = Vec::new();
+    let mut take = |item| {
+        if let RenderItem::Object(object) = item {
+            objects.push(object);
+        }
+        true
+    };
+    // What is too much is not looked for; that only costs lines.
+    let _ =
+        Collector::new(&mut take, &request.namespace, request.limits.output_bytes).file(file, text);
+    objects
 }
 
 /// A document's number, counted from 1.

@@ -67,10 +67,133 @@ async fn overlays_with_bases_elsewhere_in_the_repository_render() {
     );
     assert_eq!(
         rendered.objects[1].provenance.to_string(),
-        "overlays/live, document 2"
+        "base/map.yaml, line 1"
+    );
+    assert_eq!(
+        rendered.objects[0].provenance.to_string(),
+        "overlays/live/kustomization.yaml"
     );
     let revision = worker.fetch(&repo.url()).await.unwrap();
     assert!(inputs_digest(&render_of(&revision, ""), &info).starts_with("sha256:"));
+}
+
+const WEB: &str = "apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: ClusterIP}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  labels: {app: web}
+spec:
+  replicas: 3
+  minReadySeconds: 5
+  template:
+    spec:
+      containers:
+      - name: web
+        image: shop/web:1
+        args: [a, b]
+";
+
+/// The place of an object, and the lines of some of its fields.
+fn placed(rendered: &Rendered, kind: &str, paths: &[&str]) -> (String, Vec<u32>) {
+    let object = rendered.objects.iter().find(|o| o.object["kind"] == kind);
+    let object = object.unwrap();
+    let line =
+        |path: &&str| drift::lines::line_of(&object.object, &object.lines, &path.parse().unwrap());
+    (
+        object.provenance.to_string(),
+        paths.iter().map(line).collect(),
+    )
+}
+
+#[tokio::test]
+async fn what_kustomize_builds_names_its_file_and_the_lines_that_nothing_else_can_have_set() {
+    let worker = with_tools().await;
+    let fields = [
+        "spec.replicas",
+        "spec.minReadySeconds",
+        "spec.template.spec.containers[name=web].image",
+        "spec.template.spec.containers[name=web].args",
+        "metadata.labels.app",
+    ];
+    let base = [
+        ("base/kustomization.yaml", "resources: [web.yaml]\n"),
+        ("base/web.yaml", WEB),
+        (
+            "live/p.yaml",
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 3}\n",
+        ),
+    ];
+    for (kustomization, lines) in [
+        ("resources: [../base]\n", [12, 13, 18, 19, 10]),
+        (
+            "resources: [../base]\nnamePrefix: p-\nnamespace: shop\n",
+            [12, 13, 18, 19, 10],
+        ),
+        // Even where a patch says the same as the base, the base alone does not declare it.
+        (
+            "resources: [../base]\npatches: [{path: p.yaml}]\n",
+            [0, 13, 18, 19, 10],
+        ),
+        (
+            "resources: [../base]\nimages: [{name: shop/web, newTag: '1'}]\n",
+            [12, 13, 0, 19, 10],
+        ),
+        (
+            "resources: [../base]\nlabels: [{pairs: {team: x}}]\n",
+            [12, 13, 18, 19, 0],
+        ),
+        (
+            "resources: [../base]\npatches: [{target: {kind: Service}, patch: '[{\"op\": \"remove\", \"path\": \"/spec/type\"}]'}]\n",
+            [12, 13, 18, 19, 10],
+        ),
+        (
+            "resources: [../base]\nreplicas: [{name: web, count: 4}]\n",
+            [0, 13, 18, 19, 10],
+        ),
+        // Whoever asks kustomize for origins gets them as annotations, and no other place than the folder.
+        (
+            "resources: [../base]\nbuildMetadata: [originAnnotations]\n",
+            [0; 5],
+        ),
+    ] {
+        let repo = Repo::with(&[&base[..], &[("live/kustomization.yaml", kustomization)]].concat());
+        let rendered = worker.rendered(&repo.url(), "live").await.unwrap();
+        let asked = kustomization.contains("buildMetadata");
+        let place = if asked {
+            "live, document 2"
+        } else {
+            "base/web.yaml, document 2, line 6"
+        };
+        let found = placed(&rendered, "Deployment", &fields);
+        assert_eq!(found, (place.into(), lines.to_vec()), "{kustomization}");
+        let annotated = rendered.objects[0].object.pointer("/metadata/annotations");
+        assert_eq!(annotated.is_some(), asked, "{kustomization}");
+    }
+}
+
+#[tokio::test]
+async fn a_config_map_that_a_generator_may_add_to_names_its_file_and_no_line() {
+    let worker = with_tools().await;
+    let repo = Repo::with(&[
+        ("base/kustomization.yaml", "resources: [m.yaml]\n"),
+        (
+            "base/m.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata:\n  a: '1'\n",
+        ),
+        (
+            "live/kustomization.yaml",
+            "resources: [../base]\nconfigMapGenerator:\n- {name: m, behavior: merge, literals: [a=1], options: {disableNameSuffixHash: true}}\n",
+        ),
+    ]);
+    let rendered = worker.rendered(&repo.url(), "live").await.unwrap();
+    let (place, lines) = placed(&rendered, "ConfigMap", &["data.a"]);
+    assert!(place.starts_with("base/m.yaml"), "{place}");
+    assert_eq!(lines, [0]);
 }
 
 #[tokio::test]
