@@ -10,7 +10,7 @@ use crate::subject::{GroupVersionKind, ObjectId};
 /// Where an object is declared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Provenance {
-    /// The file, relative to the repository's root; for rendered output the folder that was rendered.
+    /// The file, relative to the repository's root; for rendered output the folder that was rendered, where the file is not certain.
     pub file: String,
     /// The document in that file, counted from 1.
     pub document: u32,
