@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use drift::DeclaredObject;
+use serde_json::Value;
 
 /// Where a declared object is in its [`Blobs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl BlobWriter {
     pub fn push(&mut self, declared: &DeclaredObject) -> io::Result<(BlobRef, u64)> {
         self.buffer.clear();
         serde_json::to_writer(&mut self.buffer, &declared.object)?;
-        serde_json::to_writer(&mut self.buffer, &declared.unstable)?;
+        serde_json::to_writer(&mut self.buffer, &(&declared.unstable, declared.encrypted))?;
         let digest = xxhash_rust::xxh3::xxh3_64(&self.buffer);
         self.buffer.clear();
         serde_json::to_writer(&mut self.buffer, declared)?;
@@ -92,6 +93,73 @@ impl Blobs {
     }
 }
 
+/// Objects that are needed now and then and change one by one: an unlinked temporary file in which what is released is
+/// overwritten once nothing is left, or left behind when the rest moves.
+#[derive(Debug, Default)]
+pub struct Notes {
+    file: Option<File>,
+    end: u64,
+    live: u64,
+}
+
+/// Garbage up to here is left alone.
+const GARBAGE: u64 = 32 << 20;
+
+impl Notes {
+    /// Writes an object.
+    ///
+    /// # Errors
+    /// If the file cannot be made or written.
+    pub fn push(&mut self, object: &Value) -> io::Result<BlobRef> {
+        let bytes = serde_json::to_vec(object)?;
+        let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => tempfile::tempfile()?,
+        };
+        let written = file.write_all_at(&bytes, self.end);
+        self.file = Some(file);
+        written?;
+        let at = BlobRef {
+            offset: self.end,
+            length,
+        };
+        self.end += u64::from(length);
+        self.live += u64::from(length);
+        Ok(at)
+    }
+
+    /// Reads an object back.
+    ///
+    /// # Errors
+    /// If the file cannot be read or `at` was released.
+    pub fn read(&self, at: BlobRef) -> io::Result<Value> {
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let mut buffer = vec![0; at.length as usize];
+        file.read_exact_at(&mut buffer, at.offset)?;
+        serde_json::from_slice(&buffer).map_err(io::Error::other)
+    }
+
+    /// Says that an object is not needed any more.
+    pub fn release(&mut self, at: BlobRef) {
+        self.live = self.live.saturating_sub(u64::from(at.length));
+        if self.live == 0 {
+            self.end = 0;
+            if let Some(file) = &self.file
+                && file.set_len(0).is_err()
+            {
+                self.file = None;
+            }
+        }
+    }
+
+    /// True if most of the file is garbage, so that what is needed should move to another.
+    pub fn is_wasteful(&self) -> bool {
+        let garbage = self.end.saturating_sub(self.live);
+        garbage > GARBAGE && garbage > self.live.saturating_mul(2)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use drift::Provenance;
@@ -110,6 +178,7 @@ mod tests {
             provenance,
             lines: vec![1, 2],
             unstable: Vec::new(),
+            encrypted: false,
         }
     }
 
@@ -126,6 +195,18 @@ mod tests {
                 object(u32::try_from(n).expect("small"))
             );
         }
+    }
+
+    #[test]
+    fn notes_are_read_back_until_they_are_released_and_their_place_is_used_again() {
+        let mut notes = Notes::default();
+        let places: Vec<BlobRef> = (0..10).map(|n| notes.push(&json!({"n": n})).expect("push")).collect();
+        assert_eq!(notes.read(places[7]).expect("read"), json!({"n": 7}));
+        places.iter().for_each(|at| notes.release(*at));
+        assert!(notes.read(places[7]).is_err());
+        let again = notes.push(&json!({"n": 11})).expect("push");
+        assert_eq!(notes.read(again).expect("read"), json!({"n": 11}));
+        assert!(!notes.is_wasteful());
     }
 
     #[test]

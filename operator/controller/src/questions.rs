@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use cluster::Error;
 use cluster::dry_run::{Answer, ExpectedAsker};
 use cluster::guard::GuardState;
-use cluster::index::Question;
-use drift::expected::{Expectation, question};
+use cluster::index::{Asked, Question};
+use drift::expected::question;
 use tokio::sync::{Semaphore, watch};
 
 use crate::engine::Engine;
@@ -76,30 +76,22 @@ fn announce(state: &GuardState, before: bool) -> bool {
 async fn ask(engine: &Engine, asker: &ExpectedAsker, next: Question) {
     let catalog = engine.catalog.catalog();
     let scope = &next.scope;
-    let expectation = match catalog.resource(&scope.kind) {
+    let asked = match catalog.resource(&scope.kind) {
         Some(resource) if resource.create => {
+            let declared = question(&next.declared.object);
             let answer = asker
-                .ask(
-                    &scope.kind,
-                    resource,
-                    scope.namespace.as_deref(),
-                    &next.declared.object,
-                )
+                .ask(&scope.kind, resource, scope.namespace.as_deref(), &declared)
                 .await;
             if !matches!(answer, Err(Error::Untrusted { .. })) {
                 engine.metrics.dry_runs.inc();
             }
             match answer {
-                Ok(Answer::Object(expected)) => Expectation::from_answer(
-                    &question(&next.declared.object),
-                    &expected,
-                    &next.schema,
-                ),
+                Ok(Answer::Object(expected)) => Asked::Object(expected),
                 Ok(Answer::Refused { status, reason, .. }) => {
                     tracing::debug!(object = %next.id, status, reason, "the server refuses a dry-run creation");
-                    Expectation::Refused
+                    Asked::Refused
                 }
-                Err(Error::Untrusted { .. }) => Expectation::Refused,
+                Err(Error::Untrusted { .. }) => Asked::Refused,
                 Err(error) => {
                     tracing::debug!(object = %next.id, %error, "a question got no answer and is asked again");
                     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -108,9 +100,11 @@ async fn ask(engine: &Engine, asker: &ExpectedAsker, next: Question) {
                 }
             }
         }
-        _ => Expectation::Refused,
+        _ => Asked::Refused,
     };
-    engine.index.settle(&next, expectation);
+    if !engine.index.settle(&next, asked) {
+        return;
+    }
     if let Err(error) = read_one(engine, &catalog, scope, &next.id).await {
         tracing::debug!(object = %next.id, %error, "a live object could not be read; its scope is listed anew");
         engine.watches.relist(scope);

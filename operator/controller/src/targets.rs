@@ -449,7 +449,7 @@ impl Intake<'_> {
             return;
         }
         let before = declared.object.clone();
-        bookkeeping::normalise(&mut declared.object, namespace.as_deref());
+        declared.encrypted = bookkeeping::normalise(&mut declared.object, namespace.as_deref());
         declared.lines = lines::realign(&before, &declared.lines, &declared.object);
         self.keep(id, kind, &declared);
     }

@@ -61,14 +61,18 @@ pub fn is_never_drift(path: &[Step]) -> bool {
 }
 
 /// Brings a declaration into the form the server stores: a Secret's `stringData` becomes `data`, its namespace is
-/// filled in, and what only the server writes is dropped.
-pub fn normalise(object: &mut Value, namespace: Option<&str>) {
+/// filled in, and what only the server writes is dropped. True if its values are encrypted, so that only its keys can be compared.
+pub fn normalise(object: &mut Value, namespace: Option<&str>) -> bool {
     let secret = object.get("kind").and_then(Value::as_str) == Some("Secret")
         && object.get("apiVersion").and_then(Value::as_str) == Some("v1");
     let Some(root) = object.as_object_mut() else {
-        return;
+        return false;
     };
     root.remove("status");
+    let encrypted = is_encrypted(root);
+    if encrypted {
+        root.remove("sops");
+    }
     if let Some(metadata) = root.get_mut("metadata").and_then(Value::as_object_mut) {
         for key in SERVER_METADATA {
             metadata.remove(key);
@@ -81,7 +85,28 @@ pub fn normalise(object: &mut Value, namespace: Option<&str>) {
     if secret {
         merge_string_data(root);
     }
+    encrypted
 }
+
+/// True for a document whose values SOPS encrypted: it carries the notes that decrypting needs.
+///
+/// Source: <https://getsops.io/docs/#sops-file-format>.
+fn is_encrypted(root: &Map<String, Value>) -> bool {
+    let note = |key: &str| root.get("sops").and_then(|s| s.get(key)).is_some();
+    note("mac") && note("lastmodified")
+}
+
+/// True for a value that SOPS encrypted, or a list or map with one in it.
+pub fn is_ciphertext(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.starts_with(CIPHERTEXT),
+        Value::Array(list) => list.iter().any(is_ciphertext),
+        Value::Object(map) => map.values().any(is_ciphertext),
+        _ => false,
+    }
+}
+
+const CIPHERTEXT: &str = "ENC[AES256_GCM,";
 
 /// The server does the same on write; `stringData` wins over `data`.
 fn merge_string_data(secret: &mut Map<String, Value>) {
@@ -99,7 +124,9 @@ fn merge_string_data(secret: &mut Map<String, Value>) {
         return;
     };
     for (key, value) in plain {
-        if let Value::String(text) = value {
+        if is_ciphertext(&value) {
+            data.insert(key, value);
+        } else if let Value::String(text) = value {
             data.insert(
                 key,
                 base64::engine::general_purpose::STANDARD

@@ -18,6 +18,8 @@ pub enum Change {
     Changed,
     /// Declared, not live.
     Missing,
+    /// Live, not declared.
+    Added,
 }
 
 impl Change {
@@ -26,6 +28,7 @@ impl Change {
         match self {
             Self::Changed => "Changed",
             Self::Missing => "Missing",
+            Self::Added => "Added",
         }
     }
 }
@@ -46,12 +49,23 @@ pub struct FieldDrift {
 /// Every declared field of `declared` that `live` does not have or has with another value, in the order of the declaration's
 /// sorted fields. `null` is absent, on both sides.
 pub fn compare(declared: &Value, live: &Value, schema: &Schema) -> Vec<FieldDrift> {
+    compare_at(declared, live, schema, schema.root(), Vec::new())
+}
+
+/// The same for values at a place within an object.
+pub(crate) fn compare_at(
+    declared: &Value,
+    live: &Value,
+    schema: &Schema,
+    node: NodeId,
+    path: Vec<Step>,
+) -> Vec<FieldDrift> {
     let mut walk = Walk {
         schema,
-        path: Vec::new(),
+        path,
         found: Vec::new(),
     };
-    walk.value(declared, live, schema.root());
+    walk.value(declared, live, node);
     walk.found
 }
 
@@ -60,9 +74,6 @@ struct Walk<'a> {
     path: Vec<Step>,
     found: Vec<FieldDrift>,
 }
-
-/// The schema node of places about which nothing is known.
-const UNKNOWN: NodeId = NodeId(u32::MAX);
 
 impl Walk<'_> {
     fn value(&mut self, declared: &Value, live: &Value, node: NodeId) {
@@ -84,18 +95,10 @@ impl Walk<'_> {
             if !is_never_drift(&self.path) {
                 match live.get(name) {
                     None | Some(Value::Null) => self.missing(value),
-                    Some(other) => self.value(value, other, self.member(node, name)),
+                    Some(other) => self.value(value, other, self.schema.member(node, name)),
                 }
             }
             self.path.pop();
-        }
-    }
-
-    fn member(&self, node: NodeId, name: &str) -> NodeId {
-        match self.schema.node(node) {
-            Node::Struct(fields) => fields.field(name).unwrap_or(UNKNOWN),
-            Node::Map { values, .. } => *values,
-            _ => UNKNOWN,
         }
     }
 
@@ -183,12 +186,7 @@ impl Walk<'_> {
             let nth = *met;
             *met += 1;
             let other = other.get(nth).copied();
-            let pairs = keys
-                .iter()
-                .zip(&identity)
-                .filter_map(|((k, _), v)| Some((k.to_string(), v.clone()?)))
-                .collect();
-            self.path.push(Step::Select(pairs, nth));
+            self.path.push(select(keys, &identity, nth));
             match other {
                 Some(other) => self.value(value, other, items),
                 None => self.missing(value),
@@ -216,7 +214,10 @@ impl Walk<'_> {
 }
 
 /// The keys of a list element; a key that is left out has its default.
-fn key_of(element: &Value, keys: &[(std::sync::Arc<str>, Option<Value>)]) -> Vec<Option<Value>> {
+pub(crate) fn key_of(
+    element: &Value,
+    keys: &[(std::sync::Arc<str>, Option<Value>)],
+) -> Vec<Option<Value>> {
     keys.iter()
         .map(|(name, default)| {
             element
@@ -228,15 +229,28 @@ fn key_of(element: &Value, keys: &[(std::sync::Arc<str>, Option<Value>)]) -> Vec
         .collect()
 }
 
+/// The step to the `nth` element with an identity.
+pub(crate) fn select(
+    keys: &[(std::sync::Arc<str>, Option<Value>)],
+    identity: &[Option<Value>],
+    nth: usize,
+) -> Step {
+    let pairs = keys
+        .iter()
+        .zip(identity)
+        .filter_map(|((k, _), v)| Some((k.to_string(), v.clone()?)));
+    Step::Select(pairs.collect(), nth)
+}
+
 /// Texts of equal keys are equal: lists are as long as an object may be large, and not to be searched for each element.
-fn canonical_key(key: &[Option<Value>]) -> String {
+pub(crate) fn canonical_key(key: &[Option<Value>]) -> String {
     key.iter()
         .map(|part| part.as_ref().map_or_else(String::new, canonical) + "\n")
         .collect()
 }
 
 /// One text for all scalars that are [`literally_equal`].
-fn canonical(value: &Value) -> String {
+pub(crate) fn canonical(value: &Value) -> String {
     /// Whole numbers up to here are told apart by a float.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {

@@ -45,6 +45,9 @@ pub struct DeclaredObject {
     /// Paths that two renders of the same commit do not agree on (random values, dates), as JSON pointers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unstable: Vec<String>,
+    /// Its values are encrypted: only its keys can be compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub encrypted: bool,
 }
 
 impl DeclaredObject {

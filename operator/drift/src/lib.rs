@@ -3,6 +3,7 @@
 //! Everything here is pure: no I/O, no clock, no async, no Kubernetes client. Values come in as
 //! [`serde_json::Value`], verdicts go out as plain data. The rooms around it read the world and act on it.
 
+pub mod automation;
 pub mod bookkeeping;
 pub mod compare;
 pub mod declared;
@@ -11,6 +12,7 @@ pub mod grade;
 pub mod judge;
 pub mod lines;
 pub mod names;
+pub mod origin;
 pub mod ownership;
 pub mod path;
 pub mod pattern;
@@ -18,6 +20,7 @@ pub mod quantity;
 pub mod redact;
 pub mod report;
 pub mod rules;
+pub mod residue;
 pub mod schema;
 pub mod severity;
 pub mod subject;
@@ -26,9 +29,12 @@ pub use compare::{Change, FieldDrift, compare};
 pub use declared::{DeclaredObject, Problem, ProblemKind, Provenance};
 pub use grade::{Graded, grade};
 pub use judge::{Basis, Finding, ObjectChange, Unknown, Verdict};
+pub use judge::{Basis, Finding, ObjectChange, Undeclared, Unknown, Verdict};
+pub use origin::{Evidence, Origin};
 pub use path::FieldPath;
 pub use pattern::PathPattern;
 pub use report::{Report, ReportedField, report};
+pub use residue::Residue;
 pub use schema::Schema;
 pub use severity::Severity;
 pub use subject::{GroupKind, GroupVersionKind, ObjectId};

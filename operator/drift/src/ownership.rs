@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::path::{FieldPath, Step};
+use crate::residue::extras;
 use crate::schema::Schema;
 
 /// Who changed a field, as far as `managedFields` tells.
@@ -51,6 +52,34 @@ impl<'a> Owners<'a> {
         self.latest(path.0.get(..atomic)?, atomic)
     }
 
+    /// The managers that own at least half of what is declared: whoever deployed it. Nobody where ownership was emptied.
+    pub fn deployers(&self, declared: &Value, schema: &Schema) -> Vec<String> {
+        /// Enough to tell; large objects have many alike.
+        const LOOKED_AT: usize = 200;
+        let nothing = Value::Object(serde_json::Map::new());
+        let places = extras(&nothing, declared, schema);
+        let places: Vec<(&[Step], usize)> = places
+            .iter()
+            .filter(|e| !is_identity(&e.path))
+            .take(LOOKED_AT)
+            .map(|e| {
+                let atomic = schema.atomic_above(&e.path).unwrap_or(e.path.0.len());
+                (e.path.0.as_slice(), atomic)
+            })
+            .collect();
+        let owns_half = |entry: &&Value| {
+            let Some(fields) = entry.get("fieldsV1") else {
+                return false;
+            };
+            let owned = places.iter().filter(|(steps, atomic)| {
+                owns(fields, steps, *atomic) || owns_string_data(fields, steps, *atomic)
+            });
+            !places.is_empty() && owned.count() * 2 >= places.len()
+        };
+        let managers = self.entries.iter().filter(owns_half);
+        managers.map(|e| text(e, "manager")).collect()
+    }
+
     fn latest(&self, steps: &[Step], atomic: usize) -> Option<Attribution> {
         self.entries
             .iter()
@@ -66,6 +95,11 @@ impl<'a> Owners<'a> {
                 at: Some(text(e, "time")).filter(|t| !t.is_empty()),
             })
     }
+}
+
+/// Nobody owns an object's name.
+fn is_identity(path: &FieldPath) -> bool {
+    matches!(path.0.as_slice(), [Step::Field(a), Step::Field(b)] if a == "metadata" && (b == "name" || b == "namespace"))
 }
 
 fn text(entry: &Value, key: &str) -> String {

@@ -1,11 +1,16 @@
 //! A finding in the form in which it may leave the process: redacted, capped, with lines.
 
+use serde_json::Value;
+
 use crate::Change;
 use crate::declared::DeclaredObject;
-use crate::judge::{Basis, Finding, ObjectChange};
+use crate::judge::{Basis, Finding, JudgedField, ObjectChange};
 use crate::lines::line_of;
-use crate::ownership::Attribution;
+use crate::origin::{Evidence, Origin};
+use crate::ownership::{Attribution, Owners};
+use crate::path::FieldPath;
 use crate::redact::{Shown, show, show_path, show_short};
+use crate::schema::Schema;
 use crate::subject::GroupKind;
 
 /// The most fields a report lists.
@@ -20,6 +25,10 @@ pub struct Report {
     pub fields: Vec<ReportedField>,
     /// How many more differ.
     pub more_fields: u32,
+    /// The gravest of all fields; for a whole object its own.
+    pub origin: Origin,
+    /// What the baseline is known from, where there is one.
+    pub evidence: Option<Evidence>,
     /// The live object's uid.
     pub uid: Option<String>,
     /// When deletion was asked for (RFC 3339).
@@ -31,14 +40,18 @@ pub struct Report {
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportedField {
-    /// Where.
+    /// Where, as it may be shown.
     pub path: String,
+    /// Where. Not to be shown.
+    pub place: FieldPath,
     /// The last part of it.
     pub short: String,
     /// How.
     pub change: Change,
     /// What the verdict stands on.
     pub basis: Basis,
+    /// Who moved: live, Git, or both.
+    pub origin: Origin,
     /// The values, as far as they may be shown.
     pub shown: Shown,
     /// Who.
@@ -47,42 +60,61 @@ pub struct ReportedField {
     pub line: u32,
 }
 
-/// Redacts and caps a finding.
-pub fn report(kind: &GroupKind, declared: &DeclaredObject, finding: &Finding) -> Report {
-    let fields = finding
+/// Redacts and caps a finding; `live` is the object it is about, where it exists.
+pub fn report(
+    kind: &GroupKind,
+    declared: &DeclaredObject,
+    schema: &Schema,
+    live: Option<&Value>,
+    finding: &Finding,
+) -> Report {
+    let owners = live.map(Owners::of);
+    let by = |field: &JudgedField| match field.drift.live {
+        Some(_) => owners.as_ref()?.owner(&field.drift.path, schema),
+        None => owners.as_ref()?.owner_of_absence(&field.drift.path, schema),
+    };
+    let fields: Vec<ReportedField> = finding
         .fields
         .iter()
         .take(MAX_FIELDS)
         .map(|field| ReportedField {
             path: show_path(kind, &field.drift.path),
+            place: field.drift.path.clone(),
             short: show_short(kind, &field.drift.path),
             change: field.drift.change,
             basis: field.basis,
+            origin: field.origin,
             shown: show(kind, &field.drift),
-            by: field.by.clone(),
+            by: by(field),
             line: line_of(&declared.object, &declared.lines, &field.drift.path),
-        });
+        })
+        .collect();
     let more = finding.fields.len().saturating_sub(MAX_FIELDS);
     Report {
         change: finding.change,
-        fields: fields.collect(),
+        digest: digest(finding, &fields),
+        fields,
         more_fields: u32::try_from(more).unwrap_or(u32::MAX),
+        origin: finding.origin,
+        evidence: finding.evidence,
         uid: finding.uid.clone(),
         deleted_at: finding.deleted_at.clone(),
-        digest: digest(finding),
     }
 }
 
-fn digest(finding: &Finding) -> u64 {
+fn digest(finding: &Finding, shown: &[ReportedField]) -> u64 {
     let mut text = format!(
-        "{:?}\n{:?}\n{:?}\n",
-        finding.change, finding.uid, finding.deleted_at
+        "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n",
+        finding.change, finding.uid, finding.deleted_at, finding.origin, finding.evidence
     );
     for field in &finding.fields {
         text.push_str(&format!(
             "{} {:?} {:?} {:?} {:?}\n",
-            field.drift.path, field.basis, field.drift.declared, field.drift.live, field.by
+            field.drift.path, field.basis, field.origin, field.drift.declared, field.drift.live
         ));
+    }
+    for field in shown {
+        text.push_str(&format!("{:?}\n", field.by));
     }
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }

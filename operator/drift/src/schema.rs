@@ -12,6 +12,11 @@ use crate::path::{FieldPath, Step};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u32);
 
+impl NodeId {
+    /// The node of places about which nothing is known.
+    pub const UNKNOWN: Self = Self(u32::MAX);
+}
+
 /// What a value at some place may be and how two of them compare.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
@@ -114,6 +119,25 @@ impl Schema {
     /// A node; one outside the arena reads as [`Node::Any`].
     pub fn node(&self, id: NodeId) -> &Node {
         self.nodes.get(id.0 as usize).unwrap_or(&Node::Any)
+    }
+
+    /// The node of a member of a struct or map.
+    pub fn member(&self, node: NodeId, name: &str) -> NodeId {
+        match self.node(node) {
+            Node::Struct(fields) => fields.field(name).unwrap_or(NodeId::UNKNOWN),
+            Node::Map { values, .. } => *values,
+            _ => NodeId::UNKNOWN,
+        }
+    }
+
+    /// The node at a path.
+    pub fn at(&self, path: &[Step]) -> NodeId {
+        path.iter()
+            .fold(self.root, |node, step| match (self.node(node), step) {
+                (_, Step::Field(name)) => self.member(node, name),
+                (Node::List { items, .. }, _) => *items,
+                _ => NodeId::UNKNOWN,
+            })
     }
 
     /// How many steps of a path lead to the outermost value above it that is one value: an atomic list, map or struct. `None`

@@ -5,6 +5,8 @@
 //! declaration in [`Blobs`], the last resourceVersion and the verdict: some 200 bytes. Each queue holds an object at most
 //! once, so that none is longer than the index.
 
+mod asking;
+mod memory;
 mod observe;
 mod read;
 mod scope;
@@ -13,15 +15,19 @@ mod slab;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use drift::expected::Expectation;
-use drift::{GroupVersionKind, ObjectId, Report, Unknown};
+use drift::automation::ReplicaBounds;
+use drift::{GroupVersionKind, ObjectId, Report, Residue, Undeclared, Unknown};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub use read::{Belief, Change, Question, State, Tally};
+pub use asking::{Asked, Question};
+pub use memory::Revision;
+pub use read::{Belief, Change, State, Tally};
 pub use scope::ScopeKey;
 
-use crate::store::{BlobRef, Blobs};
+use crate::store::{BlobRef, Blobs, Notes};
+use asking::{Expectation, Shapes};
+use memory::{Base, Residues};
 use scope::{ScopeId, Scopes};
 use slab::{DeclId, Slab};
 
@@ -45,8 +51,10 @@ pub struct Declaration {
 /// All that a target declares at a revision.
 #[derive(Debug)]
 pub struct Batch {
-    /// The revision's name; goes with what differs from it.
-    pub revision: Arc<str>,
+    /// The revision; goes with what differs from it.
+    pub revision: Revision,
+    /// Whether what is not declared is looked at.
+    pub undeclared: Undeclared,
     /// The declarations' texts.
     pub blobs: Blobs,
     /// The objects, each at most once.
@@ -84,24 +92,36 @@ struct Decl {
     /// The batch that declared it.
     batch: u32,
     expectation: Expectation,
+    /// What the object was declared as when it was last in sync.
+    base: Base,
+    /// All that the object had beyond its declaration when it was last judged.
+    seen: Option<Arc<Residue>>,
+    /// The part of that which is explained.
+    known: Option<Arc<Residue>>,
     verdict: Known,
     queued: bool,
     asked: bool,
+    /// What is asked about is only what is not declared.
+    residue_only: bool,
 }
 
 /// A verdict in its compact form.
 #[derive(Debug, Clone, PartialEq)]
 enum Known {
     InSync,
+    Pending(Arc<Report>),
     Drifted(Arc<Report>),
     Unknown(Unknown),
 }
 
 #[derive(Debug)]
 struct Target {
-    revision: Arc<str>,
+    revision: Arc<Revision>,
+    undeclared: Undeclared,
     blobs: Blobs,
     batch: u32,
+    /// All that it declares was read.
+    complete: bool,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +138,12 @@ struct Inner {
     /// Objects that were drifted and are no longer declared.
     dropped: VecDeque<(TargetId, ObjectId)>,
     questions: VecDeque<DeclId>,
+    shapes: Shapes,
+    /// Baselines and expected objects.
+    notes: Notes,
+    residues: Residues,
+    /// What autoscalers may set replicas to.
+    bounds: HashMap<u128, ReplicaBounds>,
     /// Targets whose counts changed.
     dirty: HashSet<TargetId>,
 }
@@ -155,18 +181,20 @@ impl Index {
             .targets
             .get(&target)
             .map_or(1, |t| t.batch.wrapping_add(1));
-        inner.targets.insert(
+        let before = inner.targets.insert(
             target,
             Target {
-                revision: batch.revision,
+                revision: Arc::new(batch.revision),
+                undeclared: batch.undeclared,
                 blobs: batch.blobs,
                 batch: number,
+                complete: batch.complete,
             },
         );
         inner.deny(target, batch.denied);
         let mut rereads = Vec::new();
         for declaration in batch.declarations {
-            if let Some(reread) = inner.declare_one(target, number, declaration) {
+            if let Some(reread) = inner.declare_one(target, number, declaration, before.as_ref()) {
                 rereads.push(reread);
             }
         }
@@ -178,6 +206,9 @@ impl Index {
             }
         }
         inner.dirty.insert(target);
+        if inner.notes.is_wasteful() {
+            inner.tidy_notes();
+        }
         drop(inner);
         self.wake();
         rereads
@@ -217,6 +248,7 @@ impl Inner {
         target: TargetId,
         batch: u32,
         declaration: Declaration,
+        before: Option<&Target>,
     ) -> Option<Reread> {
         let Declaration {
             id,
@@ -228,21 +260,29 @@ impl Inner {
         let key = key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
         if let Some(known) = self.find(key, target) {
             let (epoch, listed) = self.listing(scope);
+            let same = self
+                .slab
+                .get(known)
+                .is_some_and(|d| d.digest == digest && d.scope == scope);
+            let looks = |t: Option<&Target>| t.map(|t| t.undeclared);
+            let same_look = looks(before) == looks(self.targets.get(&target));
+            if let Some(before) = before.filter(|_| !same) {
+                self.keep_baseline(known, before);
+            }
             let decl = self.slab.get_mut(known)?;
-            let same = decl.digest == digest && decl.scope == scope;
             let lost = decl.verdict == Known::Unknown(Unknown::NotRendered);
             decl.blob = blob;
             decl.batch = batch;
-            if same && !lost {
+            if same && !lost && same_look {
                 return None;
             }
             if decl.scope == scope {
-                if !same {
-                    decl.expectation = Expectation::Unsettled;
-                }
                 decl.digest = digest;
                 decl.version = 0;
                 decl.epoch = epoch;
+                if !same {
+                    self.expect(known, Expectation::Unsettled);
+                }
                 self.set(known, Known::Unknown(Unknown::NotSeen));
                 return listed.then(|| Reread {
                     scope: ScopeKey::new(kind, id.namespace.clone()),
@@ -252,6 +292,10 @@ impl Inner {
             self.remove(known);
         }
         let (epoch, listed) = self.listing(scope);
+        let base = match before {
+            Some(before) if before.complete => Base::Absent,
+            _ => Base::Unknown,
+        };
         let decl = Decl {
             target,
             scope,
@@ -263,9 +307,13 @@ impl Inner {
             epoch,
             batch,
             expectation: Expectation::Unsettled,
+            base,
+            seen: None,
+            known: None,
             verdict: Known::Unknown(Unknown::NotSeen),
             queued: false,
             asked: false,
+            residue_only: false,
         };
         let place = self.slab.insert(decl);
         self.heads.insert(key, place);
@@ -381,6 +429,8 @@ impl Inner {
             object.namespace.as_deref(),
             &object.name,
         );
+        self.expect(id, Expectation::Unsettled);
+        self.set_base(id, Base::Unknown);
         let Some(decl) = self.slab.remove(id) else {
             return;
         };
@@ -390,6 +440,7 @@ impl Inner {
         self.tallies.retain(|_, t| t.declared() > 0);
         self.dirty.insert(decl.target);
         if decl.verdict != Known::InSync {
+            // Pending and unknown ones may have had a record before.
             self.dropped.push_back((decl.target, object));
         }
     }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use drift::expected::Expectation;
-use drift::judge::{Outcome, judge};
-use drift::{Schema, Unknown, Verdict, report};
+use drift::judge::{Case, Judgement, judge};
+use drift::{Finding, Schema, Unknown, Verdict, report};
 use serde_json::Value;
 
+use super::asking::Expectation;
+use super::memory::{Base, Recalled};
 use super::slab::DeclId;
-use super::{Index, Inner, Known, Question, ScopeKey, TargetId, key_of};
+use super::{Index, Inner, Known, ScopeKey, TargetId, key_of};
 
 impl Index {
     /// Sets the schema of a scope; what was judged by another one is judged again by the next list.
@@ -152,22 +153,6 @@ impl Index {
         self.wake();
     }
 
-    /// Puts the questions again that were refused because nothing could be asked.
-    pub fn reopen_refused(&self) {
-        let mut inner = self.inner.lock();
-        for id in inner
-            .slab
-            .ids(|d| d.expectation == Expectation::Refused && !d.asked)
-        {
-            if let Some(decl) = inner.slab.get_mut(id) {
-                decl.asked = true;
-                inner.questions.push_back(id);
-            }
-        }
-        drop(inner);
-        self.wake();
-    }
-
     /// A read of a live object found nothing. Only for objects that no event has told about since they were declared.
     pub fn absent(&self, scope: &ScopeKey, id: &drift::ObjectId) {
         let mut inner = self.inner.lock();
@@ -185,27 +170,6 @@ impl Index {
         }
         drop(inner);
         self.wake();
-    }
-
-    /// What the server said it would make of a declaration. The live object has to be observed again afterwards.
-    pub fn settle(&self, question: &Question, expectation: Expectation) {
-        let mut inner = self.inner.lock();
-        let Some(decl) = inner.slab.get_mut(question.decl) else {
-            return;
-        };
-        decl.asked = false;
-        if decl.digest == question.digest {
-            decl.expectation = expectation;
-            decl.version = 0;
-        }
-    }
-
-    /// Gives a question back: it could not be asked now.
-    pub fn ask_again(&self, question: &Question) {
-        let mut inner = self.inner.lock();
-        if inner.slab.get(question.decl).is_some_and(|d| d.asked) {
-            inner.questions.push_back(question.decl);
-        }
     }
 
     /// Whether a target's account may see a scope; if not, why nothing is said.
@@ -276,55 +240,101 @@ impl Inner {
         !members.is_empty()
     }
 
-    fn judge_one(&mut self, member: DeclId, live: Option<&Value>, version: u64) {
+    pub(super) fn judge_one(&mut self, member: DeclId, live: Option<&Value>, version: u64) {
         let Some(decl) = self.slab.get(member) else {
-            return;
-        };
-        let (target, scope) = (decl.target, decl.scope);
-        let Some(blobs) = self.targets.get(&target).map(|t| t.blobs.clone()) else {
-            return;
-        };
-        let Some(state) = self.scopes.get(scope) else {
             return;
         };
         if decl.verdict == Known::Unknown(Unknown::NotRendered) {
             return;
         }
-        let known = match blobs.read(decl.blob) {
-            Err(error) => {
-                tracing::error!(%error, object = %decl.name, "cannot read a declaration back");
-                Known::Unknown(Unknown::NotCompared)
-            }
-            Ok(declared) => {
-                let kind = &state.key.kind.group_kind;
-                match judge(
-                    &declared.object,
-                    live,
-                    &state.schema,
-                    &decl.expectation,
-                    &declared.unstable,
-                ) {
-                    Outcome::AskExpected => Known::Unknown(Unknown::Unverified),
-                    Outcome::Verdict(Verdict::InSync) => Known::InSync,
-                    Outcome::Verdict(Verdict::Unknown(unknown)) => Known::Unknown(unknown),
-                    Outcome::Verdict(Verdict::Drifted(finding)) => {
-                        Known::Drifted(Arc::new(report(kind, &declared, &finding)))
-                    }
-                }
-            }
+        let Some((judgement, known)) = self.judged(member, live) else {
+            return;
         };
         let Some(decl) = self.slab.get_mut(member) else {
             return;
         };
         decl.version = decl.version.max(version);
-        if known == Known::InSync && decl.expectation == Expectation::Unsettled {
-            decl.expectation = Expectation::AsDeclared;
-        }
-        let ask = known == Known::Unknown(Unknown::Unverified)
-            && !std::mem::replace(&mut decl.asked, true);
-        if ask {
-            self.questions.push_back(member);
-        }
+        let in_sync = known == Known::InSync;
         self.set(member, known);
+        if let Some(judgement) = judgement {
+            self.remember(member, judgement, in_sync, live.is_some());
+        }
+    }
+
+    /// The judgement on an object, and the verdict to hold of it.
+    fn judged(&self, member: DeclId, live: Option<&Value>) -> Option<(Option<Judgement>, Known)> {
+        let decl = self.slab.get(member)?;
+        let target = self.targets.get(&decl.target)?;
+        let state = self.scopes.get(decl.scope)?;
+        let declared = match target.blobs.read(decl.blob) {
+            Ok(declared) => declared,
+            Err(error) => {
+                tracing::error!(%error, object = %decl.name, "cannot read a declaration back");
+                return Some((None, Known::Unknown(Unknown::NotCompared)));
+            }
+        };
+        let recalled = Recalled::of(&self.notes, &decl.base);
+        let answer = self.answer(decl);
+        let kind = &state.key.kind.group_kind;
+        let case = Case {
+            kind,
+            declared: &declared,
+            schema: &state.schema,
+            expected: self.expected(decl, answer.as_ref()),
+            askable: state.askable,
+            known: decl.known.as_deref(),
+            baseline: recalled.baseline(&decl.base),
+            undeclared: target.undeclared,
+            replicas: self.bounds_of(decl),
+        };
+        let mut judgement = judge(&case, live);
+        let told = |finding: &Finding| {
+            Arc::new(report(kind, &declared, &state.schema, live, finding))
+        };
+        let verdict = std::mem::replace(&mut judgement.verdict, Verdict::InSync);
+        let known = match verdict {
+            Verdict::InSync => Known::InSync,
+            Verdict::Pending(finding) => Known::Pending(told(&finding)),
+            Verdict::Drifted(finding) => Known::Drifted(told(&finding)),
+            Verdict::Unknown(unknown) => Known::Unknown(unknown),
+        };
+        Some((Some(judgement), known))
+    }
+
+    /// Keeps what a judgement has shown, and asks the server where it has to.
+    fn remember(&mut self, member: DeclId, judgement: Judgement, in_sync: bool, exists: bool) {
+        let Judgement {
+            ask,
+            residue,
+            explained,
+            as_declared,
+            ..
+        } = judgement;
+        let unexplained = residue != explained;
+        let seen = self.residues.intern(residue);
+        let explained = self.residues.intern(explained);
+        let Some(decl) = self.slab.get_mut(member) else {
+            return;
+        };
+        let changed = decl.seen.as_ref() != Some(&seen);
+        if exists {
+            decl.seen = Some(seen);
+        }
+        // What at first sight nobody could tell apart from an addition is no memory of being in sync.
+        let first_sight = decl.known.is_none() && matches!(decl.base, Base::Unknown | Base::Absent);
+        if exists && !ask && (in_sync || !first_sight) {
+            decl.known = Some(explained);
+        }
+        if in_sync && !ask {
+            self.set_base(member, Base::Declared);
+            if as_declared && exists {
+                self.expect(member, Expectation::AsDeclared);
+            }
+        }
+        if ask {
+            self.ask(member, as_declared);
+        } else if unexplained && changed {
+            self.ask_when_stale(member);
+        }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use drift::{DeclaredObject, ObjectChange, ObjectId, Report, Unknown};
+use drift::{Evidence, ObjectChange, ObjectId, Report, Unknown};
 
 use super::slab::DeclId;
+use super::memory::{Base, Revision};
 use super::{Decl, Index, Inner, Known, ScopeKey, TargetId};
 
 /// Counts of declared objects.
@@ -14,7 +15,9 @@ pub struct Tally {
     pub in_sync: u32,
     /// Not as declared.
     pub drifted: u32,
-    /// Different at first sight, the server not asked yet.
+    /// A commit is not rolled out.
+    pub pending: u32,
+    /// Whether the server makes the difference is not known.
     pub unverified: u32,
     /// Nothing can be said.
     pub unknown: u32,
@@ -23,13 +26,14 @@ pub struct Tally {
 impl Tally {
     /// The sum.
     pub fn declared(&self) -> u32 {
-        self.in_sync + self.drifted + self.unverified + self.unknown
+        self.in_sync + self.drifted + self.pending + self.unverified + self.unknown
     }
 
     fn slot(&mut self, known: &Known) -> &mut u32 {
         match known {
             Known::InSync => &mut self.in_sync,
             Known::Drifted(_) => &mut self.drifted,
+            Known::Pending(_) => &mut self.pending,
             Known::Unknown(Unknown::Unverified) => &mut self.unverified,
             Known::Unknown(_) => &mut self.unknown,
         }
@@ -48,6 +52,7 @@ impl Tally {
     pub fn merge(&mut self, other: Self) {
         self.in_sync += other.in_sync;
         self.drifted += other.drifted;
+        self.pending += other.pending;
         self.unverified += other.unverified;
         self.unknown += other.unknown;
     }
@@ -58,6 +63,8 @@ impl Tally {
 pub enum State {
     /// As declared.
     InSync,
+    /// A commit is not rolled out yet.
+    Pending(Arc<Report>),
     /// Not as declared.
     Drifted(Arc<Report>),
     /// Nothing can be said.
@@ -79,6 +86,8 @@ pub struct Change {
     pub provenance: Option<drift::Provenance>,
     /// The name of the revision that declares it so; empty for [`State::Dropped`].
     pub revision: Arc<str>,
+    /// What it was declared by when it was last in sync, and how that is known; `None` where it is not, and for what is in sync.
+    pub baseline: Option<(Revision, Evidence)>,
     /// Its state.
     pub state: State,
 }
@@ -90,21 +99,6 @@ pub struct Belief {
     pub version: u64,
     /// It is there, as far as a verdict says so.
     pub exists: bool,
-}
-
-/// A declaration that the server is to be asked about.
-#[derive(Debug, Clone)]
-pub struct Question {
-    pub(super) decl: DeclId,
-    pub(super) digest: u64,
-    /// The scope whose watch covers the object.
-    pub scope: ScopeKey,
-    /// The object.
-    pub id: ObjectId,
-    /// What is declared.
-    pub declared: DeclaredObject,
-    /// The schema it is compared by.
-    pub schema: drift::Schema,
 }
 
 impl Index {
@@ -142,6 +136,7 @@ impl Index {
                     api_version: String::new(),
                     provenance: None,
                     revision: Arc::default(),
+                    baseline: None,
                     state: State::Dropped,
                 });
                 continue;
@@ -188,17 +183,6 @@ impl Index {
         let key = super::key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
         let decl = inner.slab.get(inner.find(key, target)?)?;
         Some(inner.effective(decl))
-    }
-
-    /// The next question for the server.
-    pub fn next_question(&self) -> Option<Question> {
-        let mut inner = self.inner.lock();
-        while let Some(decl) = inner.questions.pop_front() {
-            if let Some(question) = inner.question(decl) {
-                return Some(question);
-            }
-        }
-        None
     }
 
     /// How many changes and questions wait.
@@ -321,7 +305,7 @@ impl Index {
             version: d.version,
             exists: match &d.verdict {
                 Known::InSync => true,
-                Known::Drifted(report) => report.change != ObjectChange::Missing,
+                Known::Drifted(report) | Known::Pending(report) => report.change != ObjectChange::Missing,
                 Known::Unknown(_) => false,
             },
         };
@@ -340,6 +324,7 @@ impl Inner {
         match &decl.verdict {
             Known::InSync => State::InSync,
             Known::Drifted(report) => State::Drifted(Arc::clone(report)),
+            Known::Pending(report) => State::Pending(Arc::clone(report)),
             Known::Unknown(unknown) => State::Unknown(unknown.clone()),
         }
     }
@@ -347,13 +332,17 @@ impl Inner {
     fn change(&self, id: DeclId) -> Option<Change> {
         let decl = self.slab.get(id)?;
         let state = self.effective(decl);
-        let provenance = match state {
-            State::Drifted(_) => self
-                .targets
-                .get(&decl.target)
-                .and_then(|t| t.blobs.read(decl.blob).ok())
-                .map(|d| d.provenance),
-            _ => None,
+        let differs = matches!(state, State::Drifted(_) | State::Pending(_));
+        let target = self.targets.get(&decl.target);
+        let provenance = target
+            .filter(|_| differs)
+            .and_then(|t| t.blobs.read(decl.blob).ok())
+            .map(|d| d.provenance);
+        let baseline = match &decl.base {
+            _ if !differs => None,
+            Base::Unknown | Base::Absent => None,
+            Base::Declared => target.map(|t| (Revision::clone(&t.revision), Evidence::Own)),
+            Base::Kept(kept) => Some((Revision::clone(&kept.revision), kept.evidence)),
         };
         let api_version = self.scopes.get(decl.scope)?.key.kind.api_version();
         Some(Change {
@@ -361,26 +350,9 @@ impl Inner {
             id: self.identity(id)?,
             api_version,
             provenance,
-            revision: self
-                .targets
-                .get(&decl.target)
-                .map(|t| Arc::clone(&t.revision))
-                .unwrap_or_default(),
+            revision: target.map(|t| Arc::clone(&t.revision.name)).unwrap_or_default(),
+            baseline,
             state,
-        })
-    }
-
-    fn question(&self, id: DeclId) -> Option<Question> {
-        let decl = self.slab.get(id).filter(|d| d.asked)?;
-        let scope = self.scopes.get(decl.scope)?;
-        let declared = self.targets.get(&decl.target)?.blobs.read(decl.blob).ok()?;
-        Some(Question {
-            decl: id,
-            digest: decl.digest,
-            scope: scope.key.clone(),
-            id: self.identity(id)?,
-            declared,
-            schema: scope.schema.clone(),
         })
     }
 }

@@ -37,6 +37,10 @@ pub(super) struct Scope {
     pub(super) ready: bool,
     /// Why nothing can be said about any object of the scope.
     pub(super) trouble: Option<Unknown>,
+    /// The server may be asked what it would make of a declaration.
+    pub(super) askable: bool,
+    /// Nothing that runs on creation can tell two objects of one shape apart.
+    pub(super) shared: bool,
     pub(super) members: HashSet<DeclId>,
 }
 
@@ -64,6 +68,8 @@ impl Scopes {
             epoch: 0,
             ready: false,
             trouble: None,
+            askable: true,
+            shared: false,
             members,
         });
         self.by_key.insert(key, id);

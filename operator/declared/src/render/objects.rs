@@ -204,6 +204,7 @@ impl<'a> Collector<'a> {
             provenance: place(first),
             lines,
             unstable: Vec::new(),
+            encrypted: false,
         });
     }
 

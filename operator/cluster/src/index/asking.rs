@@ -1,0 +1,431 @@
+//! Questions for the server: what it would make of a declaration. One answer serves all objects of one shape where nothing that
+//! runs on creation can tell them apart.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use drift::automation::{Context, explains_addition};
+use drift::expected::{Expected, shape};
+use drift::residue::{Extra, extras};
+use drift::{DeclaredObject, ObjectId, Residue, Schema, Unknown};
+use serde_json::Value;
+
+use super::memory::Base;
+use super::slab::DeclId;
+use super::{Decl, Index, Inner, Known, Reread, ScopeKey};
+use crate::store::BlobRef;
+
+/// How long an answer is believed when an object shows something that it does not explain, and for how long it serves others.
+const FRESH: Duration = Duration::from_secs(60);
+/// Answers that serve others at most; they are small.
+const MAX_SHAPES: usize = 10_000;
+
+/// What is known about how the server stores a declared object.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) enum Expectation {
+    #[default]
+    Unsettled,
+    AsDeclared,
+    /// Where the answer is kept, and when it came.
+    Answered(BlobRef, Instant),
+    Refused,
+}
+
+/// What the server said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asked {
+    /// The object as it would be stored.
+    Object(Value),
+    /// It would not be stored, or may not be asked about.
+    Refused,
+}
+
+/// A declaration that the server is to be asked about.
+#[derive(Debug, Clone)]
+pub struct Question {
+    decl: DeclId,
+    digest: u64,
+    /// The scope whose watch covers the object.
+    pub scope: ScopeKey,
+    /// The object.
+    pub id: ObjectId,
+    /// What is declared.
+    pub declared: DeclaredObject,
+    /// The schema it is compared by.
+    pub schema: Schema,
+    /// Its shape, where others wait for the answer.
+    shape: Option<u64>,
+}
+
+/// What is known of declarations that differ only in what the server does not look at.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// One of them is being asked about; these wait.
+    Waiting(Vec<DeclId>),
+    /// What the server adds to each of them.
+    Answered(Arc<Residue>, Instant),
+}
+
+pub(super) type Shapes = HashMap<u64, Shape>;
+
+impl Index {
+    /// The next question for the server.
+    pub fn next_question(&self) -> Option<Question> {
+        let mut inner = self.inner.lock();
+        while let Some(decl) = inner.questions.pop_front() {
+            if let Some(question) = inner.question(decl) {
+                return Some(question);
+            }
+        }
+        None
+    }
+
+    /// What the server said it would make of a declaration. True if the live object has to be observed again.
+    pub fn settle(&self, question: &Question, asked: Asked) -> bool {
+        let mut inner = self.inner.lock();
+        let open = inner.settle(question, asked);
+        drop(inner);
+        self.wake();
+        open
+    }
+
+    /// Gives a question back: it could not be asked now.
+    pub fn ask_again(&self, question: &Question) {
+        let mut inner = self.inner.lock();
+        if inner.slab.get(question.decl).is_some_and(|d| d.asked) {
+            inner.questions.push_back(question.decl);
+        }
+    }
+
+    /// Puts the questions again that were refused because nothing could be asked.
+    pub fn reopen_refused(&self) {
+        let mut inner = self.inner.lock();
+        let refused = inner
+            .slab
+            .ids(|d| d.expectation == Expectation::Refused && !d.asked);
+        for id in refused {
+            if let Some(decl) = inner.slab.get_mut(id) {
+                decl.asked = true;
+                inner.questions.push_back(id);
+            }
+        }
+        drop(inner);
+        self.wake();
+    }
+
+    /// Asks again about some of a target's objects, in turn: `at_most` of those that were refused or answered longest ago.
+    pub fn question_again(&self, target: super::TargetId, at_most: usize) -> usize {
+        let mut inner = self.inner.lock();
+        let mut due: Vec<(Option<Instant>, DeclId)> = inner
+            .slab
+            .iter()
+            .filter(|(_, d)| d.target == target && !d.asked)
+            .filter_map(|(id, d)| match d.expectation {
+                Expectation::Refused if inner.scopes.get(d.scope).is_some_and(|s| s.askable) => Some((None, id)),
+                Expectation::Answered(_, at) => Some((Some(at), id)),
+                _ => None,
+            })
+            .collect();
+        due.sort_by_key(|(at, _)| *at);
+        due.truncate(at_most);
+        for (_, id) in &due {
+            if let Some(decl) = inner.slab.get_mut(*id) {
+                decl.asked = true;
+                inner.questions.push_back(*id);
+            }
+        }
+        drop(inner);
+        self.wake();
+        due.len()
+    }
+
+    /// Whether the server may be asked about a scope's objects, and whether an answer serves others of the same shape.
+    pub fn set_asking(&self, scope: &ScopeKey, askable: bool, shared: bool) {
+        let mut inner = self.inner.lock();
+        let id = inner.scopes.id(scope);
+        if let Some(state) = id.and_then(|id| inner.scopes.get_mut(id)) {
+            state.askable = askable;
+            state.shared = shared;
+        }
+    }
+
+    /// Replaces what autoscalers may set replicas to. Gives the objects to read again.
+    pub fn set_bounds(
+        &self,
+        bounds: impl IntoIterator<Item = (ObjectId, drift::automation::ReplicaBounds)>,
+    ) -> Vec<Reread> {
+        let new: HashMap<u128, _> = bounds
+            .into_iter()
+            .map(|(id, b)| (super::key_of(&id.group_kind, id.namespace.as_deref(), &id.name), b))
+            .collect();
+        let mut inner = self.inner.lock();
+        let old = std::mem::replace(&mut inner.bounds, new);
+        let keys: std::collections::HashSet<u128> = old
+            .keys()
+            .chain(inner.bounds.keys())
+            .filter(|k| old.get(k) != inner.bounds.get(k))
+            .copied()
+            .collect();
+        let members: Vec<DeclId> = keys
+            .into_iter()
+            .flat_map(|key| inner.chain(key).map(|(id, _)| id).collect::<Vec<_>>())
+            .collect();
+        let mut rereads = Vec::new();
+        for member in members {
+            let Some(id) = inner.identity(member) else {
+                continue;
+            };
+            let scope = inner.slab.get(member).and_then(|d| inner.scopes.get(d.scope));
+            let Some(scope) = scope.map(|s| s.key.clone()) else {
+                continue;
+            };
+            if let Some(decl) = inner.slab.get_mut(member) {
+                decl.version = 0;
+            }
+            rereads.push(Reread { scope, id });
+        }
+        rereads
+    }
+}
+
+impl Inner {
+    pub(super) fn bounds_of(&self, decl: &Decl) -> Option<drift::automation::ReplicaBounds> {
+        if self.bounds.is_empty() {
+            return None;
+        }
+        let key = &self.scopes.get(decl.scope)?.key;
+        let place = super::key_of(&key.kind.group_kind, key.namespace.as_deref(), &decl.name);
+        self.bounds.get(&place).copied()
+    }
+
+    /// The server's answer about an object, read back.
+    pub(super) fn answer(&self, decl: &Decl) -> Option<Value> {
+        match decl.expectation {
+            Expectation::Answered(at, _) => self.notes.read(at).ok(),
+            _ => None,
+        }
+    }
+
+    /// What is expected, in the form in which judging takes it.
+    pub(super) fn expected<'a>(
+        &self,
+        decl: &Decl,
+        answer: Option<&'a Value>,
+    ) -> Expected<'a> {
+        match (decl.expectation, answer) {
+            (Expectation::Answered(..), Some(answer)) => Expected::Answer(answer),
+            (Expectation::Refused, _) => Expected::Refused,
+            (Expectation::AsDeclared, _) => Expected::AsDeclared,
+            (Expectation::Unsettled | Expectation::Answered(..), _) => Expected::Unsettled,
+        }
+    }
+
+    pub(super) fn expect(&mut self, id: DeclId, expectation: Expectation) {
+        let Some(decl) = self.slab.get_mut(id) else {
+            return;
+        };
+        let old = std::mem::replace(&mut decl.expectation, expectation);
+        if let Expectation::Answered(at, _) = old {
+            self.notes.release(at);
+        }
+    }
+
+    /// Asks about an object; `only_residue` where all that is declared is as declared.
+    pub(super) fn ask(&mut self, id: DeclId, only_residue: bool) {
+        if self.slab.get(id).is_none_or(|d| d.asked) {
+            return;
+        }
+        if let Some(decl) = self.slab.get_mut(id) {
+            decl.residue_only = only_residue;
+        }
+        let shape = if only_residue { self.shape_of(id) } else { None };
+        let Some(shape) = shape else {
+            return self.put(id);
+        };
+        match self.shapes.get_mut(&shape) {
+            Some(Shape::Waiting(others)) => {
+                others.push(id);
+                if let Some(decl) = self.slab.get_mut(id) {
+                    decl.asked = true;
+                }
+            }
+            Some(Shape::Answered(residue, at)) if at.elapsed() < FRESH => {
+                let residue = Arc::clone(residue);
+                self.explain_or_put(id, &residue);
+            }
+            _ => {
+                if self.shapes.len() >= MAX_SHAPES {
+                    self.shapes.retain(|_, s| matches!(s, Shape::Waiting(_)));
+                }
+                self.shapes.insert(shape, Shape::Waiting(Vec::new()));
+                self.put(id);
+            }
+        }
+    }
+
+    fn put(&mut self, id: DeclId) {
+        if let Some(decl) = self.slab.get_mut(id) {
+            decl.asked = true;
+            self.questions.push_back(id);
+        }
+    }
+
+    /// Asks again about an object that shows something unexplained, unless that was just done.
+    pub(super) fn ask_when_stale(&mut self, id: DeclId) {
+        let stale = self.slab.get(id).is_some_and(|d| match d.expectation {
+            Expectation::Answered(_, at) => !d.asked && at.elapsed() > FRESH,
+            _ => false,
+        });
+        if stale {
+            self.put(id);
+        }
+    }
+
+    fn shape_of(&self, id: DeclId) -> Option<u64> {
+        let decl = self.slab.get(id)?;
+        let scope = self.scopes.get(decl.scope).filter(|s| s.shared)?;
+        let declared = self.targets.get(&decl.target)?.blobs.read(decl.blob).ok()?;
+        Some(shape(&scope.key.kind, &declared.object))
+    }
+
+    /// Settles an object by what the server adds to others of its shape, or asks about it.
+    fn explain_or_put(&mut self, id: DeclId, residue: &Residue) {
+        if !self.explain(id, residue) {
+            self.put(id);
+        }
+    }
+
+    /// Settles an object by what the server adds to its declaration, if that is all that it has.
+    fn explain(&mut self, id: DeclId, residue: &Residue) -> bool {
+        let Some(decl) = self.slab.get_mut(id) else {
+            return true;
+        };
+        let unverified = decl.verdict == Known::Unknown(Unknown::Unverified);
+        let Some(seen) = decl.seen.clone().filter(|_| unverified && decl.residue_only) else {
+            return false;
+        };
+        let known = decl.known.clone();
+        let explained =
+            |hash: &u64| residue.holds(*hash) || known.as_ref().is_some_and(|k| k.holds(*hash));
+        if !seen.hashes().iter().all(explained) {
+            return false;
+        }
+        decl.known = Some(seen);
+        decl.asked = false;
+        self.expect(id, Expectation::AsDeclared);
+        self.set_base(id, Base::Declared);
+        self.set(id, Known::InSync);
+        true
+    }
+
+    fn settle(&mut self, question: &Question, asked: Asked) -> bool {
+        let residue = match &asked {
+            Asked::Object(expected) => Some(Arc::new(added_by_server(question, expected))),
+            Asked::Refused => None,
+        };
+        for id in self.waiting(question, residue.as_ref()) {
+            match &residue {
+                Some(residue) => self.explain_or_put(id, residue),
+                None => self.put(id),
+            }
+        }
+        let current = self
+            .slab
+            .get(question.decl)
+            .is_some_and(|d| d.digest == question.digest);
+        if let Some(decl) = self.slab.get_mut(question.decl) {
+            decl.asked = false;
+        }
+        if !current {
+            return false;
+        }
+        if residue.is_some_and(|residue| self.explain(question.decl, &residue)) {
+            return false;
+        }
+        if let Some(decl) = self.slab.get_mut(question.decl) {
+            decl.version = 0;
+        }
+        let expectation = match asked {
+            Asked::Refused => Expectation::Refused,
+            Asked::Object(expected) => match self.notes.push(&expected) {
+                Ok(at) => Expectation::Answered(at, Instant::now()),
+                Err(error) => {
+                    tracing::warn!(%error, "an expected object cannot be kept in a temporary file; ownership stands in");
+                    Expectation::Refused
+                }
+            },
+        };
+        self.expect(question.decl, expectation);
+        true
+    }
+
+    /// Those that wait for an answer about their shape; it is kept for others.
+    fn waiting(&mut self, question: &Question, residue: Option<&Arc<Residue>>) -> Vec<DeclId> {
+        let Some(shape) = question.shape else {
+            return Vec::new();
+        };
+        let Some(Shape::Waiting(waiting)) = self.shapes.remove(&shape) else {
+            return Vec::new();
+        };
+        if let Some(residue) = residue {
+            let answered = Shape::Answered(Arc::clone(residue), Instant::now());
+            self.shapes.insert(shape, answered);
+        }
+        waiting
+    }
+
+    fn question(&self, id: DeclId) -> Option<Question> {
+        let decl = self.slab.get(id).filter(|d| d.asked)?;
+        let scope = self.scopes.get(decl.scope)?;
+        let declared = self.targets.get(&decl.target)?.blobs.read(decl.blob).ok()?;
+        let shape = Some(shape(&scope.key.kind, &declared.object))
+            .filter(|shape| matches!(self.shapes.get(shape), Some(Shape::Waiting(_))));
+        Some(Question {
+            decl: id,
+            digest: decl.digest,
+            scope: scope.key.clone(),
+            id: self.identity(id)?,
+            declared,
+            schema: scope.schema.clone(),
+            shape,
+        })
+    }
+
+    /// Moves what is needed of the notes to a new file.
+    pub(super) fn tidy_notes(&mut self) {
+        let old = std::mem::take(&mut self.notes);
+        let ids = self.slab.ids(|d| {
+            matches!(d.base, Base::Kept(_)) || matches!(d.expectation, Expectation::Answered(..))
+        });
+        for id in ids {
+            let Some(decl) = self.slab.get_mut(id) else {
+                continue;
+            };
+            let mut moved = |at: BlobRef| self.notes.push(&old.read(at).ok()?).ok();
+            if let Base::Kept(kept) = &mut decl.base {
+                match moved(kept.at) {
+                    Some(at) => kept.at = at,
+                    None => decl.base = Base::Unknown,
+                }
+            }
+            if let Expectation::Answered(at, when) = decl.expectation {
+                decl.expectation = moved(at).map_or(Expectation::Unsettled, |at| Expectation::Answered(at, when));
+            }
+        }
+    }
+}
+
+/// What the server has added to a declaration by itself.
+fn added_by_server(question: &Question, expected: &Value) -> Residue {
+    let declared = &question.declared.object;
+    let context = Context {
+        kind: &question.scope.kind.group_kind,
+        declared,
+        live: expected,
+        replicas: None,
+    };
+    let mut added = extras(declared, expected, &question.schema);
+    added.retain(|e| !explains_addition(&context, &e.path.0, e.value));
+    Residue::new(added.iter().map(Extra::hash).collect())
+}

@@ -1,0 +1,155 @@
+//! What the index remembers of an object beyond its verdict: the baseline, and what it had beyond its declaration.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use drift::origin::{Baseline, Except, exceptions};
+use drift::{Evidence, ObjectChange, Residue};
+use serde_json::Value;
+
+use super::slab::DeclId;
+use super::{Decl, Inner, Known, Target};
+use crate::store::{BlobRef, Notes};
+
+/// A revision, and what else went into rendering it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Revision {
+    /// What was followed and the commit it led to.
+    pub name: Arc<str>,
+    /// The digest of the other inputs of rendering.
+    pub inputs: Arc<str>,
+}
+
+/// What an object was declared as when it was last in sync.
+#[derive(Debug, Default)]
+pub(super) enum Base {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// As now.
+    Declared,
+    /// It was not declared.
+    Absent,
+    /// As by an earlier revision.
+    Kept(Box<Kept>),
+}
+
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) at: BlobRef,
+    pub(super) except: Box<[Except]>,
+    pub(super) revision: Arc<Revision>,
+    pub(super) evidence: Evidence,
+}
+
+/// Residues, each kept once: most objects of a kind have the same.
+#[derive(Debug, Default)]
+pub(super) struct Residues {
+    all: HashMap<Residue, Arc<Residue>>,
+}
+
+impl Residues {
+    pub(super) fn intern(&mut self, residue: Residue) -> Arc<Residue> {
+        if let Some(known) = self.all.get(&residue) {
+            return Arc::clone(known);
+        }
+        // Those that nobody holds any more go when there are many.
+        if self.all.len() >= 256 && self.all.len().is_power_of_two() {
+            self.all.retain(|_, held| Arc::strong_count(held) > 1);
+        }
+        let held = Arc::new(residue.clone());
+        self.all.insert(residue, Arc::clone(&held));
+        held
+    }
+}
+
+/// An object that was read back from the notes.
+pub(super) struct Recalled {
+    object: Option<Value>,
+}
+
+impl Recalled {
+    pub(super) fn of(notes: &Notes, base: &Base) -> Self {
+        let object = match base {
+            Base::Kept(kept) => notes.read(kept.at).ok(),
+            _ => None,
+        };
+        Self { object }
+    }
+
+    /// The baseline in the form in which judging takes it.
+    pub(super) fn baseline<'a>(&'a self, base: &'a Base) -> Baseline<'a> {
+        match (base, &self.object) {
+            (Base::Declared, _) => Baseline::Declared,
+            (Base::Absent, _) => Baseline::Absent,
+            (Base::Kept(kept), Some(object)) => Baseline::Earlier {
+                object,
+                except: &kept.except,
+                evidence: kept.evidence,
+            },
+            (Base::Unknown | Base::Kept(_), _) => Baseline::Unknown,
+        }
+    }
+}
+
+impl Inner {
+    /// The baseline of an object whose declaration is about to change; `before` is the batch that declared it so far.
+    pub(super) fn keep_baseline(&mut self, id: DeclId, before: &Target) {
+        let Some(decl) = self.slab.get(id) else {
+            return;
+        };
+        let Some(except) = self.out_of_sync(decl) else {
+            return;
+        };
+        let Ok(declared) = before.blobs.read(decl.blob) else {
+            return;
+        };
+        let evidence = match &decl.base {
+            Base::Kept(kept) if decl.verdict != Known::InSync => kept.evidence,
+            _ => Evidence::Own,
+        };
+        let base = match self.notes.push(&declared.object) {
+            Ok(at) => Base::Kept(Box::new(Kept {
+                at,
+                except,
+                revision: Arc::clone(&before.revision),
+                evidence,
+            })),
+            Err(error) => {
+                tracing::warn!(%error, "a baseline cannot be kept in a temporary file; its origin will be unknown");
+                Base::Unknown
+            }
+        };
+        self.set_base(id, base);
+    }
+
+    /// Where an object was not in sync by the declaration that goes; `None` where nothing of it is a baseline.
+    fn out_of_sync(&self, decl: &Decl) -> Option<Box<[Except]>> {
+        let report = match (&decl.verdict, &decl.base) {
+            (Known::InSync, _) | (_, Base::Declared) => return Some(Box::default()),
+            (Known::Drifted(report) | Known::Pending(report), _) => report,
+            (Known::Unknown(_), _) => return None,
+        };
+        if report.change != ObjectChange::Changed || report.more_fields > 0 {
+            return None;
+        }
+        let paths: Vec<_> = report.fields.iter().map(|f| f.place.clone()).collect();
+        let except = match &decl.base {
+            Base::Kept(kept) => {
+                let object = self.notes.read(kept.at).ok()?;
+                exceptions(&paths, Some((&object, &kept.except)))
+            }
+            _ => exceptions(&paths, None),
+        };
+        Some(except.into())
+    }
+
+    pub(super) fn set_base(&mut self, id: DeclId, base: Base) {
+        let Some(decl) = self.slab.get_mut(id) else {
+            return;
+        };
+        if let Base::Kept(old) = std::mem::replace(&mut decl.base, base) {
+            self.notes.release(old.at);
+        }
+    }
+}

@@ -1,0 +1,379 @@
+use serde_json::json;
+
+use super::*;
+use crate::declared::Provenance;
+use crate::report::{MAX_FIELDS, report};
+use crate::schema::{ListTopology, Node, NodeId, SchemaBuilder, StructNode};
+
+fn declaration(object: Value) -> DeclaredObject {
+    DeclaredObject {
+        object,
+        provenance: Provenance {
+            file: "a.yaml".into(),
+            document: 1,
+            line: 1,
+        },
+        lines: Vec::new(),
+        unstable: Vec::new(),
+        encrypted: false,
+    }
+}
+
+/// A kind with `spec.containers` by name, each with `image` and `policy`, and the atomic list `spec.peers` of objects.
+fn schema() -> Schema {
+    let mut b = SchemaBuilder::new();
+    let scalar = b.push(Node::Scalar);
+    let fields = |mut fields: Vec<(&str, NodeId)>| {
+        fields.sort();
+        Node::Struct(StructNode {
+            fields: fields.into_iter().map(|(n, id)| (n.into(), id)).collect(),
+            preserve_unknown: false,
+            atomic: false,
+        })
+    };
+    let container = b.push(fields(vec![
+        ("image", scalar),
+        ("name", scalar),
+        ("policy", scalar),
+    ]));
+    let containers = b.push(Node::List {
+        items: container,
+        topology: ListTopology::Map {
+            keys: Box::new([("name".into(), None)]),
+        },
+    });
+    let peer = b.push(fields(vec![("ip", scalar), ("port", scalar)]));
+    let peers = b.push(Node::List {
+        items: peer,
+        topology: ListTopology::Atomic,
+    });
+    let spec = b.push(fields(vec![
+        ("containers", containers),
+        ("peers", peers),
+        ("replicas", scalar),
+    ]));
+    let map = b.push(Node::Map {
+        values: scalar,
+        atomic: false,
+    });
+    let metadata = b.push(fields(vec![
+        ("annotations", map),
+        ("labels", map),
+        ("name", scalar),
+    ]));
+    let root = b.push(fields(vec![
+        ("metadata", metadata),
+        ("spec", spec),
+        ("data", map),
+    ]));
+    Schema::new(b.finish(), root)
+}
+
+struct World {
+    kind: GroupKind,
+    schema: Schema,
+    declared: DeclaredObject,
+}
+
+impl World {
+    fn new(declared: Value) -> Self {
+        Self {
+            kind: GroupKind::new("apps", "Deployment"),
+            schema: schema(),
+            declared: declaration(declared),
+        }
+    }
+
+    fn case<'a>(&'a self, expected: Expected<'a>) -> Case<'a> {
+        Case {
+            kind: &self.kind,
+            declared: &self.declared,
+            schema: &self.schema,
+            expected,
+            askable: true,
+            known: None,
+            baseline: Baseline::Unknown,
+            undeclared: Undeclared::Report,
+            replicas: None,
+        }
+    }
+}
+
+fn web(containers: Value) -> Value {
+    json!({"metadata": {"name": "web"}, "spec": {"containers": containers}})
+}
+
+fn shown(verdict: &Verdict) -> Vec<String> {
+    match verdict {
+        Verdict::Drifted(f) | Verdict::Pending(f) => f
+            .fields
+            .iter()
+            .map(|f| {
+                format!(
+                    "{} {} {}",
+                    f.drift.change.as_str(),
+                    f.drift.path,
+                    f.origin.as_str()
+                )
+            })
+            .collect(),
+        Verdict::InSync => Vec::new(),
+        Verdict::Unknown(why) => vec![why.reason().to_owned()],
+    }
+}
+
+#[test]
+fn a_sidecar_added_by_hand_is_seen_and_defaults_are_not() {
+    let world = World::new(web(json!([{"name": "web", "image": "a"}])));
+    let expected = web(json!([{"name": "web", "image": "a", "policy": "Always"}]));
+    let live = web(
+        json!([{"name": "web", "image": "a", "policy": "Always"}, {"name": "shell", "image": "b"}]),
+    );
+    let first = judge(&world.case(Expected::AsDeclared), Some(&live));
+    assert!(first.ask);
+    assert_eq!(first.verdict, Verdict::Unknown(Unknown::Unverified));
+    let clean = judge(&world.case(Expected::Answer(&expected)), Some(&expected));
+    assert_eq!(clean.verdict, Verdict::InSync);
+    let known = clean.explained;
+    let case = Case {
+        known: Some(&known),
+        baseline: Baseline::Declared,
+        ..world.case(Expected::Answer(&expected))
+    };
+    let judged = judge(&case, Some(&live));
+    assert_eq!(
+        shown(&judged.verdict),
+        ["Added spec.containers[name=shell] LiveEdited"]
+    );
+    assert_eq!(judged.explained, known);
+    let calm = Case {
+        known: Some(&known),
+        ..world.case(Expected::AsDeclared)
+    };
+    assert!(!judge(&calm, Some(&expected)).ask);
+}
+
+#[test]
+fn an_edit_of_what_admission_injected_is_narrowed_down() {
+    let world = World::new(web(json!([{"name": "web", "image": "a"}])));
+    let expected = web(
+        json!([{"name": "web", "image": "a"}, {"name": "mesh", "image": "proxy:1", "policy": "x"}]),
+    );
+    let live = web(json!([{"name": "web", "image": "a"}, {"name": "mesh", "image": "proxy:2"}]));
+    let case = Case {
+        baseline: Baseline::Declared,
+        ..world.case(Expected::Answer(&expected))
+    };
+    assert_eq!(
+        shown(&judge(&case, Some(&live)).verdict),
+        ["Added spec.containers[name=mesh].image LiveEdited"]
+    );
+}
+
+#[test]
+fn a_default_that_changed_since_is_not_drift() {
+    let world = World::new(web(json!([{"name": "web", "image": "a"}])));
+    let before = web(json!([{"name": "web", "image": "a", "policy": "Always"}]));
+    let now = web(json!([{"name": "web", "image": "a", "policy": "Never"}]));
+    let known = judge(&world.case(Expected::Answer(&before)), Some(&before)).explained;
+    let case = Case {
+        known: Some(&known),
+        baseline: Baseline::Declared,
+        ..world.case(Expected::Answer(&now))
+    };
+    assert_eq!(judge(&case, Some(&before)).verdict, Verdict::InSync);
+    let first_sight = judge(&world.case(Expected::Answer(&now)), Some(&before));
+    assert_eq!(first_sight.verdict, Verdict::Unknown(Unknown::Unverified));
+}
+
+#[test]
+fn at_first_sight_what_a_foreign_manager_owns_is_added() {
+    let world = World::new(web(json!([{"name": "web", "image": "a"}])));
+    let mut live = web(json!([{"name": "web", "image": "a"}, {"name": "shell", "image": "b"}]));
+    let entry = |manager: &str, name: &str| {
+        let key = format!("k:{{\"name\":\"{name}\"}}");
+        json!({"manager": manager, "operation": "Update", "time": "2026-01-01T00:00:00Z",
+            "fieldsV1": {"f:spec": {"f:containers": {key: {".": {}, "f:name": {}, "f:image": {}}}}}})
+    };
+    let judged = |live: &Value, expected| judge(&world.case(expected), Some(live)).verdict;
+    let unexplained = web(json!([{"name": "web", "image": "a"}]));
+    for manager in ["deployer", "kubectl-edit"] {
+        live["metadata"]["managedFields"] =
+            json!([entry("deployer", "web"), entry(manager, "shell")]);
+        let foreign = manager != "deployer";
+        let by_answer = judged(&live, Expected::Answer(&unexplained));
+        assert_eq!(
+            matches!(by_answer, Verdict::Drifted(_)),
+            foreign,
+            "{manager}"
+        );
+        let by_ownership = judged(&live, Expected::Refused);
+        assert_eq!(
+            matches!(by_ownership, Verdict::Drifted(_)),
+            foreign,
+            "{manager}"
+        );
+    }
+}
+
+#[test]
+fn what_came_since_in_sync_is_seen_even_where_the_server_cannot_be_asked() {
+    let world = World::new(web(json!([{"name": "web", "image": "a"}])));
+    let quiet = web(json!([{"name": "web", "image": "a", "policy": "Always"}]));
+    let known = judge(&world.case(Expected::Refused), Some(&quiet)).explained;
+    let mut live = quiet.clone();
+    live["metadata"]["labels"] = json!({"team": "x"});
+    let case = Case {
+        known: Some(&known),
+        baseline: Baseline::Declared,
+        ..world.case(Expected::Refused)
+    };
+    let judged = judge(&case, Some(&live)).verdict;
+    assert_eq!(shown(&judged), ["Added metadata.labels.team LiveEdited"]);
+    let Verdict::Drifted(finding) = judged else {
+        panic!("drifted");
+    };
+    assert_eq!(finding.fields[0].basis, Basis::Ownership);
+}
+
+#[test]
+fn an_addition_within_an_atomic_list_is_a_change_of_the_list() {
+    let object = |peers: Value| json!({"metadata": {"name": "web"}, "spec": {"peers": peers}});
+    let world = World::new(object(json!([{"ip": "1"}])));
+    let expected = object(json!([{"ip": "1", "port": 80}]));
+    let live = object(json!([{"ip": "1", "port": 81}]));
+    let case = Case {
+        baseline: Baseline::Declared,
+        ..world.case(Expected::Answer(&expected))
+    };
+    assert_eq!(judge(&case, Some(&expected)).verdict, Verdict::InSync);
+    assert_eq!(
+        shown(&judge(&case, Some(&live)).verdict),
+        ["Changed spec.peers LiveEdited"]
+    );
+}
+
+#[test]
+fn a_commit_that_is_not_rolled_out_is_pending() {
+    let object = |n: i64| json!({"metadata": {"name": "web"}, "spec": {"replicas": n}});
+    let world = World::new(object(3));
+    let before = object(2);
+    let case = Case {
+        baseline: Baseline::Earlier {
+            object: &before,
+            except: &[],
+            evidence: Evidence::Own,
+        },
+        ..world.case(Expected::AsDeclared)
+    };
+    assert!(matches!(
+        judge(&case, Some(&object(2))).verdict,
+        Verdict::Pending(_)
+    ));
+    assert!(matches!(
+        judge(&case, Some(&object(7))).verdict,
+        Verdict::Drifted(_)
+    ));
+    let missing = judge(
+        &Case {
+            baseline: Baseline::Absent,
+            ..world.case(Expected::Unsettled)
+        },
+        None,
+    );
+    assert!(matches!(missing.verdict, Verdict::Pending(_)));
+}
+
+#[test]
+fn what_kubectl_last_applied_is_evidence_of_the_origin_and_hides_nothing() {
+    let world = World::new(json!({"metadata": {"name": "web"}, "spec": {"replicas": 3}}));
+    let live = |applied: i64, replicas: i64| {
+        let text = json!({"metadata": {"name": "web"}, "spec": {"replicas": applied}}).to_string();
+        json!({"metadata": {"name": "web", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": text}},
+            "spec": {"replicas": replicas}})
+    };
+    let judged = |live: &Value| {
+        let expected = json!({"metadata": {"name": "x"}, "spec": {"replicas": 3}});
+        judge(&world.case(Expected::Answer(&expected)), Some(live)).verdict
+    };
+    assert_eq!(
+        shown(&judged(&live(3, 5))),
+        ["Changed spec.replicas LiveEdited"]
+    );
+    let applied_by_hand = judged(&live(5, 5));
+    assert_eq!(shown(&applied_by_hand), ["Changed spec.replicas GitAhead"]);
+    assert!(matches!(applied_by_hand, Verdict::Drifted(_)));
+}
+
+#[test]
+fn hooks_and_jobs_with_a_time_to_live_may_go() {
+    let hook = json!({"metadata": {"name": "m", "annotations": {"helm.sh/hook": "pre-install"}}});
+    let world = World::new(hook);
+    assert_eq!(
+        judge(&world.case(Expected::Unsettled), None).verdict,
+        Verdict::InSync
+    );
+    let job = json!({"metadata": {"name": "m"}, "spec": {"ttlSecondsAfterFinished": 10}});
+    let mut world = World::new(job);
+    assert!(matches!(
+        judge(&world.case(Expected::Unsettled), None).verdict,
+        Verdict::Drifted(_)
+    ));
+    world.kind = GroupKind::new("batch", "Job");
+    assert_eq!(
+        judge(&world.case(Expected::Unsettled), None).verdict,
+        Verdict::InSync
+    );
+}
+
+#[test]
+fn of_encrypted_values_the_keys_are_compared() {
+    let cipher = "ENC[AES256_GCM,data:x,iv:y,tag:z,type:str]";
+    let mut world =
+        World::new(json!({"metadata": {"name": "s"}, "data": {"a": cipher, "b": cipher}}));
+    world.declared.encrypted = true;
+    let judged = |live: Value| judge(&world.case(Expected::AsDeclared), Some(&live)).verdict;
+    let equal = json!({"metadata": {"name": "s"}, "data": {"a": "eA==", "b": "eA=="}});
+    assert_eq!(judged(equal), Verdict::Unknown(Unknown::Encrypted));
+    let less = json!({"metadata": {"name": "s"}, "data": {"a": "eA=="}});
+    assert_eq!(shown(&judged(less)), ["Missing data.b Unknown"]);
+}
+
+#[test]
+fn an_object_with_a_hundred_thousand_drifted_fields_froze_the_operator() {
+    let data = |value: &str| -> serde_json::Map<String, Value> {
+        (0..100_000)
+            .map(|n| (format!("key{n}"), value.into()))
+            .collect()
+    };
+    let owned: serde_json::Map<String, Value> = (0..100_000)
+        .map(|n| (format!("f:key{n}"), json!({})))
+        .collect();
+    let live = json!({"data": data("b"), "metadata": {"managedFields": [
+        {"manager": "m", "operation": "Update", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:data": owned}}]}});
+    let mut world = World::new(json!({"data": data("a")}));
+    let explained = judge(&world.case(Expected::Answer(&live)), Some(&live));
+    assert_eq!(explained.verdict, Verdict::InSync);
+    let Verdict::Drifted(finding) = judge(&world.case(Expected::AsDeclared), Some(&live)).verdict
+    else {
+        panic!("drifted");
+    };
+    assert_eq!(finding.fields.len(), 100_000);
+    let told = report(
+        &world.kind,
+        &world.declared,
+        &world.schema,
+        Some(&live),
+        &finding,
+    );
+    assert!(told.fields[MAX_FIELDS - 1].by.is_some());
+    world.declared.unstable = (0..100_000).map(|n| format!("/data/key{n}")).collect();
+    let random = judge(&world.case(Expected::AsDeclared), Some(&live));
+    assert_eq!(random.verdict, Verdict::Unknown(Unknown::Unstable));
+    world.declared = declaration(json!({"data": {}}));
+    let added = judge(&world.case(Expected::Answer(&json!({}))), Some(&live));
+    assert!(matches!(
+        added.verdict,
+        Verdict::Unknown(Unknown::Unverified)
+    ));
+}
