@@ -8,6 +8,7 @@ pub mod dry_run;
 pub mod error;
 pub mod guard;
 pub mod index;
+pub mod mutators;
 pub mod openapi;
 pub mod read;
 pub mod store;

@@ -200,7 +200,9 @@ mod tests {
     #[test]
     fn notes_are_read_back_until_they_are_released_and_their_place_is_used_again() {
         let mut notes = Notes::default();
-        let places: Vec<BlobRef> = (0..10).map(|n| notes.push(&json!({"n": n})).expect("push")).collect();
+        let places: Vec<BlobRef> = (0..10)
+            .map(|n| notes.push(&json!({"n": n})).expect("push"))
+            .collect();
         assert_eq!(notes.read(places[7]).expect("read"), json!({"n": 7}));
         places.iter().for_each(|at| notes.release(*at));
         assert!(notes.read(places[7]).is_err());

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::blame::Blames;
 use crate::metrics::Metrics;
 use crate::options::RunOptions;
+use crate::pending::Pending;
 use crate::registry::Registry;
 use crate::sources::Sources;
 use crate::turns::Turns;
@@ -37,6 +38,7 @@ pub struct Engine {
     pub watch_options: WatchOptions,
     pub registry: Registry,
     pub metrics: Arc<Metrics>,
+    pub pending: Pending,
     /// Who wrote the lines that drifted.
     pub blames: Blames,
     /// Turns at rendering.

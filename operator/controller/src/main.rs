@@ -1,6 +1,7 @@
 //! The program `driftline`: the operator, and the worker that fetches and renders for it.
 
 mod actor;
+mod asking;
 mod blame;
 mod credentials;
 mod engine;
@@ -10,6 +11,7 @@ mod leader;
 mod log;
 mod metrics;
 mod options;
+mod pending;
 mod policies;
 mod policy;
 mod questions;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use cluster::Account;
 use declared::{HelmOptions, Reference};
 use drift::rules::{MatchText, RuleError, RuleText, Rules};
-use driftline_crds::{DriftPolicy, Enforcement, GitReference, KubernetesTarget, Owner, PolicyRule};
+use driftline_crds::{
+    DriftPolicy, Enforcement, GitReference, KubernetesTarget, Owner, PolicyRule, UndeclaredFields,
+};
 use kube::ResourceExt as _;
 use serde_json::Value;
 
@@ -63,6 +65,8 @@ pub struct TargetSpec {
     pub path: String,
     pub namespace: String,
     pub helm: Option<HelmOptions>,
+    /// Whether fields that are not declared are looked at.
+    pub undeclared: drift::Undeclared,
 }
 
 /// Why a policy cannot be worked with; only its author can mend that.
@@ -212,6 +216,10 @@ fn target_spec(name: &str, target: &KubernetesTarget, namespace: &str) -> Target
             .clone()
             .unwrap_or_else(|| namespace.to_owned()),
         helm: Some(helm.unwrap_or_else(default)),
+        undeclared: match target.undeclared.fields {
+            UndeclaredFields::Ignore => drift::Undeclared::Ignore,
+            UndeclaredFields::Report => drift::Undeclared::Report,
+        },
     }
 }
 

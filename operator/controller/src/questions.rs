@@ -7,9 +7,9 @@ use cluster::Error;
 use cluster::dry_run::{Answer, ExpectedAsker};
 use cluster::guard::GuardState;
 use cluster::index::{Asked, Question};
-use drift::expected::question;
 use tokio::sync::{Semaphore, watch};
 
+use crate::asking;
 use crate::engine::Engine;
 use crate::targets::read_one;
 
@@ -17,6 +17,9 @@ use crate::targets::read_one;
 const CONCURRENCY: usize = 8;
 /// How long after the start the guard may take to be checked and to settle; after that, what cannot be asked is judged without.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long it is believed that no admission webhook or policy has come.
+const CHECKED: Duration = Duration::from_secs(30);
 
 /// Answers the index's questions for as long as the operator runs.
 pub async fn answer(
@@ -27,6 +30,7 @@ pub async fn answer(
     let turns = Arc::new(Semaphore::new(CONCURRENCY));
     let started = Instant::now();
     let mut trusted = false;
+    let mut checked = None;
     loop {
         tokio::select! {
             () = engine.index.asked() => {}
@@ -40,6 +44,10 @@ pub async fn answer(
             engine.index.reopen_refused();
         }
         trusted = now_trusted;
+        if checked.is_none_or(|at: Instant| at.elapsed() > CHECKED) {
+            asking::share(&engine).await;
+            checked = Some(Instant::now());
+        }
         while let Some(next) = engine.index.next_question() {
             let Ok(turn) = Arc::clone(&turns).acquire_owned().await else {
                 return;
@@ -78,9 +86,13 @@ async fn ask(engine: &Engine, asker: &ExpectedAsker, next: Question) {
     let scope = &next.scope;
     let asked = match catalog.resource(&scope.kind) {
         Some(resource) if resource.create => {
-            let declared = question(&next.declared.object);
             let answer = asker
-                .ask(&scope.kind, resource, scope.namespace.as_deref(), &declared)
+                .ask(
+                    &scope.kind,
+                    resource,
+                    scope.namespace.as_deref(),
+                    &next.declared.object,
+                )
                 .await;
             if !matches!(answer, Err(Error::Untrusted { .. })) {
                 engine.metrics.dry_runs.inc();

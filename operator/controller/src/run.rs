@@ -77,6 +77,7 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
         options.allow_file_urls,
     );
     let engine = Arc::new(Engine {
+        pending: Default::default(),
         index: Arc::new(Index::new()),
         catalog,
         schemas: Schemas::new(client.clone()),

@@ -198,8 +198,11 @@ impl Target {
                 self.failed = None;
                 let by_catalog = rendered.renderer == Renderer::Helm || rendered.unserved;
                 self.report(&rendered);
-                self.declare(engine, policy, &catalog, rendered, &revision.name)
-                    .await;
+                let by = cluster::index::Revision {
+                    name: revision.name.as_str().into(),
+                    inputs: inputs.as_str().into(),
+                };
+                self.declare(engine, policy, &catalog, rendered, by).await;
                 self.view.revision = Some(revision.name.clone());
                 self.view.checked_at = Some(Timestamp::now());
                 self.view.inputs = Some(if by_catalog {
@@ -325,7 +328,7 @@ impl Target {
         policy: &Policy,
         catalog: &Catalog,
         rendered: Rendered,
-        revision: &str,
+        revision: cluster::index::Revision,
     ) {
         let scopes: HashSet<ScopeKey> = rendered
             .declarations
@@ -335,7 +338,8 @@ impl Target {
         let denied = denied(engine, policy, catalog, scopes).await;
         let complete = rendered.problems.is_empty();
         let batch = Batch {
-            revision: revision.into(),
+            revision,
+            undeclared: self.spec.undeclared,
             blobs: rendered.blobs,
             declarations: rendered.declarations,
             complete,

@@ -15,6 +15,7 @@ use drift::{GroupVersionKind, ObjectId, Schema, Unknown};
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use crate::asking;
 use crate::engine::Engine;
 
 /// How long a kind that is served may be missing in the server's schemas before it is compared without one.
@@ -142,6 +143,8 @@ impl Watches {
             return Ok(HashSet::new());
         }
         let kinds: HashSet<GroupVersionKind> = missing.iter().map(|s| s.kind.clone()).collect();
+        let askable = asking::askable(engine, &kinds).await;
+        asking::share(engine).await;
         let found = engine.schemas.load(kinds).await?;
         let mut waiting = HashSet::new();
         let mut inner = self.inner.lock();
@@ -162,6 +165,8 @@ impl Watches {
                 }
             };
             engine.index.set_schema(&scope, schema);
+            let askable = askable.contains(&scope.kind);
+            engine.index.set_askable(&scope, askable);
             inner.schemas.insert(scope);
         }
         if !waiting.is_empty() {

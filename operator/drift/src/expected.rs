@@ -184,9 +184,16 @@ mod tests {
         assert_ne!(first, of("a", "shop/web", 80), "pulled always");
         assert_ne!(first, of("a", "shop/web:latest", 80), "pulled always");
         assert_ne!(first, of("a", "shop/web@sha256:0", 80));
-        assert_eq!(of("a", "host:5000/web", 80), of("a", "web:latest", 80), "a port is no tag");
+        assert_eq!(
+            of("a", "host:5000/web", 80),
+            of("a", "web:latest", 80),
+            "a port is no tag"
+        );
         assert_ne!(first, of("a", "shop/web:1", 81));
         let service = GroupVersionKind::new("", "v1", "Service");
-        assert_ne!(shape(&service, &web("a", "x", 1)), shape(&service, &web("b", "x", 1)));
+        assert_ne!(
+            shape(&service, &web("a", "x", 1)),
+            shape(&service, &web("b", "x", 1))
+        );
     }
 }

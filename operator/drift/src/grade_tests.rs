@@ -2,8 +2,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::expected::Expectation;
-use crate::judge::{Outcome, Verdict, judge};
+use crate::declared::{DeclaredObject, Provenance};
+use crate::expected::Expected;
+use crate::judge::{Case, Verdict, judge};
 use crate::rules::{MatchText, RuleText, Rules};
 use crate::schema::Schema;
 use crate::subject::ObjectId;
@@ -13,14 +14,24 @@ fn kind() -> GroupKind {
 }
 
 fn found(declared: &Value, live: Option<&Value>) -> Finding {
-    match judge(
-        declared,
-        live,
-        &Schema::unknown(),
-        &Expectation::AsDeclared,
-        &[],
-    ) {
-        Outcome::Verdict(Verdict::Drifted(finding)) => *finding,
+    let declared = DeclaredObject {
+        object: declared.clone(),
+        provenance: Provenance {
+            file: "a.yaml".into(),
+            document: 1,
+            line: 1,
+        },
+        lines: Vec::new(),
+        unstable: Vec::new(),
+        encrypted: false,
+    };
+    let (kind, schema) = (kind(), Schema::unknown());
+    let case = Case {
+        expected: Expected::AsDeclared,
+        ..Case::new(&kind, &declared, &schema)
+    };
+    match judge(&case, live).verdict {
+        Verdict::Drifted(finding) => *finding,
         other => panic!("{other:?}"),
     }
 }

@@ -189,6 +189,23 @@ pub struct Case<'a> {
     pub replicas: Option<ReplicaBounds>,
 }
 
+impl<'a> Case<'a> {
+    /// A case of which nothing is known but the declaration: no baseline, no memory, the server not asked yet.
+    pub fn new(kind: &'a GroupKind, declared: &'a DeclaredObject, schema: &'a Schema) -> Self {
+        Self {
+            kind,
+            declared,
+            schema,
+            expected: Expected::Unsettled,
+            askable: true,
+            known: None,
+            baseline: Baseline::Unknown,
+            undeclared: Undeclared::default(),
+            replicas: None,
+        }
+    }
+}
+
 /// What judging one observation led to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
@@ -355,7 +372,7 @@ fn present(
             (Basis::Ownership, by_ownership(case, live, &new))
         }
         Expected::Unsettled | Expected::AsDeclared | Expected::Refused => {
-            let unsettled = case.expected == Expected::Unsettled && !drifts.is_empty();
+            let unsettled = case.expected == Expected::Unsettled && !all_told(case, &drifts);
             if unsettled || !new.is_empty() {
                 let verdict = if unsettled || drifts.is_empty() {
                     Verdict::Unknown(Unknown::Unverified)
@@ -389,6 +406,17 @@ fn present(
         explained,
         as_declared,
     }
+}
+
+/// True if the baseline tells of each difference who moved, live or Git: the server stored the baseline as it was declared.
+fn all_told(case: &Case<'_>, drifts: &[FieldDrift]) -> bool {
+    let told = |d| {
+        matches!(
+            case.baseline.origin(d, case.schema),
+            Origin::LiveEdited | Origin::GitAhead
+        )
+    };
+    drifts.iter().all(told)
 }
 
 /// The hashes of what is not an addition. An addition is reported at its own place, below it where part of it is explained, or as

@@ -86,15 +86,8 @@ impl World {
 
     fn case<'a>(&'a self, expected: Expected<'a>) -> Case<'a> {
         Case {
-            kind: &self.kind,
-            declared: &self.declared,
-            schema: &self.schema,
             expected,
-            askable: true,
-            known: None,
-            baseline: Baseline::Unknown,
-            undeclared: Undeclared::Report,
-            replicas: None,
+            ..Case::new(&self.kind, &self.declared, &self.schema)
         }
     }
 }

@@ -114,6 +114,25 @@ impl Index {
         self.wake();
     }
 
+    /// Asks about an object that seems to wait for a roll-out: it may be the server that stores it so. False if that is known.
+    pub fn doubt(&self, target: super::TargetId, id: &ObjectId) -> bool {
+        let mut inner = self.inner.lock();
+        let key = super::key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+        let open = inner.find(key, target).filter(|place| {
+            inner.slab.get(*place).is_some_and(|d| {
+                d.expectation == Expectation::Unsettled
+                    && d.version > 0
+                    && inner.scopes.get(d.scope).is_some_and(|s| s.askable)
+            })
+        });
+        if let Some(place) = open {
+            inner.ask(place, false);
+        }
+        drop(inner);
+        self.wake();
+        open.is_some()
+    }
+
     /// Asks again about some of a target's objects, in turn: `at_most` of those that were refused or answered longest ago.
     pub fn question_again(&self, target: super::TargetId, at_most: usize) -> usize {
         let mut inner = self.inner.lock();
@@ -122,7 +141,9 @@ impl Index {
             .iter()
             .filter(|(_, d)| d.target == target && !d.asked)
             .filter_map(|(id, d)| match d.expectation {
-                Expectation::Refused if inner.scopes.get(d.scope).is_some_and(|s| s.askable) => Some((None, id)),
+                Expectation::Refused if inner.scopes.get(d.scope).is_some_and(|s| s.askable) => {
+                    Some((None, id))
+                }
                 Expectation::Answered(_, at) => Some((Some(at), id)),
                 _ => None,
             })
@@ -140,13 +161,20 @@ impl Index {
         due.len()
     }
 
-    /// Whether the server may be asked about a scope's objects, and whether an answer serves others of the same shape.
-    pub fn set_asking(&self, scope: &ScopeKey, askable: bool, shared: bool) {
+    /// Whether the server may be asked about a scope's objects.
+    pub fn set_askable(&self, scope: &ScopeKey, askable: bool) {
         let mut inner = self.inner.lock();
         let id = inner.scopes.id(scope);
         if let Some(state) = id.and_then(|id| inner.scopes.get_mut(id)) {
             state.askable = askable;
-            state.shared = shared;
+        }
+    }
+
+    /// Whether an answer about an object of a kind serves others of the same shape.
+    pub fn set_shared(&self, shared: impl Fn(&drift::GroupVersionKind) -> bool) {
+        let mut inner = self.inner.lock();
+        for scope in inner.scopes.iter_mut() {
+            scope.shared = shared(&scope.key.kind);
         }
     }
 
@@ -157,7 +185,12 @@ impl Index {
     ) -> Vec<Reread> {
         let new: HashMap<u128, _> = bounds
             .into_iter()
-            .map(|(id, b)| (super::key_of(&id.group_kind, id.namespace.as_deref(), &id.name), b))
+            .map(|(id, b)| {
+                (
+                    super::key_of(&id.group_kind, id.namespace.as_deref(), &id.name),
+                    b,
+                )
+            })
             .collect();
         let mut inner = self.inner.lock();
         let old = std::mem::replace(&mut inner.bounds, new);
@@ -176,7 +209,10 @@ impl Index {
             let Some(id) = inner.identity(member) else {
                 continue;
             };
-            let scope = inner.slab.get(member).and_then(|d| inner.scopes.get(d.scope));
+            let scope = inner
+                .slab
+                .get(member)
+                .and_then(|d| inner.scopes.get(d.scope));
             let Some(scope) = scope.map(|s| s.key.clone()) else {
                 continue;
             };
@@ -208,11 +244,7 @@ impl Inner {
     }
 
     /// What is expected, in the form in which judging takes it.
-    pub(super) fn expected<'a>(
-        &self,
-        decl: &Decl,
-        answer: Option<&'a Value>,
-    ) -> Expected<'a> {
+    pub(super) fn expected<'a>(&self, decl: &Decl, answer: Option<&'a Value>) -> Expected<'a> {
         match (decl.expectation, answer) {
             (Expectation::Answered(..), Some(answer)) => Expected::Answer(answer),
             (Expectation::Refused, _) => Expected::Refused,
@@ -239,7 +271,11 @@ impl Inner {
         if let Some(decl) = self.slab.get_mut(id) {
             decl.residue_only = only_residue;
         }
-        let shape = if only_residue { self.shape_of(id) } else { None };
+        let shape = if only_residue {
+            self.shape_of(id)
+        } else {
+            None
+        };
         let Some(shape) = shape else {
             return self.put(id);
         };
@@ -302,7 +338,11 @@ impl Inner {
             return true;
         };
         let unverified = decl.verdict == Known::Unknown(Unknown::Unverified);
-        let Some(seen) = decl.seen.clone().filter(|_| unverified && decl.residue_only) else {
+        let Some(seen) = decl
+            .seen
+            .clone()
+            .filter(|_| unverified && decl.residue_only)
+        else {
             return false;
         };
         let known = decl.known.clone();
@@ -410,7 +450,8 @@ impl Inner {
                 }
             }
             if let Expectation::Answered(at, when) = decl.expectation {
-                decl.expectation = moved(at).map_or(Expectation::Unsettled, |at| Expectation::Answered(at, when));
+                decl.expectation =
+                    moved(at).map_or(Expectation::Unsettled, |at| Expectation::Answered(at, when));
             }
         }
     }

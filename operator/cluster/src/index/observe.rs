@@ -288,9 +288,8 @@ impl Inner {
             replicas: self.bounds_of(decl),
         };
         let mut judgement = judge(&case, live);
-        let told = |finding: &Finding| {
-            Arc::new(report(kind, &declared, &state.schema, live, finding))
-        };
+        let told =
+            |finding: &Finding| Arc::new(report(kind, &declared, &state.schema, live, finding));
         let verdict = std::mem::replace(&mut judgement.verdict, Verdict::InSync);
         let known = match verdict {
             Verdict::InSync => Known::InSync,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use drift::{Evidence, ObjectChange, ObjectId, Report, Unknown};
 
-use super::slab::DeclId;
 use super::memory::{Base, Revision};
+use super::slab::DeclId;
 use super::{Decl, Index, Inner, Known, ScopeKey, TargetId};
 
 /// Counts of declared objects.
@@ -305,7 +305,9 @@ impl Index {
             version: d.version,
             exists: match &d.verdict {
                 Known::InSync => true,
-                Known::Drifted(report) | Known::Pending(report) => report.change != ObjectChange::Missing,
+                Known::Drifted(report) | Known::Pending(report) => {
+                    report.change != ObjectChange::Missing
+                }
                 Known::Unknown(_) => false,
             },
         };
@@ -350,7 +352,9 @@ impl Inner {
             id: self.identity(id)?,
             api_version,
             provenance,
-            revision: target.map(|t| Arc::clone(&t.revision.name)).unwrap_or_default(),
+            revision: target
+                .map(|t| Arc::clone(&t.revision.name))
+                .unwrap_or_default(),
             baseline,
             state,
         })

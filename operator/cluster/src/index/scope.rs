@@ -105,6 +105,10 @@ impl Scopes {
         }
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Scope> {
+        self.all.iter_mut()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Scope> {
         self.all.iter()
     }

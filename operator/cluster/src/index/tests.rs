@@ -18,6 +18,13 @@ fn id(name: &str) -> ObjectId {
     ObjectId::new(GroupKind::new("", "ConfigMap"), Some("shop"), name)
 }
 
+fn revision(name: &str) -> Revision {
+    Revision {
+        name: name.into(),
+        inputs: "sha256:1".into(),
+    }
+}
+
 fn batch(objects: &[(&str, &str)], complete: bool) -> Batch {
     let mut writer = BlobWriter::new().expect("open");
     let declarations = objects
@@ -25,12 +32,13 @@ fn batch(objects: &[(&str, &str)], complete: bool) -> Batch {
         .map(|(name, value)| {
             let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": {"k": value}});
             let provenance = Provenance { file: "f.yaml".into(), document: 1, line: 1 };
-            let (blob, digest) = writer.push(&DeclaredObject { object, provenance, lines: vec![], unstable: vec![] }).expect("push");
+            let (blob, digest) = writer.push(&DeclaredObject { object, provenance, lines: vec![], unstable: vec![], encrypted: false }).expect("push");
             Declaration { id: id(name), kind: kind(), blob, digest }
         })
         .collect();
     Batch {
-        revision: "main@1".into(),
+        revision: revision("main@1"),
+        undeclared: Undeclared::Report,
         blobs: writer.finish().expect("finish"),
         declarations,
         complete,
@@ -53,6 +61,7 @@ fn listed(index: &Index, objects: &[Value]) {
 fn states(index: &Index) -> Vec<(String, &'static str)> {
     let name = |s: &State| match s {
         State::InSync => "in sync",
+        State::Pending(_) => "pending",
         State::Drifted(r) => r.change.as_str(),
         State::Unknown(u) => u.reason(),
         State::Dropped => "dropped",
@@ -157,10 +166,7 @@ fn first_sight_asks_and_the_answer_settles() {
     assert!(index.next_question().is_none());
     for question in [&first, &second] {
         let answer = if &*question.id.name == "a" { "2" } else { "1" };
-        let expected = live("x", answer, 1);
-        let expectation =
-            Expectation::from_answer(&json!({"data": {"k": "1"}}), &expected, &question.schema);
-        index.settle(question, expectation);
+        assert!(index.settle(question, Asked::Object(live("x", answer, 1))));
     }
     index.observe(&scope(), &live("a", "2", 5));
     index.observe(&scope(), &live("b", "2", 6));
@@ -201,7 +207,7 @@ fn a_new_commit_asks_to_read_what_it_changed() {
         index.tally(TARGET),
         Tally {
             in_sync: 2,
-            drifted: 1,
+            pending: 1,
             ..Tally::default()
         }
     );
@@ -381,10 +387,181 @@ fn a_change_names_the_revision_it_was_judged_by_before_the_status_does() {
     };
     assert_eq!(revisions(&index), ["main@1"]);
     let next = Batch {
-        revision: "main@2".into(),
+        revision: revision("main@2"),
         ..batch(&[("a", "2")], true)
     };
     index.declare(TARGET, next);
     index.absent(&scope(), &id("a"));
     assert_eq!(revisions(&index), ["main@2"]);
+}
+
+fn with(mut object: Value, key: &str, value: &str) -> Value {
+    object["data"][key] = value.into();
+    object
+}
+
+#[test]
+fn a_commit_passes_through_pending_and_an_edit_meanwhile_diverges() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true));
+    listed(&index, &[live("a", "1", 5), live("b", "1", 6)]);
+    states(&index);
+    index.declare(TARGET, batch(&[("a", "2"), ("b", "2")], true));
+    index.observe(&scope(), &live("a", "1", 5));
+    index.observe(&scope(), &live("b", "hand", 7));
+    let question = index
+        .next_question()
+        .expect("both moved: the server may be rewriting");
+    assert!(index.next_question().is_none());
+    index.settle(&question, Asked::Object(live("x", "2", 1)));
+    index.observe(&scope(), &live("b", "hand", 7));
+    let changes = index.take_changes(10);
+    let told = |name: &str| {
+        changes
+            .iter()
+            .find(|c| &*c.id.name == name)
+            .expect("changed")
+    };
+    assert!(matches!(told("a").state, State::Pending(_)));
+    let State::Drifted(report) = &told("b").state else {
+        panic!("drifted");
+    };
+    assert_eq!(report.origin, drift::Origin::Diverged);
+    let baseline = told("b").baseline.as_ref().expect("known");
+    assert_eq!(
+        (&*baseline.0.name, baseline.1),
+        ("main@1", drift::Evidence::Own)
+    );
+    index.observe(&scope(), &live("a", "2", 8));
+    index.observe(&scope(), &live("b", "2", 9));
+    assert_eq!(
+        states(&index),
+        [("a".to_owned(), "in sync"), ("b".to_owned(), "in sync")]
+    );
+    index.observe(&scope(), &live("a", "hand", 10));
+    let State::Drifted(report) = &index.take_changes(1)[0].state else {
+        panic!("drifted");
+    };
+    assert_eq!(report.origin, drift::Origin::LiveEdited);
+}
+
+#[test]
+fn an_adopted_edit_is_in_sync_without_noise() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[live("a", "1", 5)]);
+    index.observe(&scope(), &live("a", "2", 6));
+    states(&index);
+    index.declare(TARGET, batch(&[("a", "2")], true));
+    index.observe(&scope(), &live("a", "2", 6));
+    assert_eq!(states(&index), [("a".to_owned(), "in sync")]);
+}
+
+#[test]
+fn a_field_edited_long_ago_does_not_make_later_commits_diverge() {
+    let index = Index::new();
+    let declared = |k: &str| {
+        let mut writer = BlobWriter::new().expect("open");
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "shop"}, "data": {"k": k, "edited": "1"}});
+        let provenance = Provenance {
+            file: "f.yaml".into(),
+            document: 1,
+            line: 1,
+        };
+        let object = DeclaredObject {
+            object,
+            provenance,
+            lines: vec![],
+            unstable: vec![],
+            encrypted: false,
+        };
+        let (blob, digest) = writer.push(&object).expect("push");
+        Batch {
+            declarations: vec![Declaration {
+                id: id("a"),
+                kind: kind(),
+                blob,
+                digest,
+            }],
+            blobs: writer.finish().expect("finish"),
+            revision: revision(&format!("main@{k}")),
+            ..batch(&[], true)
+        }
+    };
+    let edited = |k: &str, version| with(live("a", k, version), "edited", "hand");
+    index.declare(TARGET, declared("1"));
+    listed(&index, &[with(live("a", "1", 5), "edited", "1")]);
+    index.observe(&scope(), &edited("1", 6));
+    for (n, k) in ["2", "3"].into_iter().enumerate() {
+        let version = 10 * (u32::try_from(n).expect("small") + 1);
+        let before = if k == "2" { "1" } else { "2" };
+        index.declare(TARGET, declared(k));
+        index.observe(&scope(), &edited(before, version - 1));
+        let State::Drifted(report) = index.state(TARGET, &id("a")).expect("declared") else {
+            panic!("drifted");
+        };
+        let origins: Vec<&str> = report.fields.iter().map(|f| f.origin.as_str()).collect();
+        assert_eq!(origins, ["LiveEdited", "GitAhead"], "{k}");
+        index.observe(&scope(), &edited(k, version));
+    }
+}
+
+#[test]
+fn an_addition_is_asked_about_once_and_then_told() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[live("a", "1", 5)]);
+    index.observe(&scope(), &with(live("a", "1", 6), "added", "x"));
+    assert_eq!(index.tally(TARGET).unverified, 1);
+    let question = index.next_question().expect("one");
+    assert!(index.settle(&question, Asked::Object(live("x", "1", 1))));
+    index.observe(&scope(), &with(live("a", "1", 6), "added", "x"));
+    assert_eq!(index.tally(TARGET).drifted, 1);
+    index.observe(&scope(), &with(live("a", "1", 7), "added", "x"));
+    assert!(index.next_question().is_none());
+    index.observe(&scope(), &live("a", "1", 8));
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+}
+
+#[test]
+fn one_answer_serves_all_objects_of_a_shape() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1"), ("b", "1"), ("c", "1")], true));
+    index.set_shared(|_| true);
+    let defaulted = |name: &str, version| with(live(name, "1", version), "default", "x");
+    let odd = with(defaulted("c", 7), "added", "y");
+    listed(&index, &[defaulted("a", 5), defaulted("b", 6), odd.clone()]);
+    let question = index.next_question().expect("one");
+    assert!(index.next_question().is_none(), "the others wait");
+    assert!(!index.settle(&question, Asked::Object(defaulted("x", 1))));
+    assert_eq!(
+        (index.tally(TARGET).in_sync, index.tally(TARGET).unverified),
+        (2, 1)
+    );
+    let question = index.next_question().expect("the odd one by itself");
+    assert!(index.settle(&question, Asked::Object(defaulted("x", 1))));
+    index.observe(&scope(), &odd);
+    assert_eq!(index.tally(TARGET).in_sync, 2);
+    assert_eq!(
+        index.tally(TARGET).unverified,
+        1,
+        "nobody owns it, at first sight"
+    );
+    index.observe(&scope(), &with(defaulted("a", 9), "added", "y"));
+    let question = index.next_question();
+    assert!(
+        question.is_some(),
+        "what is not in the answer is asked about"
+    );
+}
+
+#[test]
+fn replicas_are_judged_again_when_an_autoscaler_comes_or_goes() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[live("a", "1", 5)]);
+    let bounds = drift::automation::ReplicaBounds { min: 1, max: 3 };
+    assert_eq!(index.set_bounds([(id("a"), bounds)]).len(), 1);
+    assert_eq!(index.set_bounds([(id("a"), bounds)]).len(), 0);
+    assert_eq!(index.set_bounds([]).len(), 1);
 }

@@ -1,10 +1,11 @@
 //! What a record says. Pure.
 
 use cluster::index::Change;
-use drift::{ObjectChange, ObjectId, Report, ReportedField};
+use drift::{Evidence, ObjectChange, ObjectId, Report, ReportedField};
 use driftline_crds::{
-    Actor, DeclaredAt, Display, DriftRecord, DriftRecordSpec, DriftRecordStatus, Field,
-    POLICY_LABEL, RecordChange, RecordState, Subject, TARGET_LABEL,
+    Actor, Baseline, BaselineEvidence, DeclaredAt, Display, DriftRecord, DriftRecordSpec,
+    DriftRecordStatus, Field, Origin, POLICY_LABEL, RecordChange, RecordState, Subject,
+    TARGET_LABEL,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
@@ -95,17 +96,17 @@ pub fn status(
     change: &Change,
     report: &Report,
     before: Option<&DriftRecordStatus>,
-    now: Timestamp,
+    (state, since): (RecordState, Timestamp),
 ) -> DriftRecordStatus {
     let owner = policy.view.lock().owner.clone();
-    let now = whole_seconds(now);
+    let now = whole_seconds(since);
     let fields: Vec<Field> = report
         .fields
         .iter()
         .map(|f| field(f, before, now))
         .collect();
     DriftRecordStatus {
-        state: RecordState::Open,
+        state,
         change: match report.change {
             ObjectChange::Changed => RecordChange::Changed,
             ObjectChange::Missing => RecordChange::Missing,
@@ -123,14 +124,46 @@ pub fn status(
             ..DeclaredAt::default()
         }),
         severity: None,
-        origin: None,
+        origin: Some(origin(report.origin)),
         rule: None,
         by: None,
-        baseline: None,
+        baseline: baseline(change, report),
         display: display(&change.id, report),
         fields,
         more_fields: report.more_fields,
     }
+}
+
+fn origin(origin: drift::Origin) -> Origin {
+    match origin {
+        drift::Origin::LiveEdited => Origin::LiveEdited,
+        drift::Origin::GitAhead => Origin::GitAhead,
+        drift::Origin::Diverged => Origin::Diverged,
+        drift::Origin::Unknown => Origin::Unknown,
+    }
+}
+
+/// What the object is measured by besides its declaration.
+fn baseline(change: &Change, report: &Report) -> Option<Baseline> {
+    if report.evidence == Some(Evidence::LastApplied) {
+        return Some(Baseline {
+            revision: String::new(),
+            inputs: None,
+            evidence: BaselineEvidence::LastApplied,
+        });
+    }
+    let (revision, evidence) = change.baseline.as_ref()?;
+    Some(Baseline {
+        revision: revision.name.to_string(),
+        inputs: Some(revision.inputs.to_string()).filter(|i| !i.is_empty()),
+        evidence: match evidence {
+            Evidence::Own => BaselineEvidence::Own,
+            Evidence::ArgoCD => BaselineEvidence::ArgoCD,
+            Evidence::Flux => BaselineEvidence::Flux,
+            Evidence::Helm => BaselineEvidence::Helm,
+            Evidence::LastApplied => BaselineEvidence::LastApplied,
+        },
+    })
 }
 
 fn field(field: &ReportedField, before: Option<&DriftRecordStatus>, now: Timestamp) -> Field {
@@ -153,7 +186,7 @@ fn field(field: &ReportedField, before: Option<&DriftRecordStatus>, now: Timesta
         path: field.path.clone(),
         change,
         severity: None,
-        origin: None,
+        origin: Some(origin(field.origin)),
         basis: field.basis.as_str().to_owned(),
         declared,
         live,
@@ -211,7 +244,7 @@ fn display(id: &ObjectId, report: &Report) -> Display {
     Display {
         subject: cut(id.to_string(), 512),
         fields: cut(fields, 256),
-        origin: String::new(),
+        origin: report.origin.as_str().to_owned(),
         by: cut(by.join(", "), 128),
     }
 }

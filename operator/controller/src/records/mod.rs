@@ -13,7 +13,7 @@ use cluster::index::{Change, State};
 use cluster::watch::{WatchEvent, WatchHandle, WatchOptions, WatchScope};
 use declared::LineAt;
 use drift::{GroupKind, GroupVersionKind, ObjectId, Unknown};
-use driftline_crds::{DriftRecord, DriftRecordStatus, KubernetesSubject, RecordState, WorstEntry};
+use driftline_crds::{DriftRecord, DriftRecordStatus, KubernetesSubject, RecordState};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
@@ -27,6 +27,7 @@ use crate::events::{Events, Note};
 use crate::policy::PolicyKey;
 use crate::registry::PolicyState;
 pub use content::whole_seconds;
+pub use store::Standing;
 use store::{Entry, Store};
 
 /// Open records that a policy has at most; more drifted objects are counted, without records.
@@ -51,6 +52,20 @@ pub struct Records {
     store: Store,
     /// How often the last writes of an object failed in a row.
     failures: parking_lot::Mutex<HashMap<String, u32>>,
+}
+
+/// How long a commit may take to be rolled out before that is told.
+const PENDING_AFTER: Duration = Duration::from_secs(60);
+
+/// How long the server is given to say whether it is itself what keeps an object from being as declared.
+const DOUBT: Duration = Duration::from_secs(3);
+
+/// Where a record is or will be.
+struct Place<'a> {
+    policy: &'a PolicyState,
+    target: &'a str,
+    name: &'a str,
+    known: Option<Entry>,
 }
 
 /// A write that did not succeed.
@@ -272,11 +287,22 @@ impl Records {
     ) -> Result<(), WriteError> {
         let name = content::name(policy, target, &change.id);
         let known = self.store.get(&policy.key.namespace, &name);
+        let place = |known| Place {
+            policy,
+            target,
+            name: &name,
+            known,
+        };
+        if !matches!(change.state, State::Pending(_)) {
+            self.engine.pending.is_over(change.target, &change.id);
+        }
         match (&change.state, known) {
             (State::Drifted(report), known) => {
-                self.open(policy, target, change, report, &name, known)
+                let now = Timestamp::now();
+                self.open(change, report, RecordState::Open, now, place(known))
                     .await
             }
+            (State::Pending(report), known) => self.pend(change, report, place(known)).await,
             (State::Unknown(Unknown::NotAllowed), Some(_)) => self.delete(policy, &name).await,
             (state, Some(entry)) if entry.is_open() => match over(state, entry.is_missing()) {
                 Some(note) => self.close(policy, &name, entry, note).await,
@@ -286,18 +312,62 @@ impl Records {
         }
     }
 
-    async fn open(
+    /// A commit that is not rolled out: nothing to tell for a minute, then a record of its own kind.
+    async fn pend(
         &self,
-        policy: &PolicyState,
-        target: &str,
         change: &Change,
         report: &drift::Report,
-        name: &str,
-        known: Option<Entry>,
+        mut place: Place<'_>,
     ) -> Result<(), WriteError> {
-        let was_open = known.as_ref().is_some_and(Entry::is_open);
+        let now = Timestamp::now();
+        let since = self.engine.pending.waits(change.target, &change.id, now);
+        if let Some(entry) = place.known.take_if(|e| e.is_open() && !e.is_pending()) {
+            self.close(place.policy, place.name, entry, Note::Mended)
+                .await?;
+            let namespace = &place.policy.key.namespace;
+            place.known = self.store.get(namespace, place.name);
+        }
+        let waited = now.duration_since(since).unsigned_abs();
+        let rest = PENDING_AFTER.checked_sub(waited).or_else(|| {
+            let doubted = self.engine.index.doubt(change.target, &change.id);
+            doubted.then_some(DOUBT)
+        });
+        match rest {
+            Some(rest) if !place.known.as_ref().is_some_and(Entry::is_pending) => {
+                let engine = Arc::clone(&self.engine);
+                let (target, id) = (change.target, change.id.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(rest + Duration::from_millis(100)).await;
+                    engine.index.touch(target, &id);
+                });
+                Ok(())
+            }
+            _ => {
+                self.open(change, report, RecordState::Pending, since, place)
+                    .await
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        change: &Change,
+        report: &drift::Report,
+        state: RecordState,
+        since: Timestamp,
+        place: Place<'_>,
+    ) -> Result<(), WriteError> {
+        let Place {
+            policy,
+            target,
+            name,
+            known,
+        } = place;
+        let status_before = known.as_ref().and_then(|e| e.status.as_ref());
+        let was_open = known.as_ref().is_some_and(Entry::is_open)
+            && status_before.is_none_or(|s| s.state == state);
         let mut room = None;
-        if !was_open {
+        if !known.as_ref().is_some_and(Entry::is_open) {
             room = self.store.room(&policy.key, MAX_OPEN);
             if room.is_none() {
                 return Ok(());
@@ -309,7 +379,7 @@ impl Records {
             change,
             report,
             before.filter(|_| was_open),
-            Timestamp::now(),
+            (state, since),
         );
         self.say_who_wrote(policy, change, &mut status, before.filter(|_| was_open));
         if was_open && before == Some(&status) {
@@ -335,7 +405,7 @@ impl Records {
             }
             Err(error) => return Err(error),
         }
-        if !was_open {
+        if !was_open && state == RecordState::Open {
             self.events.tell(
                 &self.engine,
                 policy,
@@ -412,8 +482,10 @@ impl Records {
             }
             Err(error) => return Err(error),
         }
-        self.events
-            .tell(&self.engine, policy, &subject(&entry.id), &status, note);
+        if !entry.is_pending() {
+            self.events
+                .tell(&self.engine, policy, &subject(&entry.id), &status, note);
+        }
         self.store.put(
             name,
             Entry {
@@ -570,9 +642,9 @@ impl Records {
             .collect()
     }
 
-    /// How many records a policy has open, the oldest of them, and since when the oldest is.
-    pub fn worst(&self, key: &PolicyKey, most: usize) -> (usize, Vec<WorstEntry>) {
-        self.store.worst(key, most)
+    /// What a policy has open, with at most so many of the worst.
+    pub fn standing(&self, key: &PolicyKey, most: usize) -> Standing {
+        self.store.standing(key, most)
     }
 }
 
@@ -608,7 +680,8 @@ fn over(state: &State, was_missing: bool) -> Option<Note> {
         State::Unknown(Unknown::NotServed) if was_missing => Some(Note::Unserved),
         // All else of it was compared and is equal.
         State::Unknown(Unknown::Unstable) => Some(Note::Unstable),
-        State::Drifted(_) | State::Unknown(_) => None,
+        State::Unknown(Unknown::Encrypted) => Some(Note::Mended),
+        State::Drifted(_) | State::Pending(_) | State::Unknown(_) => None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use drift::ObjectId;
 use driftline_crds::{DriftRecord, DriftRecordStatus, RecordChange, RecordState, WorstEntry};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use parking_lot::Mutex;
 
@@ -21,10 +22,18 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// It is not closed.
     pub fn is_open(&self) -> bool {
         self.status
             .as_ref()
-            .is_none_or(|s| s.state == RecordState::Open)
+            .is_none_or(|s| s.state != RecordState::Closed)
+    }
+
+    /// It tells only of a commit that is not rolled out.
+    pub fn is_pending(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|s| s.state == RecordState::Pending)
     }
 }
 
@@ -51,6 +60,19 @@ struct Inner {
     full: HashSet<PolicyKey>,
     /// Records that are being opened.
     opening: HashMap<PolicyKey, usize>,
+}
+
+/// What a policy has open.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// Records of drift.
+    pub open: usize,
+    /// Records of commits that are not rolled out.
+    pub pending: usize,
+    /// Since when the oldest drift is known.
+    pub oldest: Option<Time>,
+    /// The gravest drifted objects, among equals the oldest.
+    pub worst: Vec<WorstEntry>,
 }
 
 /// Room for a record that is being opened; given back when dropped.
@@ -155,7 +177,10 @@ impl Store {
 
     /// How many records a policy has open.
     pub fn open(&self, policy: &PolicyKey) -> usize {
-        self.inner.lock().open.get(policy).copied().unwrap_or(0)
+        let inner = self.inner.lock();
+        let all = inner.entries.values();
+        all.filter(|e| e.policy == *policy && e.is_open() && !e.is_pending())
+            .count()
     }
 
     /// All records: namespace, name, entry.
@@ -186,13 +211,21 @@ impl Store {
         closed.into_iter().map(|(_, name)| name.clone()).collect()
     }
 
-    /// A policy's number of open records and the oldest of them.
-    pub fn worst(&self, policy: &PolicyKey, most: usize) -> (usize, Vec<WorstEntry>) {
+    /// What a policy has open, with at most so many of the worst.
+    pub fn standing(&self, policy: &PolicyKey, most: usize) -> Standing {
         let inner = self.inner.lock();
-        let open = inner
+        let active = inner
             .entries
             .iter()
             .filter(|(_, e)| e.policy == *policy && e.is_open());
+        let (pending, open): (Vec<_>, Vec<_>) = active.partition(|(_, e)| e.is_pending());
+        let (pending, count) = (pending.len(), open.len());
+        let since = |e: &Entry| Some(e.status.as_ref()?.first_seen.clone());
+        let oldest = open
+            .iter()
+            .filter_map(|(_, e)| since(e))
+            .min_by_key(|t| t.0);
+        let open = open.into_iter();
         let mut worst: Vec<WorstEntry> = open
             .filter_map(|((_, name), entry)| {
                 let status = entry.status.as_ref()?;
@@ -207,11 +240,17 @@ impl Store {
             })
             .collect();
         worst.sort_by(|a, b| {
-            (a.since.as_ref().map(|t| t.0), &a.record)
-                .cmp(&(b.since.as_ref().map(|t| t.0), &b.record))
+            let rank =
+                |w: &WorstEntry| (std::cmp::Reverse(w.severity), w.since.as_ref().map(|t| t.0));
+            rank(a).cmp(&rank(b)).then_with(|| a.record.cmp(&b.record))
         });
         worst.truncate(most);
-        (inner.open.get(policy).copied().unwrap_or(0), worst)
+        Standing {
+            open: count,
+            pending,
+            oldest,
+            worst,
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use cluster::Account;
 use cluster::index::{ScopeKey, Tally};
 use drift::{ObjectId, Unknown};
-use driftline_crds::{DriftPolicyStatus, RecordCounts, Summary, TargetStatus, WorstEntry};
+use driftline_crds::{DriftPolicyStatus, RecordCounts, Summary, TargetStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::records::MAX_OPEN;
+use crate::records::{MAX_OPEN, Standing};
 use crate::registry::{TargetView, View};
 
 /// The longest message of a condition or a target, in bytes.
@@ -21,6 +21,8 @@ pub struct Target {
     /// Objects that cannot be compared for a reason of their own: how many, the first and why.
     pub odd: Option<(u32, ObjectId, Unknown)>,
     pub settled: bool,
+    /// Since when its oldest commit has been waiting to be rolled out.
+    pub pending_since: Option<Timestamp>,
 }
 
 /// What a condition says.
@@ -35,11 +37,16 @@ struct Said {
 pub fn status(
     view: &View,
     targets: &[Target],
-    open: usize,
-    worst: Vec<WorstEntry>,
+    records: Standing,
     before: &DriftPolicyStatus,
     now: Timestamp,
 ) -> DriftPolicyStatus {
+    let Standing {
+        open,
+        pending,
+        oldest,
+        worst,
+    } = records;
     let mut sum = Tally::default();
     targets.iter().for_each(|t| sum.merge(t.tally));
     let target_statuses: Vec<TargetStatus> = targets
@@ -61,11 +68,11 @@ pub fn status(
             .collect(),
         source: view.source.clone(),
         summary: Some(summary(sum)),
-        oldest_drift_since: worst.first().and_then(|w| w.since.clone()),
+        oldest_drift_since: oldest,
         worst,
         records: Some(RecordCounts {
             open: u32::try_from(open).unwrap_or(u32::MAX),
-            pending: 0,
+            pending: u32::try_from(pending).unwrap_or(u32::MAX),
             omitted,
         }),
         targets: target_statuses,
@@ -77,6 +84,7 @@ fn summary(tally: Tally) -> Summary {
     let Tally {
         in_sync,
         drifted,
+        pending,
         unverified,
         unknown,
     } = tally;
@@ -84,7 +92,7 @@ fn summary(tally: Tally) -> Summary {
         declared: tally.declared(),
         in_sync,
         drifted,
-        pending: 0,
+        pending,
         unverified,
         unknown,
     }
@@ -103,7 +111,9 @@ fn target_status(target: &Target, account: Option<&Account>) -> TargetStatus {
         checked_at: view
             .checked_at
             .map(|t| Time(crate::records::whole_seconds(t))),
-        oldest_pending_since: None,
+        oldest_pending_since: target
+            .pending_since
+            .map(|t| Time(crate::records::whole_seconds(t))),
         summary: Some(summary(target.tally)),
     }
 }

@@ -174,11 +174,16 @@ impl Statuses {
                     troubles: index.troubles(t.id),
                     odd: (tally.unknown > 0).then(|| index.oddities(t.id)).flatten(),
                     settled: index.is_settled(t.id),
+                    pending_since: self
+                        .engine
+                        .pending
+                        .oldest(t.id)
+                        .filter(|_| tally.pending > 0),
                 }
             })
             .collect();
-        let (open, worst) = self.records.worst(&policy.key, 10);
-        let mut status = content::status(&view, &targets, open, worst, before, Timestamp::now());
+        let records = self.records.standing(&policy.key, 10);
+        let mut status = content::status(&view, &targets, records, before, Timestamp::now());
         while serde_json::to_vec(&status).map_or(0, |v| v.len()) > MAX_BYTES
             && !content::shrink(&mut status)
         {}

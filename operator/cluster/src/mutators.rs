@@ -1,0 +1,142 @@
+//! Which kinds admission may change on creation: where nothing does, what the server makes of a declaration depends on its
+//! defaulting alone.
+
+use drift::GroupVersionKind;
+use kube::Client;
+use serde::Deserialize;
+
+use crate::call;
+use crate::discovery::{Catalog, Resource, Served};
+use crate::error::Result;
+
+/// What mutating webhooks and policies look at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mutators {
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Rule {
+    api_groups: Vec<String>,
+    resources: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct List {
+    #[serde(default)]
+    items: Option<Vec<Item>>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    metadata: Metadata,
+    #[serde(default)]
+    webhooks: Vec<Webhook>,
+    #[serde(default)]
+    spec: Spec,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Webhook {
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Spec {
+    match_constraints: Constraints,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Constraints {
+    resource_rules: Vec<Rule>,
+}
+
+const GROUP: &str = "admissionregistration.k8s.io";
+
+impl Mutators {
+    /// All there are now, except the policy named `own`.
+    ///
+    /// # Errors
+    /// Where the API server does not answer or refuses.
+    pub async fn read(client: &Client, catalog: &Catalog, own: &str) -> Result<Self> {
+        let mut rules = Vec::new();
+        for (kind, versions) in [
+            ("MutatingWebhookConfiguration", &["v1"][..]),
+            ("MutatingAdmissionPolicy", &["v1", "v1beta1", "v1alpha1"]),
+        ] {
+            let served = versions.iter().find_map(|version| {
+                let kind = GroupVersionKind::new(GROUP, version, kind);
+                match catalog.served(&kind) {
+                    Served::Yes(resource) => Some((*version, resource.plural.clone())),
+                    _ => None,
+                }
+            });
+            let Some((version, plural)) = served else {
+                continue;
+            };
+            let url = call::collection(GROUP, version, &plural, None);
+            let action = format!("list the {plural}");
+            let list: List = call::get_json(client, &url, &action, call::CALL).await?;
+            for item in list.items.unwrap_or_default() {
+                if item.metadata.name != own {
+                    rules.extend(item.webhooks.into_iter().flat_map(|w| w.rules));
+                    rules.extend(item.spec.match_constraints.resource_rules);
+                }
+            }
+        }
+        Ok(Self { rules })
+    }
+
+    /// True if one of them may see objects of a kind, by group and resource alone.
+    pub fn see(&self, kind: &GroupVersionKind, resource: &Resource) -> bool {
+        let is = |named: &[String], name: &str| named.iter().any(|n| n == "*" || n == name);
+        let plural = |named: &[String]| {
+            named
+                .iter()
+                .any(|n| n == "*" || n == "*/*" || *n == *resource.plural)
+        };
+        self.rules
+            .iter()
+            .any(|r| is(&r.api_groups, &kind.group_kind.group) && plural(&r.resources))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_rule_sees_by_group_and_resource() {
+        let rule = |groups: &[&str], resources: &[&str]| -> Rule {
+            serde_json::from_value(json!({"apiGroups": groups, "resources": resources}))
+                .expect("a rule")
+        };
+        let sees = |rule: Rule| {
+            let kind = GroupVersionKind::new("apps", "v1", "Deployment");
+            let resource = Resource {
+                plural: "deployments".into(),
+                namespaced: true,
+                list: true,
+                watch: true,
+                create: true,
+            };
+            Mutators { rules: vec![rule] }.see(&kind, &resource)
+        };
+        assert!(sees(rule(&["apps"], &["deployments"])));
+        assert!(sees(rule(&["*"], &["*"])));
+        assert!(sees(rule(&["*"], &["*/*"])));
+        assert!(!sees(rule(&[""], &["pods"])));
+        assert!(!sees(rule(&["apps"], &["deployments/scale"])));
+    }
+}

@@ -1,0 +1,62 @@
+//! Since when commits have been waiting to be rolled out, object by object.
+
+use std::collections::HashMap;
+
+use cluster::index::TargetId;
+use drift::ObjectId;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+/// What waits for a roll-out.
+#[derive(Debug, Default)]
+pub struct Pending {
+    since: Mutex<HashMap<(TargetId, ObjectId), Timestamp>>,
+}
+
+impl Pending {
+    /// Notes that an object waits; gives since when it has.
+    pub fn waits(&self, target: TargetId, id: &ObjectId, now: Timestamp) -> Timestamp {
+        let mut since = self.since.lock();
+        *since.entry((target, id.clone())).or_insert(now)
+    }
+
+    /// Notes that an object does not wait any more.
+    pub fn is_over(&self, target: TargetId, id: &ObjectId) {
+        let mut since = self.since.lock();
+        if !since.is_empty() {
+            since.remove(&(target, id.clone()));
+        }
+    }
+
+    /// Since when a target's oldest has been waiting.
+    pub fn oldest(&self, target: TargetId) -> Option<Timestamp> {
+        let since = self.since.lock();
+        since
+            .iter()
+            .filter(|((t, _), _)| *t == target)
+            .map(|(_, at)| *at)
+            .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drift::GroupKind;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_counts_until_it_is_over() {
+        let pending = Pending::default();
+        let target = TargetId(1);
+        let id = |name| ObjectId::new(GroupKind::new("", "ConfigMap"), Some("shop"), name);
+        let at = |second| Timestamp::from_second(second).expect("in range");
+        assert_eq!(pending.waits(target, &id("a"), at(1)), at(1));
+        assert_eq!(pending.waits(target, &id("b"), at(2)), at(2));
+        assert_eq!(pending.waits(target, &id("a"), at(3)), at(1));
+        assert_eq!(pending.oldest(target), Some(at(1)));
+        pending.is_over(target, &id("a"));
+        assert_eq!(pending.oldest(target), Some(at(2)));
+        assert_eq!(pending.oldest(TargetId(2)), None);
+    }
+}
