@@ -214,7 +214,7 @@ fn what_came_since_in_sync_is_seen_even_where_the_server_cannot_be_asked() {
     let world = World::new(web(json!([{"name": "web", "image": "a"}])));
     let quiet = web(json!([{"name": "web", "image": "a", "policy": "Always"}]));
     let known = judge(&world.case(Expected::Refused), Some(&quiet)).explained;
-    let mut live = quiet.clone();
+    let mut live = quiet;
     live["metadata"]["labels"] = json!({"team": "x"});
     let case = Case {
         known: Some(&known),

@@ -395,6 +395,7 @@ mod tests {
             troubles: vec![],
             odd: None,
             settled: true,
+            pending_since: None,
         }
     }
 
@@ -402,8 +403,7 @@ mod tests {
         let status = status(
             view,
             targets,
-            0,
-            vec![],
+            Standing::default(),
             &DriftPolicyStatus::default(),
             Timestamp::UNIX_EPOCH,
         );
@@ -574,8 +574,7 @@ mod tests {
                     ..Tally::default()
                 },
             )],
-            0,
-            vec![],
+            Standing::default(),
             &DriftPolicyStatus::default(),
             Timestamp::UNIX_EPOCH,
         );
@@ -589,8 +588,7 @@ mod tests {
                     ..Tally::default()
                 },
             )],
-            0,
-            vec![],
+            Standing::default(),
             &first,
             later,
         );
@@ -604,8 +602,7 @@ mod tests {
                     ..Tally::default()
                 },
             )],
-            0,
-            vec![],
+            Standing::default(),
             &first,
             later,
         );
