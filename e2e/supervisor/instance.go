@@ -137,6 +137,8 @@ func newInstance(o options, id *identity, s *spawner) (*instance, error) {
 		"--service-account-key-file=" + id.serviceAccountKey,
 		"--service-account-signing-key-file=" + id.serviceAccountKey,
 		"--service-cluster-ip-range=10.96.0.0/16",
+		// As in real clusters; without it nobody may declare or add such a container.
+		"--allow-privileged=true",
 		// Tests kill it; connections that a graceful end would keep only delay.
 		"--shutdown-delay-duration=0s",
 	}
@@ -211,7 +213,9 @@ func (i *instance) startAndWait(ctx context.Context, name string) error {
 func (i *instance) ready(ctx context.Context, name string) error {
 	switch name {
 	case etcd:
-		return i.get(ctx, i.components[etcd].clientURL()+"/readyz")
+		// The old path: /readyz came with 3.5.11, and older assets of envtest and
+		// controlplane-old bring older ones.
+		return i.get(ctx, i.components[etcd].clientURL()+"/health")
 	case apiserver:
 		return i.get(ctx, i.endpoint+"/readyz")
 	default:
