@@ -36,7 +36,7 @@ pub struct Artifact {
 }
 
 /// etcd, kube-apiserver, kube-controller-manager and kubectl.
-pub const CONTROL_PLANE: Artifact = Artifact {
+pub static CONTROL_PLANE: Artifact = Artifact {
     module: "controlplane",
     title: "the Kubernetes control plane",
     packages: &["."],
@@ -55,6 +55,28 @@ pub const CONTROL_PLANE: Artifact = Artifact {
     ],
     compiled: 2700,
     expectation: "about 8 min on two cores",
+};
+
+/// The oldest control plane that is tested against: etcd, kube-apiserver and kube-controller-manager of Kubernetes 1.30. Its kubectl is
+/// the newer one's.
+pub static OLD_CONTROL_PLANE: Artifact = Artifact {
+    module: "controlplane-old",
+    title: "the control plane of Kubernetes 1.30",
+    packages: &["."],
+    variables: &[
+        ("k8s.io/component-base/version.gitVersion", "v1.30.14"),
+        ("k8s.io/component-base/version.gitMajor", "1"),
+        ("k8s.io/component-base/version.gitMinor", "30"),
+        ("k8s.io/component-base/version.gitTreeState", "clean"),
+        ("k8s.io/client-go/pkg/version.gitVersion", "v1.30.14"),
+    ],
+    links: &[
+        ("etcd", "controlplane-old"),
+        ("kube-apiserver", "controlplane-old"),
+        ("kube-controller-manager", "controlplane-old"),
+    ],
+    compiled: 2200,
+    expectation: "about 6 min on two cores",
 };
 
 /// helm and kustomize. They are binaries of their own because renderers run

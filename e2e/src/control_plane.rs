@@ -10,7 +10,7 @@ use kube::Client;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
-use crate::cache::{CONTROL_PLANE, SUPERVISOR};
+use crate::cache::{Artifact, CONTROL_PLANE, OLD_CONTROL_PLANE, SUPERVISOR};
 use crate::credentials;
 use crate::error::{Error, Result};
 use crate::supervisor::Supervisor;
@@ -313,7 +313,7 @@ impl ControlPlane {
 pub(crate) fn binaries() -> Result<PathBuf> {
     const VARIABLE: &str = "KUBEBUILDER_ASSETS";
     let Some(assets) = std::env::var_os(VARIABLE).filter(|v| !v.is_empty()) else {
-        return CONTROL_PLANE.ensure();
+        return artifact()?.ensure();
     };
     let assets = PathBuf::from(assets);
     for program in ["etcd", "kube-apiserver"] {
@@ -326,6 +326,21 @@ pub(crate) fn binaries() -> Result<PathBuf> {
         }
     }
     Ok(assets)
+}
+
+/// The version that `DRIFTLINE_KUBERNETES` asks for, by default the newest.
+fn artifact() -> Result<&'static Artifact> {
+    const VARIABLE: &str = "DRIFTLINE_KUBERNETES";
+    let value = std::env::var(VARIABLE).unwrap_or_default();
+    match value.as_str() {
+        "" | "1.37" => Ok(&CONTROL_PLANE),
+        "1.30" => Ok(&OLD_CONTROL_PLANE),
+        _ => Err(Error::Environment {
+            variable: VARIABLE,
+            value,
+            reason: "1.37 (the default) and 1.30 can be built".to_owned(),
+        }),
+    }
 }
 
 fn arguments(options: &Options, binaries: &Path, directory: &Path) -> Vec<String> {
