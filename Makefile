@@ -26,11 +26,24 @@ demo-down: .tools ## End what make demo left running
 	@$(DEBUG)/demo down
 
 .PHONY: test
-test: .tools .go .sshd ## Run all tests; the first time, builds the control plane too
+test: .tools .go .sshd .python ## Run all tests; the first time, builds the control plane too
 	@$(CARGO) build --workspace --bins
 	@echo "Control plane and tools for the tests:"
 	@$(DEBUG)/cluster tools
 	@$(CARGO) test --workspace --no-fail-fast
+
+.PHONY: test-old
+test-old: .tools .go .python ## Run the cases of e2e/cases against Kubernetes 1.30, which is built the first time
+	@$(CARGO) build --workspace --bins
+	@DRIFTLINE_KUBERNETES=1.30 $(CARGO) test -p driftline-e2e --test e2e real_life -- --nocapture
+
+.PHONY: prove-cases
+prove-cases: .tools .go .python ## Prove on a real API server that the cases of e2e/cases (or CASES="...") are what they claim to be
+	@$(CARGO) build --workspace --bins
+	@tools="$$($(DEBUG)/cluster tools | xargs -n 1 dirname | sort -u | paste -sd :)"; \
+	trap '$(DEBUG)/cluster --directory $(CURDIR)/.driftline/prove down' EXIT; \
+	eval "$$($(DEBUG)/cluster --directory $(CURDIR)/.driftline/prove up | grep '^export ')"; \
+	PATH="$$tools:$$PATH" PYTHONDONTWRITEBYTECODE=1 python3 e2e/cases/lib/prove.py $(CASES)
 
 .PHONY: bench
 bench: .tools .go ## Measure the release build against the real control plane
@@ -90,6 +103,10 @@ build: .tools ## Build the release binary
 .PHONY: .go
 .go:
 	@command -v go >/dev/null || { printf "error: missing on this machine:\n  go (1.26 or newer), which builds the control plane: https://go.dev/dl\n" >&2; exit 1; }
+
+.PHONY: .python
+.python:
+	@command -v python3 >/dev/null || { printf "error: missing on this machine:\n  python3, for the scripts of e2e/cases\nOn Debian: apt-get install python3\n" >&2; exit 1; }
 
 .PHONY: .sshd
 .sshd:

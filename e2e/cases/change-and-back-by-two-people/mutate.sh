@@ -1,5 +1,4 @@
 #!/bin/bash
-set -euo pipefail
-cd "$(dirname "$0")"
-k() { kubectl -n "$NS" "$@"; }
-k scale deployment/web --replicas=0; k scale deployment/web --replicas=2
+. "$(dirname "$0")/../lib/env.sh"
+k scale deployment/web --replicas=0
+k scale deployment/web --replicas=2

@@ -1,5 +1,3 @@
 #!/bin/bash
-set -euo pipefail
-cd "$(dirname "$0")"
-k() { kubectl -n "$NS" "$@"; }
+. "$(dirname "$0")/../lib/env.sh"
 k patch database orders --type=merge -p '{"spec":{"users":[{"name":"audit","role":"reader"},{"name":"app","role":"writer"}],"zones":["b","a"]}}'

@@ -1,5 +1,3 @@
 #!/bin/bash
-set -euo pipefail
-cd "$(dirname "$0")"
-k() { kubectl -n "$NS" "$@"; }
+. "$(dirname "$0")/../lib/env.sh"
 k set resources deployment/worker --limits=memory=4Gi

@@ -1,3 +1,3 @@
 #!/bin/bash
-set -euo pipefail
-kubectl -n "$NS" patch role reader --type=json -p '[{"op":"add","path":"/rules/0/verbs/-","value":"delete"}]'
+. "$(dirname "$0")/../lib/env.sh"
+k patch role reader --type=json -p '[{"op":"add","path":"/rules/0/verbs/-","value":"delete"}]'

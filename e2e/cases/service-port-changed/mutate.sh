@@ -1,5 +1,3 @@
 #!/bin/bash
-set -euo pipefail
-cd "$(dirname "$0")"
-k() { kubectl -n "$NS" "$@"; }
+. "$(dirname "$0")/../lib/env.sh"
 k patch service api --type=json -p '[{"op":"replace","path":"/spec/ports/1/targetPort","value":9191}]'
