@@ -1,0 +1,3 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib/env.sh"
+k patch hpa shop --type=merge -p '{"spec": {"behavior": {"scaleDown": {"selectPolicy": "Disabled"}}}}'

@@ -1,0 +1,3 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib/env.sh"
+k patch pdb shop --type=merge -p '{"spec": {"minAvailable": 0}}'
