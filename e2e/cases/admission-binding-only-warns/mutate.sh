@@ -1,0 +1,3 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib/env.sh"
+k patch validatingadmissionpolicybinding "$NS-replicas" --type=merge -p '{"spec": {"validationActions": ["Warn"]}}'

@@ -1,0 +1,3 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib/env.sh"
+k patch storageclass "$NS-fast" --type=merge -p '{"allowVolumeExpansion": false}'
