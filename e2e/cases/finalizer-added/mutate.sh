@@ -1,0 +1,3 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib/env.sh"
+k patch configmap settings --type=merge -p '{"metadata": {"finalizers": ["example.com/hold"]}}'

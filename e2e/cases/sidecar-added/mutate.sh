@@ -1,0 +1,3 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib/env.sh"
+k patch deployment api --type=strategic -p '{"spec": {"template": {"spec": {"containers": [{"name": "shell", "image": "alpine:3.22", "command": ["sleep", "infinity"]}]}}}}'
