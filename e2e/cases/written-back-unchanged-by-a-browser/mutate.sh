@@ -1,0 +1,3 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib/env.sh"
+request edit "$apps/deployments/shop" --agent 'Mozilla/5.0 (X11)' 'pass'
