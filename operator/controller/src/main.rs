@@ -2,6 +2,7 @@
 
 mod actor;
 mod asking;
+mod autoscalers;
 mod blame;
 mod credentials;
 mod engine;

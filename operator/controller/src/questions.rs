@@ -81,7 +81,7 @@ fn announce(state: &GuardState, before: bool) -> bool {
     }
 }
 
-async fn ask(engine: &Engine, asker: &ExpectedAsker, next: Question) {
+async fn ask(engine: &Arc<Engine>, asker: &ExpectedAsker, next: Question) {
     let catalog = engine.catalog.catalog();
     let scope = &next.scope;
     let asked = match catalog.resource(&scope.kind) {

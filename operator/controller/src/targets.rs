@@ -511,7 +511,7 @@ fn misnamed(name: &str, namespace: Option<&str>) -> Option<String> {
 }
 
 /// Reads the live objects of changed declarations: one by one, or, where they are many, by a new list of their scope.
-async fn reread(engine: Arc<Engine>, rereads: Vec<Reread>) {
+pub async fn reread(engine: Arc<Engine>, rereads: Vec<Reread>) {
     let catalog = engine.catalog.catalog();
     let mut by_scope: HashMap<ScopeKey, Vec<ObjectId>> = HashMap::new();
     for reread in rereads {

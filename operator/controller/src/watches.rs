@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::asking;
+use crate::autoscalers;
 use crate::engine::Engine;
 
 /// How long a kind that is served may be missing in the server's schemas before it is compared without one.
@@ -34,6 +35,7 @@ pub struct Watches {
     inner: Mutex<Inner>,
     /// One synchronisation at a time.
     turn: tokio::sync::Mutex<()>,
+    autoscalers: Mutex<Option<WatchHandle>>,
     /// Told when a kind has to wait for its schema.
     unpublished: tokio::sync::Notify,
 }
@@ -72,7 +74,7 @@ struct Feed {
 
 impl Watches {
     /// Starts and stops watches so that they fit what is declared.
-    pub async fn sync(&self, engine: &Engine) -> cluster::Result<()> {
+    pub async fn sync(&self, engine: &Arc<Engine>) -> cluster::Result<()> {
         let _turn = self.turn.lock().await;
         let catalog = engine.catalog.catalog();
         let scopes: Vec<ScopeKey> = engine
@@ -81,6 +83,7 @@ impl Watches {
             .into_iter()
             .map(|(scope, _)| scope)
             .collect();
+        self.watch_autoscalers(engine, &scopes);
         let mut watchable = sort_out(engine, &catalog, scopes);
         let waiting = self.load_schemas(engine, &watchable).await?;
         // Compared without its schema, a list with keys would be taken for one without: false drift.
@@ -98,6 +101,18 @@ impl Watches {
         }
         inner.running.shrink_to_fit();
         Ok(())
+    }
+
+    /// Autoscalers matter as soon as something is declared that one may scale.
+    fn watch_autoscalers(&self, engine: &Arc<Engine>, scopes: &[ScopeKey]) {
+        let mut autoscalers = self.autoscalers.lock();
+        let scalable = |s: &ScopeKey| {
+            let kind = &s.kind.group_kind;
+            drift::automation::is_scalable(kind) || *kind.kind == *"HorizontalPodAutoscaler"
+        };
+        if autoscalers.is_none() && scopes.iter().any(scalable) {
+            *autoscalers = autoscalers::watch(engine);
+        }
     }
 
     /// Lists a scope anew.

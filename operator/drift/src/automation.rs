@@ -40,13 +40,11 @@ struct Line {
     source: &'static str,
 }
 
-const WORKLOADS: &[&str] = &[
+const SCALABLE: &[&str] = &[
     "apps/Deployment",
     "apps/StatefulSet",
-    "apps/DaemonSet",
     "apps/ReplicaSet",
     "ReplicationController",
-    "batch/Job",
 ];
 const SERVICE: &str = "https://kubernetes.io/docs/concepts/services-networking/service/";
 const JOB: &str = "https://kubernetes.io/docs/concepts/workloads/controllers/job/#specifying-your-own-pod-selector";
@@ -494,13 +492,14 @@ pub fn may_be_gone(kind: &GroupKind, declared: &Value) -> bool {
             .is_some_and(Value::is_number)
 }
 
-/// True for kinds whose replicas an autoscaler may set.
-pub fn is_scalable(kind: &GroupKind, declared: &Value) -> bool {
-    is(kind, WORKLOADS)
-        || declared
-            .get("spec")
-            .and_then(|s| s.get("replicas"))
-            .is_some()
+/// True for the number that an autoscaler may set.
+pub fn is_replicas(path: &[Step]) -> bool {
+    leads_to(&["spec", "replicas"], path)
+}
+
+/// True for the built-in kinds that an autoscaler may scale.
+pub fn is_scalable(kind: &GroupKind) -> bool {
+    is(kind, SCALABLE)
 }
 
 /// Managers of the control plane itself: what they write is not an edit.

@@ -186,7 +186,19 @@ pub struct Case<'a> {
     /// Whether undeclared fields are looked at.
     pub undeclared: Undeclared,
     /// What an autoscaler may set its replicas to.
-    pub replicas: Option<ReplicaBounds>,
+    pub replicas: Replicas,
+}
+
+/// Who sets an object's replicas.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Replicas {
+    /// Autoscalers have not been listed yet.
+    NotKnown,
+    /// No autoscaler.
+    #[default]
+    Declared,
+    /// An autoscaler, within its bounds.
+    Within(ReplicaBounds),
 }
 
 impl<'a> Case<'a> {
@@ -201,7 +213,7 @@ impl<'a> Case<'a> {
             known: None,
             baseline: Baseline::Unknown,
             undeclared: Undeclared::default(),
-            replicas: None,
+            replicas: Replicas::default(),
         }
     }
 }
@@ -257,7 +269,10 @@ pub fn judge(case: &Case<'_>, live: Option<&Value>) -> Judgement {
         kind: case.kind,
         declared,
         live,
-        replicas: case.replicas,
+        replicas: match case.replicas {
+            Replicas::Within(bounds) => Some(bounds),
+            Replicas::NotKnown | Replicas::Declared => None,
+        },
     };
     match declared_part(case, &context) {
         Err(unknown) => Judgement::of(Verdict::Unknown(unknown)),
@@ -301,6 +316,11 @@ fn declared_part(
     let declared = context.declared;
     let mut drifts = compare(declared, context.live, case.schema);
     drifts.retain(|d| !automation::explains_change(context, &d.path.0, d.live.as_ref()));
+    if case.replicas == Replicas::NotKnown
+        && drifts.iter().any(|d| automation::is_replicas(&d.path.0))
+    {
+        return Err(Unknown::Unverified);
+    }
     let unstable = &case.declared.unstable;
     let mut hidden = case.declared.encrypted.then_some(Unknown::Encrypted);
     if case.declared.encrypted {

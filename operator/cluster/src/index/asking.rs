@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use drift::automation::{Context, explains_addition};
+use drift::automation::{Context, explains_addition, is_scalable};
 use drift::expected::{Expected, shape};
+use drift::judge::Replicas;
 use drift::residue::{Extra, extras};
 use drift::{DeclaredObject, ObjectId, Residue, Schema, Unknown};
 use serde_json::Value;
@@ -193,17 +194,25 @@ impl Index {
             })
             .collect();
         let mut inner = self.inner.lock();
-        let old = std::mem::replace(&mut inner.bounds, new);
+        let before = inner.bounds.take();
+        let old = before.as_ref();
         let keys: std::collections::HashSet<u128> = old
-            .keys()
-            .chain(inner.bounds.keys())
-            .filter(|k| old.get(k) != inner.bounds.get(k))
+            .iter()
+            .flat_map(|old| old.keys())
+            .chain(new.keys())
+            .filter(|k| old.and_then(|old| old.get(k)) != new.get(k))
             .copied()
             .collect();
-        let members: Vec<DeclId> = keys
+        inner.bounds = Some(new);
+        let mut members: Vec<DeclId> = keys
             .into_iter()
             .flat_map(|key| inner.chain(key).map(|(id, _)| id).collect::<Vec<_>>())
             .collect();
+        if before.is_none() {
+            // These may have waited for it.
+            let waited = |d: &Decl| d.verdict == Known::Unknown(Unknown::Unverified) && !d.asked;
+            members.extend(inner.slab.ids(waited));
+        }
         let mut rereads = Vec::new();
         for member in members {
             let Some(id) = inner.identity(member) else {
@@ -226,13 +235,23 @@ impl Index {
 }
 
 impl Inner {
-    pub(super) fn bounds_of(&self, decl: &Decl) -> Option<drift::automation::ReplicaBounds> {
-        if self.bounds.is_empty() {
-            return None;
+    pub(super) fn replicas_of(&self, decl: &Decl, scope: &ScopeKey) -> Replicas {
+        if !is_scalable(&scope.kind.group_kind)
+            && self.bounds.as_ref().is_none_or(HashMap::is_empty)
+        {
+            return Replicas::Declared;
         }
-        let key = &self.scopes.get(decl.scope)?.key;
-        let place = super::key_of(&key.kind.group_kind, key.namespace.as_deref(), &decl.name);
-        self.bounds.get(&place).copied()
+        let Some(bounds) = &self.bounds else {
+            return Replicas::NotKnown;
+        };
+        let place = super::key_of(
+            &scope.kind.group_kind,
+            scope.namespace.as_deref(),
+            &decl.name,
+        );
+        bounds
+            .get(&place)
+            .map_or(Replicas::Declared, |b| Replicas::Within(*b))
     }
 
     /// The server's answer about an object, read back.

@@ -142,8 +142,8 @@ struct Inner {
     /// Baselines and expected objects.
     notes: Notes,
     residues: Residues,
-    /// What autoscalers may set replicas to.
-    bounds: HashMap<u128, ReplicaBounds>,
+    /// What autoscalers may set replicas to; `None` before they were listed.
+    bounds: Option<HashMap<u128, ReplicaBounds>>,
     /// Targets whose counts changed.
     dirty: HashSet<TargetId>,
 }

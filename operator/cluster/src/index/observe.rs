@@ -285,7 +285,7 @@ impl Inner {
             known: decl.known.as_deref(),
             baseline: recalled.baseline(&decl.base),
             undeclared: target.undeclared,
-            replicas: self.bounds_of(decl),
+            replicas: self.replicas_of(decl, &state.key),
         };
         let mut judgement = judge(&case, live);
         let told =
