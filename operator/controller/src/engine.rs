@@ -12,6 +12,7 @@ use kube::Client;
 use tokio::sync::watch;
 
 use crate::blame::Blames;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::options::RunOptions;
 use crate::pending::Pending;
@@ -39,6 +40,7 @@ pub struct Engine {
     pub registry: Registry,
     pub metrics: Arc<Metrics>,
     pub pending: Pending,
+    pub memory: Memory,
     /// Who wrote the lines that drifted.
     pub blames: Blames,
     /// Turns at rendering.

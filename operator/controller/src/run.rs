@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::events::Events;
 use crate::http;
 use crate::leader::Elector;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::options::RunOptions;
 use crate::records::Records;
@@ -78,6 +79,7 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
     );
     let engine = Arc::new(Engine {
         pending: Default::default(),
+        memory: Memory::default(),
         index: Arc::new(Index::new()),
         catalog,
         schemas: Schemas::new(client.clone()),
@@ -225,6 +227,7 @@ fn start(engine: &Arc<Engine>) -> Arc<Records> {
     tokio::spawn(Arc::clone(&statuses).run());
     tokio::spawn(follow_catalog(Arc::clone(engine)));
     tokio::spawn(blame::run(Arc::clone(engine)));
+    tokio::spawn(Memory::run(Arc::clone(engine)));
     tokio::spawn(policies::run(Arc::clone(engine), statuses));
     records
 }

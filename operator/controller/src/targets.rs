@@ -19,6 +19,7 @@ use jiff::Timestamp;
 
 use crate::engine::Engine;
 use crate::policy::{Policy, TargetSpec};
+use crate::recall::recall;
 use crate::registry::{PolicyState, TargetView};
 
 /// How many objects are read one by one after a commit; more in one scope, and the scope is listed anew.
@@ -38,6 +39,8 @@ pub struct Target {
     done: Option<Done>,
     /// What it could last not be rendered from.
     failed: Option<Failed>,
+    /// What was known of it before the operator started was brought back.
+    recalled: bool,
     pub view: TargetView,
 }
 
@@ -89,9 +92,9 @@ impl Failed {
 }
 
 /// What rendering led to.
-struct Rendered {
-    blobs: Blobs,
-    declarations: Vec<Declaration>,
+pub struct Rendered {
+    pub blobs: Blobs,
+    pub declarations: Vec<Declaration>,
     problems: Vec<Problem>,
     problem_count: usize,
     renderer: Renderer,
@@ -131,6 +134,7 @@ impl Target {
             spec,
             done: None,
             failed: None,
+            recalled: false,
             view,
         }
     }
@@ -198,18 +202,20 @@ impl Target {
                 self.failed = None;
                 let by_catalog = rendered.renderer == Renderer::Helm || rendered.unserved;
                 self.report(&rendered);
+                let told = if by_catalog { &inputs } else { &plain_inputs };
                 let by = cluster::index::Revision {
                     name: revision.name.as_str().into(),
-                    inputs: inputs.as_str().into(),
+                    inputs: told.as_str().into(),
                 };
+                if !std::mem::replace(&mut self.recalled, true)
+                    && let Some((before, at)) = recall(engine, state, self, &by).await
+                {
+                    self.declare(engine, policy, &catalog, before, at).await;
+                }
                 self.declare(engine, policy, &catalog, rendered, by).await;
                 self.view.revision = Some(revision.name.clone());
                 self.view.checked_at = Some(Timestamp::now());
-                self.view.inputs = Some(if by_catalog {
-                    inputs.clone()
-                } else {
-                    plain_inputs.clone()
-                });
+                self.view.inputs = Some(told.clone());
                 self.done = Some(Done {
                     commit: revision.commit.clone(),
                     inputs,
@@ -219,6 +225,27 @@ impl Target {
                 true
             }
         }
+    }
+
+    /// Renders a revision of earlier; `None` if that fails, or if what else goes into rendering is not what it was.
+    pub async fn render_again(
+        &self,
+        engine: &Arc<Engine>,
+        state: &PolicyState,
+        revision: &Revision,
+        inputs: &str,
+    ) -> Option<Rendered> {
+        let catalog = engine.catalog.catalog();
+        let request = self.request(&catalog, revision);
+        let same = self.plain_inputs(&request, engine) == inputs
+            || inputs_digest(&request, &engine.worker_info) == inputs;
+        if !same {
+            return None;
+        }
+        let rendered = self
+            .render(engine, &catalog, &request, &state.key.namespace)
+            .await;
+        rendered.ok().filter(|r| r.problems.is_empty())
     }
 
     fn request(&self, catalog: &Catalog, revision: &Revision) -> RenderRequest {

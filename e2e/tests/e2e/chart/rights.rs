@@ -21,7 +21,8 @@ fn operator_may(verb: &str, served: &Served, namespace: &str) -> bool {
                 ("driftline.dev", "driftrecords")
                     | ("events.k8s.io", "events")
                     | ("authorization.k8s.io", "subjectaccessreviews")
-            ) || (at == ("coordination.k8s.io", "leases") && namespace == NAMESPACE)
+            ) || (matches!(at, ("coordination.k8s.io", "leases") | ("", "configmaps"))
+                && namespace == NAMESPACE)
         }
         "update" => matches!(
             at,
@@ -206,6 +207,15 @@ async fn verbs_without_a_request_of_their_own_are_not_held_either() {
         ["create", "coordination.k8s.io", "leases", "any"],
         ["update", "coordination.k8s.io", "leases", "driftline"],
         ["patch", "coordination.k8s.io", "leases", "driftline"],
+        ["create", "", "configmaps", "any"],
+        ["patch", "", "configmaps", "driftline-memory-0"],
+        ["patch", "", "configmaps", "driftline-memory-1"],
+        ["patch", "", "configmaps", "driftline-memory-2"],
+        ["patch", "", "configmaps", "driftline-memory-3"],
+        ["patch", "", "configmaps", "driftline-memory-4"],
+        ["patch", "", "configmaps", "driftline-memory-5"],
+        ["patch", "", "configmaps", "driftline-memory-6"],
+        ["patch", "", "configmaps", "driftline-memory-7"],
         ["impersonate", "", "serviceaccounts", "driftline-dry-run"],
     ]));
     assert_eq!(writing_rules(&operator, NAMESPACE).await, at_home);

@@ -372,6 +372,8 @@ impl Inner {
         }
         decl.known = Some(seen);
         decl.asked = false;
+        let target = decl.target;
+        self.unsaved.insert(target);
         self.expect(id, Expectation::AsDeclared);
         self.set_base(id, Base::Declared);
         self.set(id, Known::InSync);

@@ -148,8 +148,16 @@ impl Inner {
         let Some(decl) = self.slab.get_mut(id) else {
             return;
         };
+        let target = decl.target;
+        let same = matches!(
+            (&decl.base, &base),
+            (Base::Declared, Base::Declared) | (Base::Unknown, Base::Unknown)
+        );
         if let Base::Kept(old) = std::mem::replace(&mut decl.base, base) {
             self.notes.release(old.at);
+        }
+        if !same {
+            self.unsaved.insert(target);
         }
     }
 }

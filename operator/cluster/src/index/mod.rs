@@ -9,6 +9,7 @@ mod asking;
 mod memory;
 mod observe;
 mod read;
+mod recall;
 mod scope;
 mod slab;
 
@@ -23,6 +24,7 @@ use tokio::sync::Notify;
 pub use asking::{Asked, Question};
 pub use memory::Revision;
 pub use read::{Belief, Change, State, Tally};
+pub use recall::{Apart, Earlier, Recollection, Shared, Snapshot, object_key};
 pub use scope::ScopeKey;
 
 use crate::store::{BlobRef, Blobs, Notes};
@@ -142,6 +144,10 @@ struct Inner {
     /// Baselines and expected objects.
     notes: Notes,
     residues: Residues,
+    /// What was known of targets before a restart, until their first batch.
+    recalled: HashMap<TargetId, recall::Recalled>,
+    /// Targets whose memory changed since it was last saved.
+    unsaved: HashSet<TargetId>,
     /// What autoscalers may set replicas to; `None` before they were listed.
     bounds: Option<HashMap<u128, ReplicaBounds>>,
     /// Targets whose counts changed.
@@ -206,6 +212,8 @@ impl Index {
             }
         }
         inner.dirty.insert(target);
+        inner.unsaved.insert(target);
+        inner.recalled.remove(&target);
         if inner.notes.is_wasteful() {
             inner.tidy_notes();
         }
@@ -224,6 +232,8 @@ impl Index {
         inner.tallies.retain(|(t, _), _| *t != target);
         inner.denied.retain(|(t, _), _| *t != target);
         inner.dirty.remove(&target);
+        inner.unsaved.remove(&target);
+        inner.recalled.remove(&target);
         drop(inner);
         self.wake();
     }
@@ -316,6 +326,11 @@ impl Inner {
             residue_only: false,
         };
         let place = self.slab.insert(decl);
+        if before.is_none()
+            && let Some(revision) = self.targets.get(&target).map(|t| Arc::clone(&t.revision))
+        {
+            self.remind(place, key, &revision);
+        }
         self.heads.insert(key, place);
         self.scopes.join(scope, place);
         self.tally(target, scope)

@@ -321,8 +321,11 @@ impl Inner {
         }
         // What at first sight nobody could tell apart from an addition is no memory of being in sync.
         let first_sight = decl.known.is_none() && matches!(decl.base, Base::Unknown | Base::Absent);
-        if exists && !ask && (in_sync || !first_sight) {
+        let target = decl.target;
+        let learnt = exists && !ask && (in_sync || !first_sight);
+        if learnt && decl.known.as_ref() != Some(&explained) {
             decl.known = Some(explained);
+            self.unsaved.insert(target);
         }
         if in_sync && !ask {
             self.set_base(member, Base::Declared);

@@ -565,3 +565,106 @@ fn replicas_are_judged_again_when_an_autoscaler_comes_or_goes() {
     assert_eq!(index.set_bounds([(id("a"), bounds)]).len(), 0);
     assert_eq!(index.set_bounds([]).len(), 1);
 }
+
+/// An index that was told what another one remembered, over the text in which that is saved.
+fn restarted(before: &Index, declared: HashMap<(String, String, u64), Value>) -> Index {
+    let snapshot = before.snapshot(TARGET).expect("changed");
+    assert_eq!(before.snapshot(TARGET), None, "nothing has changed since");
+    let text = serde_json::to_string(&snapshot).expect("text");
+    let snapshot = serde_json::from_str(&text).expect("reads back");
+    let index = Index::new();
+    index.recall(TARGET, Recollection { snapshot, declared });
+    index
+}
+
+#[test]
+fn after_a_restart_under_a_changed_default_nothing_false_appears() {
+    let before = Index::new();
+    before.declare(TARGET, batch(&[("a", "1")], true));
+    let defaulted = |version| with(live("a", "1", version), "default", "old");
+    listed(&before, &[defaulted(5)]);
+    let question = before.next_question().expect("one");
+    before.settle(
+        &question,
+        Asked::Object(with(live("x", "1", 1), "default", "old")),
+    );
+    assert_eq!(before.tally(TARGET).in_sync, 1);
+    let index = restarted(&before, HashMap::new());
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[defaulted(5)]);
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+    assert!(
+        index.next_question().is_none(),
+        "what is remembered needs no call"
+    );
+    index.observe(&scope(), &with(defaulted(6), "added", "x"));
+    let question = index.next_question().expect("one");
+    index.settle(
+        &question,
+        Asked::Object(with(live("x", "1", 1), "default", "new")),
+    );
+    index.observe(&scope(), &with(defaulted(6), "added", "x"));
+    let Some(State::Drifted(report)) = index.state(TARGET, &id("a")) else {
+        panic!("drifted");
+    };
+    let paths: Vec<&str> = report.fields.iter().map(|f| &*f.path).collect();
+    assert_eq!(paths, ["data.added"]);
+}
+
+#[test]
+fn an_edit_made_while_the_operator_was_down_is_an_edit() {
+    let before = Index::new();
+    before.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true));
+    listed(&before, &[live("a", "1", 5), live("b", "1", 6)]);
+    let index = restarted(&before, HashMap::new());
+    // The commit of before, then the one that came meanwhile.
+    index.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true));
+    let next = Batch {
+        revision: revision("main@2"),
+        ..batch(&[("a", "1"), ("b", "2")], true)
+    };
+    index.declare(TARGET, next);
+    listed(&index, &[live("a", "hand", 7), live("b", "1", 6)]);
+    let State::Drifted(report) = index.state(TARGET, &id("a")).expect("declared") else {
+        panic!("drifted");
+    };
+    assert_eq!(report.origin, drift::Origin::LiveEdited);
+    assert!(matches!(
+        index.state(TARGET, &id("b")),
+        Some(State::Pending(_))
+    ));
+}
+
+#[test]
+fn what_was_pending_before_a_restart_is_pending_after_it() {
+    let before = Index::new();
+    before.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&before, &[live("a", "1", 5)]);
+    let next = || Batch {
+        revision: revision("main@2"),
+        ..batch(&[("a", "2")], true)
+    };
+    before.declare(TARGET, next());
+    before.observe(&scope(), &live("a", "1", 5));
+    let first = json!({"metadata": {"name": "a", "namespace": "shop"}, "data": {"k": "1"}});
+    let place = (
+        "main@1".to_owned(),
+        "sha256:1".to_owned(),
+        object_key(&id("a")),
+    );
+    for (declared, pending) in [
+        (HashMap::from([(place, first)]), true),
+        (HashMap::new(), false),
+    ] {
+        before.not_saved(TARGET);
+        let index = restarted(&before, declared);
+        index.declare(TARGET, next());
+        listed(&index, &[live("a", "1", 5)]);
+        let state = index.state(TARGET, &id("a"));
+        assert_eq!(
+            matches!(state, Some(State::Pending(_))),
+            pending,
+            "{state:?}"
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! The memory of a target across restarts: what goes into a snapshot, and what the index does with one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use drift::origin::{Except, Unseen};
+use drift::{Evidence, FieldPath, ObjectId, Residue};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::memory::{Base, Kept, Revision};
+use super::slab::DeclId;
+use super::{Index, Inner, TargetId, key_of};
+
+/// What is remembered of a target, without a value of any object: hashes, revisions and paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The revision by which everything is in sync that is not named in `apart`.
+    pub revision: String,
+    /// The digest of what else went into rendering it.
+    pub inputs: String,
+    /// What objects had beyond their declarations when that was explained; objects that had nothing are left out.
+    pub residues: Vec<Shared>,
+    /// Objects that are not in sync by that revision, and their baselines.
+    pub apart: Vec<Apart>,
+}
+
+/// A residue and the objects that have it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shared {
+    /// The hashes of the residue.
+    pub hashes: Vec<u64>,
+    /// The objects, by [`object_key`].
+    pub objects: Vec<u64>,
+}
+
+/// An object with a baseline of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Apart {
+    /// The object, by [`object_key`].
+    pub object: u64,
+    /// Its baseline; `None` where none is known.
+    pub baseline: Option<Earlier>,
+}
+
+/// An earlier revision as a baseline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// The revision.
+    pub revision: String,
+    /// The digest of what else went into rendering it.
+    pub inputs: String,
+    /// What it is known from.
+    pub evidence: Evidence,
+    /// Where it is not the baseline.
+    pub except: Vec<String>,
+}
+
+/// What is recalled of a target: a snapshot, and what its baselines declared, by revision, inputs and object.
+#[derive(Debug, Clone, Default)]
+pub struct Recollection {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// The declarations of earlier revisions, as far as they could be rendered again.
+    pub declared: HashMap<(String, String, u64), Value>,
+}
+
+/// A recollection in the form in which objects look themselves up.
+#[derive(Debug)]
+pub(super) struct Recalled {
+    revision: Revision,
+    known: HashMap<u64, Arc<Residue>>,
+    apart: HashMap<u64, Option<Earlier>>,
+    declared: HashMap<(String, String, u64), Value>,
+}
+
+/// The number of an object in a snapshot.
+pub fn object_key(id: &ObjectId) -> u64 {
+    short(key_of(&id.group_kind, id.namespace.as_deref(), &id.name))
+}
+
+fn short(key: u128) -> u64 {
+    u64::try_from(key >> 64).unwrap_or(0)
+}
+
+impl Index {
+    /// Recalls what was known of a target. Has to come before its first batch.
+    pub fn recall(&self, target: TargetId, recollection: Recollection) {
+        let Recollection { snapshot, declared } = recollection;
+        let mut inner = self.inner.lock();
+        let mut known = HashMap::new();
+        for shared in snapshot.residues {
+            let residue = inner.residues.intern(Residue::new(shared.hashes));
+            known.extend(
+                shared
+                    .objects
+                    .into_iter()
+                    .map(|o| (o, Arc::clone(&residue))),
+            );
+        }
+        let recalled = Recalled {
+            revision: Revision {
+                name: snapshot.revision.into(),
+                inputs: snapshot.inputs.into(),
+            },
+            known,
+            apart: snapshot
+                .apart
+                .into_iter()
+                .map(|a| (a.object, a.baseline))
+                .collect(),
+            declared,
+        };
+        inner.recalled.insert(target, recalled);
+    }
+
+    /// What is to be remembered of a target; `None` before its first batch, or if nothing has changed since the last call.
+    pub fn snapshot(&self, target: TargetId) -> Option<Snapshot> {
+        let mut inner = self.inner.lock();
+        if !inner.unsaved.remove(&target) {
+            return None;
+        }
+        let revision = Arc::clone(&inner.targets.get(&target)?.revision);
+        let mut snapshot = Snapshot {
+            revision: revision.name.to_string(),
+            inputs: revision.inputs.to_string(),
+            ..Snapshot::default()
+        };
+        let mut shared: HashMap<Arc<Residue>, Vec<u64>> = HashMap::new();
+        for (id, decl) in inner.slab.iter().filter(|(_, d)| d.target == target) {
+            let Some(identity) = inner.identity(id) else {
+                continue;
+            };
+            let object = object_key(&identity);
+            // A digest of a Secret's value could be guessed back.
+            let known = decl
+                .known
+                .as_ref()
+                .filter(|_| !identity.group_kind.is_secret());
+            if let Some(known) = known.filter(|k| !k.is_empty()) {
+                shared.entry(Arc::clone(known)).or_default().push(object);
+            }
+            let baseline = match &decl.base {
+                Base::Declared => continue,
+                Base::Unknown | Base::Absent => None,
+                Base::Kept(kept) => Some(Earlier {
+                    revision: kept.revision.name.to_string(),
+                    inputs: kept.revision.inputs.to_string(),
+                    evidence: kept.evidence,
+                    except: kept.except.iter().map(|e| e.path.to_string()).collect(),
+                }),
+            };
+            snapshot.apart.push(Apart { object, baseline });
+        }
+        snapshot.residues = shared
+            .into_iter()
+            .map(|(residue, mut objects)| {
+                objects.sort_unstable();
+                Shared {
+                    hashes: residue.hashes().to_vec(),
+                    objects,
+                }
+            })
+            .collect();
+        snapshot.residues.sort_by(|a, b| a.hashes.cmp(&b.hashes));
+        snapshot.apart.sort_by_key(|a| a.object);
+        Some(snapshot)
+    }
+
+    /// Says that a snapshot could not be saved.
+    pub fn not_saved(&self, target: TargetId) {
+        self.inner.lock().unsaved.insert(target);
+    }
+}
+
+impl Inner {
+    /// What is recalled of an object that is declared for the first time.
+    pub(super) fn remind(&mut self, id: DeclId, key: u128, revision: &Revision) {
+        let Some(decl) = self.slab.get(id) else {
+            return;
+        };
+        let Some(recalled) = self.recalled.get(&decl.target) else {
+            return;
+        };
+        let object = short(key);
+        let known = recalled.known.get(&object).cloned();
+        let same = recalled.revision == *revision;
+        let base = match recalled.apart.get(&object) {
+            None if same => Base::Declared,
+            None | Some(None) => Base::Unknown,
+            Some(Some(earlier)) => {
+                let place = (earlier.revision.clone(), earlier.inputs.clone(), object);
+                let kept = recalled.declared.get(&place).and_then(|declared| {
+                    let at = self.notes.push(declared).ok()?;
+                    Some(kept(at, earlier))
+                });
+                kept.map_or(Base::Unknown, |k| Base::Kept(Box::new(k)))
+            }
+        };
+        let in_sync_then = matches!(base, Base::Declared);
+        self.set_base(id, base);
+        let nothing = self.residues.intern(Residue::default());
+        if let Some(decl) = self.slab.get_mut(id) {
+            decl.known = known.or_else(|| in_sync_then.then_some(nothing));
+        }
+    }
+}
+
+fn kept(at: crate::store::BlobRef, earlier: &Earlier) -> Kept {
+    let except = earlier
+        .except
+        .iter()
+        .filter_map(|path| path.parse::<FieldPath>().ok());
+    Kept {
+        at,
+        except: except
+            .map(|path| Except {
+                path,
+                value: Err(Unseen),
+            })
+            .collect(),
+        revision: Arc::new(Revision {
+            name: earlier.revision.as_str().into(),
+            inputs: earlier.inputs.as_str().into(),
+        }),
+        evidence: earlier.evidence,
+    }
+}

@@ -1,0 +1,227 @@
+//! What the operator remembers across restarts: baselines and residues, kept in a few ConfigMaps of its own namespace. They hold
+//! hashes, revisions and paths, no values.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::index::Snapshot;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use parking_lot::Mutex;
+use serde_json::json;
+
+use crate::engine::Engine;
+
+/// How many ConfigMaps there are; the chart grants them one by one.
+pub const SHARDS: u64 = 8;
+/// How often what changed is saved.
+const SAVE: Duration = Duration::from_secs(20);
+/// How long one call may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The most bytes of a ConfigMap; the API server takes 1 MiB.
+const SHARD_BYTES: usize = 900 << 10;
+
+/// The memory as it was last saved or read.
+#[derive(Debug, Default)]
+pub struct Memory {
+    shards: Mutex<HashMap<u64, BTreeMap<String, ByteString>>>,
+    loaded: tokio::sync::OnceCell<()>,
+}
+
+/// The key of a target: unique, and a valid key of a ConfigMap.
+fn key(policy_uid: &str, target: &str) -> String {
+    format!("{policy_uid}.{target}")
+}
+
+fn shard_of(key: &str) -> u64 {
+    key.bytes().fold(0_u64, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(byte.into())
+    }) % SHARDS
+}
+
+fn name(engine: &Engine, shard: u64) -> String {
+    format!("{}-memory-{shard}", engine.options.lease_name)
+}
+
+impl Memory {
+    /// What is remembered of a target. Waits for the memory to be read, once.
+    pub async fn of(&self, engine: &Engine, policy_uid: &str, target: &str) -> Option<Snapshot> {
+        self.loaded.get_or_init(|| self.load(engine)).await;
+        let key = key(policy_uid, target);
+        let shards = self.shards.lock();
+        let bytes = shards.get(&shard_of(&key))?.get(&key)?;
+        match serde_json::from_slice(&bytes.0) {
+            Ok(snapshot) => Some(snapshot),
+            Err(error) => {
+                tracing::warn!(%error, key, "what was remembered of a target cannot be read; its baselines are unknown");
+                None
+            }
+        }
+    }
+
+    async fn load(&self, engine: &Engine) {
+        for shard in 0..SHARDS {
+            match read(engine, shard).await {
+                Ok(data) => drop(self.shards.lock().insert(shard, data)),
+                Err(error) => {
+                    tracing::warn!(%error, shard, "what was remembered cannot be read; baselines are unknown until objects are in sync");
+                }
+            }
+        }
+    }
+
+    /// Saves what changed, for as long as the operator runs and this replica leads.
+    pub async fn run(engine: Arc<Engine>) {
+        let mut leading = engine.leading.clone();
+        loop {
+            if leading.wait_for(|leads| *leads).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(SAVE).await;
+            if *leading.borrow() {
+                engine.memory.save(&engine).await;
+            }
+        }
+    }
+
+    async fn save(&self, engine: &Engine) {
+        self.loaded.get_or_init(|| self.load(engine)).await;
+        let mut changed: HashMap<u64, BTreeMap<String, Option<ByteString>>> = HashMap::new();
+        let mut taken = Vec::new();
+        let mut known = Vec::new();
+        for policy in engine.registry.all() {
+            let view = policy.view.lock().clone();
+            for target in &view.targets {
+                let key = key(&policy.uid, &target.name);
+                known.push(key.clone());
+                if target.ready.is_none() || !engine.index.is_settled(target.id) {
+                    continue;
+                }
+                let Some(snapshot) = engine.index.snapshot(target.id) else {
+                    continue;
+                };
+                taken.push(target.id);
+                if let Ok(bytes) = serde_json::to_vec(&snapshot) {
+                    let shard = changed.entry(shard_of(&key)).or_default();
+                    shard.insert(key, Some(ByteString(bytes)));
+                }
+            }
+        }
+        if engine.registry.is_listed() {
+            self.drop_unknown(&known, &mut changed);
+        }
+        for (shard, changes) in changed {
+            if let Err(error) = self.write(engine, shard, changes).await {
+                tracing::warn!(%error, shard, "what is to be remembered could not be saved; trying again");
+                taken
+                    .iter()
+                    .for_each(|target| engine.index.not_saved(*target));
+            }
+        }
+    }
+
+    /// What belongs to policies that are gone goes too.
+    fn drop_unknown(
+        &self,
+        known: &[String],
+        changed: &mut HashMap<u64, BTreeMap<String, Option<ByteString>>>,
+    ) {
+        for (shard, data) in self.shards.lock().iter() {
+            for gone in data.keys().filter(|k| !known.contains(k)) {
+                changed
+                    .entry(*shard)
+                    .or_default()
+                    .insert(gone.clone(), None);
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        engine: &Engine,
+        shard: u64,
+        changes: BTreeMap<String, Option<ByteString>>,
+    ) -> Result<(), String> {
+        let mut data = self.shards.lock().get(&shard).cloned().unwrap_or_default();
+        let mut patch = BTreeMap::new();
+        for (key, value) in changes {
+            match &value {
+                Some(bytes) => data.insert(key.clone(), bytes.clone()),
+                None => data.remove(&key),
+            };
+            patch.insert(key, value);
+        }
+        // Base64 makes four bytes of three.
+        let bytes: usize = data
+            .iter()
+            .map(|(k, v)| k.len() + v.0.len().div_ceil(3) * 4)
+            .sum();
+        if bytes > SHARD_BYTES {
+            return Err(format!("{bytes} bytes are more than a ConfigMap holds"));
+        }
+        let api: Api<ConfigMap> = Api::namespaced(engine.client.clone(), &engine.options.namespace);
+        let name = name(engine, shard);
+        let body = Patch::Merge(json!({"binaryData": patch}));
+        let params = PatchParams::default();
+        match bounded(api.patch(&name, &params, &body)).await {
+            Ok(_) => {}
+            Err(Some(kube::Error::Api(status))) if status.code == 404 => {
+                let map = ConfigMap {
+                    metadata: kube::api::ObjectMeta {
+                        name: Some(name),
+                        ..Default::default()
+                    },
+                    binary_data: Some(data.clone()),
+                    ..ConfigMap::default()
+                };
+                let created = bounded(api.create(&PostParams::default(), &map)).await;
+                created.map_err(|e| said(e.as_ref()))?;
+            }
+            Err(error) => return Err(said(error.as_ref())),
+        }
+        engine.metrics.writes("memory").inc();
+        self.shards.lock().insert(shard, data);
+        Ok(())
+    }
+}
+
+async fn read(engine: &Engine, shard: u64) -> Result<BTreeMap<String, ByteString>, String> {
+    let api: Api<ConfigMap> = Api::namespaced(engine.client.clone(), &engine.options.namespace);
+    let map = bounded(api.get_opt(&name(engine, shard))).await;
+    let map = map.map_err(|e| said(e.as_ref()))?;
+    Ok(map.and_then(|m| m.binary_data).unwrap_or_default())
+}
+
+/// `None` where no answer came in time.
+async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Option<kube::Error>> {
+    match tokio::time::timeout(DEADLINE, call).await {
+        Ok(answer) => answer.map_err(Some),
+        Err(_) => Err(None),
+    }
+}
+
+fn said(error: Option<&kube::Error>) -> String {
+    match error {
+        Some(error) => error.to_string(),
+        None => format!("no answer within {} s", DEADLINE.as_secs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_has_one_place_and_a_valid_key() {
+        let key = key("0b0c7a52-31f0-4d5e-a4d8-0f6a7e1f2a33", "network");
+        assert!(
+            key.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        );
+        assert_eq!(shard_of(&key), shard_of(&key));
+        assert!(shard_of(&key) < SHARDS);
+    }
+}
