@@ -55,6 +55,15 @@ struct Running {
     stopped: Arc<Mutex<bool>>,
 }
 
+impl Running {
+    /// Ends what the index hears of the watch. Scopes that another one goes on to cover stay as they are until its list.
+    fn end(&self, index: &Index, needed: &HashSet<&ScopeKey>) {
+        *self.stopped.lock() = true;
+        let ended = self.covered.iter().filter(|s| !needed.contains(s));
+        ended.for_each(|s| index.unwatched(s));
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // Waits for an event under way: a complete list of this watch must not end one that its successor has begun.
@@ -90,9 +99,14 @@ impl Watches {
         watchable.retain(|scope| !waiting.contains(&scope.kind));
         let wanted = plan(watchable);
         let mut inner = self.inner.lock();
-        inner
-            .running
-            .retain(|key, running| wanted.get(key) == Some(&running.covered));
+        let needed: HashSet<&ScopeKey> = wanted.values().flatten().collect();
+        inner.running.retain(|key, running| {
+            let kept = wanted.get(key) == Some(&running.covered);
+            if !kept {
+                running.end(&engine.index, &needed);
+            }
+            kept
+        });
         for (key, covered) in wanted {
             if !inner.running.contains_key(&key) {
                 let running = start(engine, &catalog, &key, covered);

@@ -73,6 +73,15 @@ impl Index {
         self.wake();
     }
 
+    /// The scope's watch has ended: what is declared there from now on waits for the next one's list.
+    pub fn unwatched(&self, scope: &ScopeKey) {
+        let mut inner = self.inner.lock();
+        let id = inner.scopes.id(scope);
+        if let Some(state) = id.and_then(|id| inner.scopes.get_mut(id)) {
+            state.ready = false;
+        }
+    }
+
     /// Nothing can be said about the scope until the next complete list. Open findings stay as they are, without
     /// counting.
     pub fn failed(&self, scope: &ScopeKey, trouble: Unknown) {

@@ -99,7 +99,7 @@ impl Scopes {
             scope.members.remove(&decl);
             if scope.members.is_empty() {
                 scope.members.shrink_to_fit();
-                scope.ready = false;
+                // Its watch may still run, and go on for whoever declares something here next: `ready` stays until it ends.
                 scope.trouble = None;
             }
         }

@@ -296,6 +296,24 @@ fn two_targets_judge_the_same_object_apart_and_a_denial_hides_from_one() {
     assert_eq!(index.tally(TARGET).drifted, 1);
 }
 
+/// A policy that was deleted and created again found the watch still running, and was told for ever that objects are being listed.
+#[test]
+fn what_is_declared_while_a_watch_still_runs_waits_for_no_list() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[live("a", "1", 5)]);
+    index.forget(TARGET);
+    let other = TargetId(2);
+    let rereads = index.declare(other, batch(&[("a", "1")], true));
+    assert_eq!(rereads.len(), 1, "the list that would show it is over");
+    index.observe(&scope(), &live("a", "1", 5));
+    assert!(index.is_settled(other));
+    index.unwatched(&scope());
+    assert!(!index.is_settled(other));
+    listed(&index, &[live("a", "1", 5)]);
+    assert!(index.is_settled(other));
+}
+
 /// The state after any order of lost and repeated events is that of the last one.
 mod level_triggered {
     use proptest::prelude::*;
