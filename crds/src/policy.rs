@@ -21,6 +21,7 @@ use crate::rules::{PolicyRule, Severity, Undeclared};
     doc = "Says what to compare with what runs in this cluster: a Git repository and the parts of it that declare Kubernetes objects. The operator compares continuously and writes one DriftRecord for each object that differs.",
     status = "DriftPolicyStatus",
     validation = Rule::new("!has(self.spec.rules) || self.spec.rules.all(r, !has(r.match.targets) || r.match.targets.all(n, self.spec.targets.exists(t, t.name == n)))").message("rules.match.targets: name only targets of spec.targets").field_path(".spec.rules"),
+    validation = Rule::new("has(self.spec.source) || self.spec.targets.all(t, has(t.helmRelease))").message("spec.source: name the repository; it may be left out only where every target is a helmRelease"),
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: at most 63 characters, because labels of records carry it"),
     printcolumn = r#"{"name":"Enforcement","type":"string","jsonPath":".spec.enforcement"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
@@ -48,8 +49,9 @@ pub struct DriftPolicySpec {
     /// Who is responsible; goes with every record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
-    /// Where the declarations are.
-    pub source: Source,
+    /// Where the declarations are. May be left out where every target is a Helm release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// How often everything is verified besides the watches, which report changes at once. At least 1m.
     #[serde(default = "default_verify_every")]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(s|m|h))+$') && duration(self) >= duration('1m')").message("verifyEvery: a duration of at least 1m, for example 1h"))]
@@ -181,16 +183,39 @@ pub struct GitReference {
     pub commit: Option<String>,
 }
 
-/// A part of the source to compare.
+/// A part of the source to compare, or a Helm release.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.kubernetes) != has(self.helmRelease)").message("targets: set exactly one of kubernetes, helmRelease"))]
 pub struct Target {
     /// The target's name, unique in the policy.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("targets.name: lower case letters, digits and -, beginning and ending with a letter or digit"))]
     pub name: String,
     /// Kubernetes manifests.
-    pub kubernetes: KubernetesTarget,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesTarget>,
+    /// A release that Helm deployed into this cluster; what is declared is the manifest that Helm itself keeps of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helm_release: Option<HelmReleaseTarget>,
+}
+
+/// A release that Helm deployed.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HelmReleaseTarget {
+    /// The release's name.
+    #[schemars(length(min = 1, max = 53))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("targets.helmRelease.name: lower case letters, digits, - and ., as helm list shows it"))]
+    pub name: String,
+    /// The namespace that it was deployed into. Default: the policy's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("targets.helmRelease.namespace: lower case letters, digits and -"))]
+    pub namespace: Option<String>,
+    /// What to make of what runs and is not declared.
+    #[serde(default)]
+    pub undeclared: Undeclared,
 }
 
 /// Kubernetes manifests of a folder or file.

@@ -11,6 +11,7 @@ pub mod index;
 pub mod mutators;
 pub mod openapi;
 pub mod read;
+pub mod release;
 pub mod store;
 pub mod trigger;
 pub mod watch;

@@ -5,6 +5,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cluster::index::TargetId;
+use drift::{ObjectId, Unknown};
 use driftline_crds::{DriftPolicy, SourceStatus};
 use futures::FutureExt as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -22,6 +24,9 @@ use crate::verify::verify;
 
 /// The wait after a step that failed; doubled each time up to a minute.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often Helm's storage is looked at, and how often while Helm is at work.
+const POLL: Duration = Duration::from_secs(30);
+const AT_WORK: Duration = Duration::from_secs(2);
 
 /// A policy's actor.
 struct Actor {
@@ -91,6 +96,7 @@ pub async fn run(engine: Arc<Engine>, key: PolicyKey, mut spec: watch::Receiver<
             () = source_changed(&mut source) => {}
             _ = catalog.changed() => {}
             _ = access.changed() => {}
+            () = actor.state.wake.notified() => {}
             () = tokio::time::sleep(timeout) => {}
         }
     }
@@ -134,8 +140,9 @@ impl Actor {
         self.seen_attempts = source.attempts;
         self.publish(object, &policy, &source);
         let mut good = true;
-        if let Some(revision) = &source.revision {
+        if source.revision.is_some() || self.has_releases() {
             for target in &mut self.targets {
+                let revision = source.revision.as_deref();
                 good &= target
                     .update(&self.engine, &self.state, &policy, revision)
                     .await;
@@ -144,6 +151,7 @@ impl Actor {
         }
         let answered = self.verify_when_due(&policy, &source).await;
         self.publish(object, &policy, &source);
+        self.look_again();
         if good && answered {
             Wait::For(self.next(&policy, &source))
         } else {
@@ -153,12 +161,16 @@ impl Actor {
 
     /// Holds the source; the Secret is read again once an interval, so that new credentials are noticed.
     async fn subscribe(&mut self, object: &DriftPolicy, policy: &Policy) -> Result<(), Wait> {
+        let Some(source) = &policy.source else {
+            self.subscription = None;
+            self.opening = None;
+            return Ok(());
+        };
         let fresh = self.opening.as_ref().is_some_and(|(name, _, at)| {
-            *name == policy.source.secret
-                && (name.is_none() || at.elapsed() < policy.source.interval)
+            *name == source.secret && (name.is_none() || at.elapsed() < source.interval)
         });
         if !fresh {
-            let opening = match &policy.source.secret {
+            let opening = match &source.secret {
                 None => Opening::default(),
                 Some(secret) => {
                     let engine = &self.engine;
@@ -180,12 +192,12 @@ impl Actor {
                     }
                 }
             };
-            self.opening = Some((policy.source.secret.clone(), opening, Instant::now()));
+            self.opening = Some((source.secret.clone(), opening, Instant::now()));
         }
         if let Some((_, opening, _)) = &self.opening {
             self.subscription = Some(self.engine.sources.subscribe(
                 &self.state.key.namespace,
-                &policy.source,
+                source,
                 opening,
                 self.subscription.take(),
             ));
@@ -256,9 +268,9 @@ impl Actor {
             let scopes = self.engine.index.scopes_of(target.id);
             let denied = denied(&self.engine, policy, &catalog, scopes.clone()).await;
             for scope in scopes {
-                self.engine
-                    .index
-                    .allow(target.id, &scope, denied.get(&scope).cloned());
+                let working = target.at_work.then_some(Unknown::RollingOut);
+                let why = denied.get(&scope).cloned().or(working);
+                self.engine.index.allow(target.id, &scope, why);
             }
         }
         match self.engine.watches.sync(&self.engine).await {
@@ -275,15 +287,15 @@ impl Actor {
         if policy.check.is_none() || policy.check == self.handled_check {
             return;
         }
-        let Some(subscription) = &self.subscription else {
-            return;
+        let (Some(subscription), Some(source)) = (&self.subscription, &policy.source) else {
+            return self.targets.iter_mut().for_each(Target::forget_rendering);
         };
         let mut state = subscription.state();
         // A fetch under way may have missed the commit that is asked about.
         let begun = state.borrow().begun;
         subscription.check();
         let fetched = state.wait_for(|s| s.attempts > begun);
-        let _ = tokio::time::timeout(policy.source.timeout + Duration::from_secs(5), fetched).await;
+        let _ = tokio::time::timeout(source.timeout + Duration::from_secs(5), fetched).await;
         self.targets.iter_mut().for_each(Target::forget_rendering);
     }
 
@@ -307,16 +319,17 @@ impl Actor {
             }
         }
         self.verified = Instant::now();
-        if source.attempts > 0 {
+        if source.attempts > 0 || policy.source.is_none() {
             self.handled_check.clone_from(&policy.check);
         }
         true
     }
 
     fn publish(&self, object: &DriftPolicy, policy: &Policy, source: &SourceState) {
-        let stale = source
-            .good_at
-            .is_none_or(|at| at.elapsed() >= policy.source.interval * 3);
+        let stale = policy.source.as_ref().is_some_and(|spec| {
+            let late = |at: Instant| at.elapsed() >= spec.interval * 3;
+            source.good_at.is_none_or(late)
+        });
         let mut view = self.state.view.lock();
         view.generation = object.metadata.generation;
         view.owner.clone_from(&policy.owner);
@@ -349,16 +362,36 @@ impl Actor {
         })
     }
 
+    fn has_releases(&self) -> bool {
+        self.targets.iter().any(|t| t.spec.is_release())
+    }
+
+    /// Has objects of releases looked at again that waited for Helm's storage to be.
+    fn look_again(&self) {
+        let deferred = self.state.deferred.lock();
+        let polled = |(target, _): &&(TargetId, ObjectId), since: &Instant| {
+            let view = self.targets.iter().find(|t| t.id == *target);
+            view.is_none_or(|t| t.view.polled.is_some_and(|at| at > *since))
+        };
+        let due = deferred.iter().filter(|(key, since)| polled(key, since));
+        let due: Vec<_> = due.map(|(key, _)| key.clone()).collect();
+        drop(deferred);
+        for (target, id) in due {
+            self.engine.index.touch(target, &id);
+        }
+    }
+
     /// Until the next verification, the next look at the Secret, or the moment the source counts as stale.
     fn next(&self, policy: &Policy, source: &SourceState) -> Duration {
         let verification = policy.verify_every.saturating_sub(self.verified.elapsed());
-        let secret = policy
-            .source
-            .secret
-            .as_ref()
-            .map(|_| policy.source.interval);
-        let stale = source.error.as_ref().map(|_| policy.source.interval);
-        [Some(verification), secret, stale]
+        let spec = policy.source.as_ref();
+        let secret = spec.and_then(|s| s.secret.as_ref().map(|_| s.interval));
+        let stale = spec.and_then(|s| source.error.as_ref().map(|_| s.interval));
+        let at_work = self.targets.iter().any(|t| t.at_work);
+        let release = self
+            .has_releases()
+            .then_some(if at_work { AT_WORK } else { POLL });
+        [Some(verification), secret, stale, release]
             .into_iter()
             .flatten()
             .min()

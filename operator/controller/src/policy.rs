@@ -7,7 +7,8 @@ use cluster::Account;
 use declared::{HelmOptions, Reference};
 use drift::rules::{MatchText, RuleError, RuleText, Rules};
 use driftline_crds::{
-    DriftPolicy, Enforcement, GitReference, KubernetesTarget, Owner, PolicyRule, UndeclaredFields,
+    DriftPolicy, Enforcement, GitReference, GitSource, KubernetesTarget, Owner, PolicyRule, Target,
+    UndeclaredFields,
 };
 use kube::ResourceExt as _;
 use serde_json::Value;
@@ -41,7 +42,8 @@ impl std::fmt::Display for PolicyKey {
 pub struct Policy {
     pub account: Account,
     pub owner: Option<Owner>,
-    pub source: SourceSpec,
+    /// `None` where no target needs one.
+    pub source: Option<SourceSpec>,
     pub verify_every: Duration,
     pub targets: Vec<TargetSpec>,
     pub rules: Arc<Rules>,
@@ -58,15 +60,33 @@ pub struct SourceSpec {
     pub secret: Option<String>,
 }
 
-/// A part of the source.
+/// What is compared under one name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TargetSpec {
     pub name: String,
-    pub path: String,
+    /// Of namespaced objects that name none; of a release, its own.
     pub namespace: String,
-    pub helm: Option<HelmOptions>,
+    pub from: From,
     /// Whether fields that are not declared are looked at.
     pub undeclared: drift::Undeclared,
+}
+
+/// Where a target's declarations come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum From {
+    /// A part of the source.
+    Source {
+        path: String,
+        helm: Option<HelmOptions>,
+    },
+    /// Helm's storage: the release of this name.
+    Release(String),
+}
+
+impl TargetSpec {
+    pub fn is_release(&self) -> bool {
+        matches!(self.from, From::Release(_))
+    }
 }
 
 /// Why a policy cannot be worked with; only its author can mend that.
@@ -91,6 +111,10 @@ pub enum PolicyError {
         "spec.source.git.url: file:// is accepted only by an operator that was started with --allow-file-urls; use https:// or ssh://"
     )]
     FileUrl,
+    #[error("spec.targets: {0:?} needs exactly one of kubernetes, helmRelease")]
+    TargetKind(String),
+    #[error("spec.source: name the repository; only helmRelease targets need none")]
+    NoSource,
     #[error("spec.targets: two are named {0:?}; give each a name of its own")]
     TargetName(String),
     #[error(transparent)]
@@ -104,9 +128,12 @@ impl PolicyError {
             Self::Enforcement(_) => "NotAvailable",
             Self::NoAccount { .. } => "ServiceAccountMissing",
             Self::OwnAccount(_) => "ServiceAccountRefused",
-            Self::Duration { .. } | Self::Reference | Self::FileUrl | Self::TargetName(_) => {
-                "InvalidSpec"
-            }
+            Self::Duration { .. }
+            | Self::Reference
+            | Self::FileUrl
+            | Self::TargetKind(_)
+            | Self::NoSource
+            | Self::TargetName(_) => "InvalidSpec",
             Self::Rule(_) => "InvalidRule",
         }
     }
@@ -119,37 +146,22 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
     if spec.enforcement != Enforcement::Observe {
         return Err(PolicyError::Enforcement(format!("{:?}", spec.enforcement)));
     }
-    let git = &spec.source.git;
-    if git
-        .url
-        .trim_start()
-        .to_ascii_lowercase()
-        .starts_with("file:")
-        && !options.allow_file_urls
-    {
-        return Err(PolicyError::FileUrl);
-    }
+    let git = spec.source.as_ref().map(|s| &s.git);
+    let source = git.map(|git| source(git, options)).transpose()?;
     let mut targets: Vec<TargetSpec> = Vec::new();
     for target in &spec.targets {
         if targets.iter().any(|t| t.name == target.name) {
             return Err(PolicyError::TargetName(target.name.clone()));
         }
-        targets.push(target_spec(
-            &target.name,
-            &target.kubernetes,
-            &key.namespace,
-        ));
+        targets.push(target_spec(target, &key.namespace)?);
+    }
+    if source.is_none() && !targets.iter().all(TargetSpec::is_release) {
+        return Err(PolicyError::NoSource);
     }
     Ok(Policy {
         account: account(&key, spec.service_account_name.as_deref(), options)?,
         owner: spec.owner.clone(),
-        source: SourceSpec {
-            url: git.url.clone(),
-            reference: reference(&git.reference)?,
-            interval: duration("spec.source.git.interval", &git.interval)?,
-            timeout: duration("spec.source.git.timeout", &git.timeout)?,
-            secret: git.secret_ref.as_ref().map(|s| s.name.clone()),
-        },
+        source,
         verify_every: duration("spec.verifyEvery", &spec.verify_every)?,
         rules: Arc::new(rules(&spec.rules, &targets)?),
         targets,
@@ -197,7 +209,41 @@ fn severity(severity: driftline_crds::Severity) -> drift::Severity {
     }
 }
 
-fn target_spec(name: &str, target: &KubernetesTarget, namespace: &str) -> TargetSpec {
+fn source(git: &GitSource, options: &RunOptions) -> Result<SourceSpec, PolicyError> {
+    let url = git.url.trim_start().to_ascii_lowercase();
+    if url.starts_with("file:") && !options.allow_file_urls {
+        return Err(PolicyError::FileUrl);
+    }
+    Ok(SourceSpec {
+        url: git.url.clone(),
+        reference: reference(&git.reference)?,
+        interval: duration("spec.source.git.interval", &git.interval)?,
+        timeout: duration("spec.source.git.timeout", &git.timeout)?,
+        secret: git.secret_ref.as_ref().map(|s| s.name.clone()),
+    })
+}
+
+fn target_spec(target: &Target, namespace: &str) -> Result<TargetSpec, PolicyError> {
+    match (&target.kubernetes, &target.helm_release) {
+        (Some(kubernetes), None) => Ok(of_source(&target.name, kubernetes, namespace)),
+        (None, Some(release)) => Ok(TargetSpec {
+            name: target.name.clone(),
+            namespace: release.namespace.as_deref().unwrap_or(namespace).to_owned(),
+            from: From::Release(release.name.clone()),
+            undeclared: undeclared(release.undeclared.fields),
+        }),
+        _ => Err(PolicyError::TargetKind(target.name.clone())),
+    }
+}
+
+fn undeclared(fields: UndeclaredFields) -> drift::Undeclared {
+    match fields {
+        UndeclaredFields::Ignore => drift::Undeclared::Ignore,
+        UndeclaredFields::Report => drift::Undeclared::Report,
+    }
+}
+
+fn of_source(name: &str, target: &KubernetesTarget, namespace: &str) -> TargetSpec {
     let helm = target.helm.clone().map(|helm| HelmOptions {
         release_name: helm.release_name.unwrap_or_else(|| name.to_owned()),
         values_files: helm.values_files,
@@ -210,16 +256,15 @@ fn target_spec(name: &str, target: &KubernetesTarget, namespace: &str) -> Target
     };
     TargetSpec {
         name: name.to_owned(),
-        path: target.path.clone(),
         namespace: target
             .namespace
             .clone()
             .unwrap_or_else(|| namespace.to_owned()),
-        helm: Some(helm.unwrap_or_else(default)),
-        undeclared: match target.undeclared.fields {
-            UndeclaredFields::Ignore => drift::Undeclared::Ignore,
-            UndeclaredFields::Report => drift::Undeclared::Report,
+        from: From::Source {
+            path: target.path.clone(),
+            helm: Some(helm.unwrap_or_else(default)),
         },
+        undeclared: undeclared(target.undeclared.fields),
     }
 }
 
@@ -303,7 +348,8 @@ mod tests {
     #[test]
     fn defaults_are_filled_in() {
         let policy = policy(|_| {}).expect("parses");
-        assert_eq!(policy.source.interval, Duration::from_secs(60));
+        let source = policy.source.expect("a source");
+        assert_eq!(source.interval, Duration::from_secs(60));
         assert_eq!(policy.verify_every, Duration::from_secs(3600));
         assert_eq!(
             (
@@ -312,6 +358,27 @@ mod tests {
             ),
             ("shop", "shop-drift")
         );
+    }
+
+    #[test]
+    fn only_releases_need_no_repository() {
+        let of = |targets: Value| {
+            policy(|p| {
+                p["spec"].as_object_mut().expect("a map").remove("source");
+                p["spec"]["targets"] = targets.clone();
+            })
+        };
+        let release = json!({"name": "r", "helmRelease": {"name": "web"}});
+        let parsed = of(json!([release])).expect("parses");
+        let target = &parsed.targets[0];
+        assert_eq!(
+            (&target.from, target.namespace.as_str()),
+            (&From::Release("web".into()), "shop")
+        );
+        let path = json!({"name": "p", "kubernetes": {"path": "."}});
+        assert_eq!(of(json!([release, path])), Err(PolicyError::NoSource));
+        let none = Err(PolicyError::TargetKind("n".into()));
+        assert_eq!(of(json!([{"name": "n"}])), none);
     }
 
     #[test]

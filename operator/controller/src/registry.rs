@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use cluster::Account;
 use cluster::index::TargetId;
+use drift::ObjectId;
 use driftline_crds::{Owner, SourceStatus};
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -19,6 +21,10 @@ pub struct PolicyState {
     pub key: PolicyKey,
     pub uid: String,
     pub view: Mutex<View>,
+    /// Makes the policy's actor look again.
+    pub wake: Notify,
+    /// Drifted objects of releases that wait until Helm's storage was looked at once more, and since when.
+    pub deferred: Mutex<HashMap<(TargetId, ObjectId), Instant>>,
 }
 
 /// What a policy's reconciling has led to so far.
@@ -53,6 +59,10 @@ pub struct TargetView {
     pub revision: Option<String>,
     pub inputs: Option<String>,
     pub checked_at: Option<Timestamp>,
+    /// Whether it is a Helm release.
+    pub is_release: bool,
+    /// When Helm's storage was last looked at while Helm was not at work: no change before that is part of a roll-out.
+    pub polled: Option<Instant>,
 }
 
 /// All policies and targets.
@@ -83,6 +93,8 @@ impl Registry {
             key: key.clone(),
             uid: uid.to_owned(),
             view: Mutex::default(),
+            wake: Notify::new(),
+            deferred: Mutex::default(),
         });
         inner.policies.insert(key.clone(), Arc::clone(&state));
         state

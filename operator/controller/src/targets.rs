@@ -1,5 +1,7 @@
 //! One target of a policy: rendered, resolved against what the cluster serves, and declared to the index.
 
+mod release;
+
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
@@ -9,7 +11,10 @@ use cluster::access::Decision;
 use cluster::discovery::{Catalog, Served};
 use cluster::index::{Batch, Declaration, Reread, ScopeKey, TargetId};
 use cluster::store::{BlobWriter, Blobs};
-use declared::{RenderItem, RenderLimits, RenderRequest, Renderer, Revision, inputs_digest};
+use declared::{
+    HelmOptions, ReleaseRequest, RenderItem, RenderLimits, RenderRequest, Renderer, Revision,
+    inputs_digest,
+};
 use drift::subject::{not_a_name, not_a_namespace};
 use drift::{
     DeclaredObject, GroupVersionKind, ObjectId, Problem, ProblemKind, Provenance, Unknown,
@@ -18,7 +23,7 @@ use drift::{
 use jiff::Timestamp;
 
 use crate::engine::Engine;
-use crate::policy::{Policy, TargetSpec};
+use crate::policy::{From, Policy, TargetSpec};
 use crate::recall::recall;
 use crate::registry::{PolicyState, TargetView};
 
@@ -41,6 +46,8 @@ pub struct Target {
     failed: Option<Failed>,
     /// What was known of it before the operator started was brought back.
     recalled: bool,
+    /// Helm is at work on it.
+    pub at_work: bool,
     pub view: TargetView,
 }
 
@@ -53,6 +60,17 @@ struct Done {
     /// What the cluster serves matters: a chart was rendered, or kinds were not served, so that the scope of their objects
     /// is not known.
     by_catalog: bool,
+    /// What was to be said of it.
+    said: Said,
+}
+
+/// Ready, reason and message of a target.
+type Said = (Option<bool>, String, String);
+
+/// What the worker is asked for.
+enum Ask<'a> {
+    Render(&'a RenderRequest),
+    Release(&'a ReleaseRequest),
 }
 
 /// A rendering that failed. It would fail again: only what may have been bad luck is tried again, and ever less often, because
@@ -128,6 +146,8 @@ impl Target {
             revision: None,
             inputs: None,
             checked_at: None,
+            is_release: spec.is_release(),
+            polled: None,
         };
         Self {
             id,
@@ -135,6 +155,7 @@ impl Target {
             done: None,
             failed: None,
             recalled: false,
+            at_work: false,
             view,
         }
     }
@@ -145,17 +166,39 @@ impl Target {
         self.failed = None;
     }
 
-    /// Brings the index up to a revision. Cheap where nothing has changed. True if all is well or only the author can mend
-    /// it; false if trying again soon may help.
+    /// Brings the index up to what is declared now. Cheap where nothing has changed. True if all is well or only the author can
+    /// mend it; false if trying again soon may help.
     pub async fn update(
         &mut self,
         engine: &Arc<Engine>,
         state: &PolicyState,
         policy: &Policy,
-        revision: &Revision,
+        revision: Option<&Revision>,
     ) -> bool {
-        let catalog = engine.catalog.catalog();
-        let request = self.request(&catalog, revision);
+        match (self.spec.from.clone(), revision) {
+            (From::Release(release), _) => {
+                self.update_release(engine, state, policy, &release).await
+            }
+            (From::Source { path, helm }, Some(revision)) => {
+                let catalog = engine.catalog.catalog();
+                let request = self.request(&catalog, revision, path, helm);
+                self.update_to(engine, state, policy, revision, &catalog, request)
+                    .await
+            }
+            // Nothing was fetched yet.
+            (From::Source { .. }, None) => true,
+        }
+    }
+
+    async fn update_to(
+        &mut self,
+        engine: &Arc<Engine>,
+        state: &PolicyState,
+        policy: &Policy,
+        revision: &Revision,
+        catalog: &Catalog,
+        request: RenderRequest,
+    ) -> bool {
         let inputs = inputs_digest(&request, &engine.worker_info);
         let plain_inputs = self.plain_inputs(&request, engine);
         let same = |d: &Done| {
@@ -180,7 +223,7 @@ impl Target {
         }
         let begun = Instant::now();
         let result = self
-            .render(engine, &catalog, &request, &state.key.namespace)
+            .render(engine, catalog, Ask::Render(&request), &state.key.namespace)
             .await;
         engine.metrics.rendered(begun.elapsed(), result.is_ok());
         match result {
@@ -210,9 +253,9 @@ impl Target {
                 if !std::mem::replace(&mut self.recalled, true)
                     && let Some((before, at)) = recall(engine, state, self, &by).await
                 {
-                    self.declare(engine, policy, &catalog, before, at).await;
+                    self.declare(engine, policy, catalog, before, at).await;
                 }
-                self.declare(engine, policy, &catalog, rendered, by).await;
+                self.declare(engine, policy, catalog, rendered, by).await;
                 self.view.revision = Some(revision.name.clone());
                 self.view.checked_at = Some(Timestamp::now());
                 self.view.inputs = Some(told.clone());
@@ -221,6 +264,7 @@ impl Target {
                     inputs,
                     plain_inputs,
                     by_catalog,
+                    said: self.said(),
                 });
                 true
             }
@@ -235,26 +279,45 @@ impl Target {
         revision: &Revision,
         inputs: &str,
     ) -> Option<Rendered> {
+        let From::Source { path, helm } = self.spec.from.clone() else {
+            return None;
+        };
         let catalog = engine.catalog.catalog();
-        let request = self.request(&catalog, revision);
+        let request = self.request(&catalog, revision, path, helm);
         let same = self.plain_inputs(&request, engine) == inputs
             || inputs_digest(&request, &engine.worker_info) == inputs;
         if !same {
             return None;
         }
         let rendered = self
-            .render(engine, &catalog, &request, &state.key.namespace)
+            .render(
+                engine,
+                &catalog,
+                Ask::Render(&request),
+                &state.key.namespace,
+            )
             .await;
         rendered.ok().filter(|r| r.problems.is_empty())
     }
 
-    fn request(&self, catalog: &Catalog, revision: &Revision) -> RenderRequest {
+    fn said(&self) -> Said {
+        let view = &self.view;
+        (view.ready, view.reason.clone(), view.message.clone())
+    }
+
+    fn request(
+        &self,
+        catalog: &Catalog,
+        revision: &Revision,
+        path: String,
+        helm: Option<HelmOptions>,
+    ) -> RenderRequest {
         RenderRequest {
             repository: revision.repository.clone(),
             commit: revision.commit.clone(),
-            path: self.spec.path.clone(),
+            path,
             namespace: self.spec.namespace.clone(),
-            helm: self.spec.helm.clone(),
+            helm,
             kube_version: catalog.server().git_version.clone(),
             api_versions: catalog.api_versions().to_vec(),
             limits: RenderLimits::default(),
@@ -273,7 +336,7 @@ impl Target {
         &self,
         engine: &Arc<Engine>,
         catalog: &Catalog,
-        request: &RenderRequest,
+        ask: Ask<'_>,
         namespace: &str,
     ) -> Result<Rendered, (String, String, bool)> {
         let disk = |error: io::Error| {
@@ -297,10 +360,11 @@ impl Target {
             failed: None,
             too_much: None,
         };
-        let summary = engine
-            .worker
-            .render(request, &mut |item| intake.take(item))
-            .await;
+        let mut take = |item| intake.take(item);
+        let summary = match ask {
+            Ask::Render(request) => engine.worker.render(request, &mut take).await,
+            Ask::Release(request) => engine.worker.release(request, &mut take).await,
+        };
         let summary = summary.map_err(|e| {
             (
                 match e.category() {

@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Category, Error};
 use crate::request::{
-    Blame, BlameRequest, DeepenRequest, FetchRequest, RenderItem, RenderRequest, RenderSummary,
-    Revision, WorkerInfo,
+    Blame, BlameRequest, DeepenRequest, FetchRequest, ReleaseRequest, RenderItem, RenderRequest,
+    RenderSummary, Revision, WorkerInfo,
 };
 use crate::wire::{REPLY_BYTES, REQUEST_BYTES, Reply, Request};
 use crate::worker::QUEUE_WAIT;
@@ -83,6 +83,24 @@ impl Worker {
             )
             .await?
         {
+            Reply::Rendered(summary) => Ok(summary),
+            _ => Err(self.garbled()),
+        }
+    }
+
+    /// Streams the objects of a release that Helm stored; nothing is kept on this side.
+    ///
+    /// Items that came before an error are to be thrown away. Dropping the future ends the job.
+    ///
+    /// # Errors
+    /// `Render` and `Limit` for what is not a release as Helm stores it, or too large.
+    pub async fn release(
+        &self,
+        request: &ReleaseRequest,
+        on_item: &mut (dyn FnMut(RenderItem) + Send),
+    ) -> Result<RenderSummary, Error> {
+        let asked = Request::Release(request.clone());
+        match self.ask(&asked, request.limits.timeout, on_item).await? {
             Reply::Rendered(summary) => Ok(summary),
             _ => Err(self.garbled()),
         }

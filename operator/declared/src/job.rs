@@ -9,7 +9,9 @@ use std::time::Instant;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::error::{Category, Error};
-use crate::request::{BlameRequest, FetchRequest, RenderItem, RenderRequest, WorkerInfo};
+use crate::request::{
+    BlameRequest, FetchRequest, RenderItem, RenderLimits, RenderSummary, WorkerInfo,
+};
 use crate::sandbox::{self, InForce, Needs};
 use crate::wire::{JobSpec, REQUEST_BYTES, Reply, Request};
 use crate::{git, render};
@@ -50,7 +52,25 @@ fn job(out: &mut (dyn Write + Send)) -> Result<Reply, Error> {
             git::deepen(request, &spec.entry, &spec.temp.join("home")).map(|()| Reply::Deepened)
         }
         Request::Blame(request) => blame(&spec, request),
-        Request::Render(request) => run_render(&spec, request, out),
+        Request::Render(request) => {
+            let tools = render::Tools {
+                kustomize: spec.kustomize.clone(),
+                helm: spec.helm.clone(),
+                temp: spec.temp.clone(),
+            };
+            let repository = spec.entry.join(git::REPOSITORY);
+            enter(&needs_of(&spec, &request.limits))?;
+            on_a_deep_stack(out, |send| {
+                render::render(request, &repository, &tools, send)
+            })
+        }
+        Request::Release(request) => {
+            enter(&Needs {
+                execute: Vec::new(),
+                ..needs_of(&spec, &request.limits)
+            })?;
+            on_a_deep_stack(out, |send| render::release(request, send))
+        }
     }
 }
 
@@ -111,34 +131,24 @@ fn fetch_needs(spec: &JobSpec, request: &FetchRequest) -> Needs {
     needs
 }
 
-fn run_render(
-    spec: &JobSpec,
-    request: &RenderRequest,
-    out: &mut (dyn Write + Send),
-) -> Result<Reply, Error> {
-    let limits = &request.limits;
-    enter(&render_needs(
+fn needs_of(spec: &JobSpec, limits: &RenderLimits) -> Needs {
+    render_needs(
         spec,
         limits.memory_bytes,
         limits.output_bytes.max(limits.file_bytes),
         limits.timeout.as_secs(),
-    ))?;
-    let tools = render::Tools {
-        kustomize: spec.kustomize.clone(),
-        helm: spec.helm.clone(),
-        temp: spec.temp.clone(),
-    };
-    // The thread is started inside the sandbox and so is in it.
+    )
+}
+
+/// Renders in a thread with room for deep nesting. It is started inside the sandbox and so is in it.
+fn on_a_deep_stack(
+    out: &mut (dyn Write + Send),
+    render: impl FnOnce(&mut dyn FnMut(RenderItem) -> bool) -> Result<RenderSummary, Error> + Send,
+) -> Result<Reply, Error> {
     std::thread::scope(|scope| {
         let work = || {
             let mut send = |item: RenderItem| write_line(out, &Reply::Item(item)).is_ok();
-            render::render(
-                request,
-                &spec.entry.join(git::REPOSITORY),
-                &tools,
-                &mut send,
-            )
-            .map(Reply::Rendered)
+            render(&mut send).map(Reply::Rendered)
         };
         let thread = std::thread::Builder::new()
             .stack_size(render::STACK_BYTES)

@@ -264,6 +264,32 @@ pub struct RenderRequest {
     pub limits: RenderLimits,
 }
 
+/// Asks for the objects of a release that Helm stored in the cluster.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseRequest {
+    /// What Helm stored: `base64(gzip(JSON))`.
+    pub stored: String,
+    /// The release's namespace, and the default when looking for duplicates.
+    pub namespace: String,
+    /// The release's name.
+    pub name: String,
+    /// The release's revision.
+    pub version: u32,
+    /// Limits; one file's is that of the release when unpacked.
+    pub limits: RenderLimits,
+}
+
+/// A release holds the values it was made with.
+impl fmt::Debug for ReleaseRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "helm release {}/{} v{}",
+            self.namespace, self.name, self.version
+        )
+    }
+}
+
 /// One thing that rendering brought to light.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum RenderItem {
@@ -282,6 +308,8 @@ pub enum Renderer {
     Kustomize,
     /// A chart.
     Helm,
+    /// A release that Helm stored.
+    Release,
 }
 
 /// How a rendering ended.

@@ -212,23 +212,24 @@ fn prepare(request: Request, jobs: &Jobs) -> Result<Prepared<'_>, Error> {
                 crate::error::one_line(&render.path, 200),
                 crate::error::one_line(&render.commit, 40)
             );
-            // The job keeps the exact limit on what it renders; lines and escapes come on top.
-            let output_bytes = render
-                .limits
-                .output_bytes
-                .saturating_mul(8)
-                .saturating_add(64 << 20);
             (
                 render.repository.0.clone(),
                 at,
                 render.limits.timeout,
-                output_bytes,
+                rendered_bytes(render.limits.output_bytes),
                 &jobs.renders,
             )
         }
+        Request::Release(release) => (
+            String::new(),
+            format!("{release:?}"),
+            release.limits.timeout,
+            rendered_bytes(release.limits.output_bytes),
+            &jobs.renders,
+        ),
         Request::Ping => return Err(worker_error("a ping needs no preparation")),
     };
-    let entry = Some(jobs.cache.hold(&key));
+    let entry = (!key.is_empty()).then(|| jobs.cache.hold(&key));
     Ok(Prepared {
         request,
         key,
@@ -238,6 +239,11 @@ fn prepare(request: Request, jobs: &Jobs) -> Result<Prepared<'_>, Error> {
         turn,
         entry,
     })
+}
+
+/// The job keeps the exact limit on what it renders; lines and escapes come on top.
+fn rendered_bytes(limit: u64) -> u64 {
+    limit.saturating_mul(8).saturating_add(64 << 20)
 }
 
 fn check_key(key: &RepositoryKey) -> Result<(), Error> {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::request::{
-    Blame, BlameRequest, DeepenRequest, FetchRequest, RenderItem, RenderRequest, RenderSummary,
-    Revision, WorkerInfo,
+    Blame, BlameRequest, DeepenRequest, FetchRequest, ReleaseRequest, RenderItem, RenderRequest,
+    RenderSummary, Revision, WorkerInfo,
 };
 
 /// Bytes of one request: values and API lists are the big ones.
@@ -21,6 +21,7 @@ pub(crate) enum Request {
     Ping,
     Fetch(FetchRequest),
     Render(RenderRequest),
+    Release(ReleaseRequest),
     Deepen(DeepenRequest),
     Blame(BlameRequest),
 }
@@ -41,7 +42,7 @@ pub(crate) enum Reply {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct JobSpec {
     pub(crate) request: Request,
-    /// The cache entry; the job sees no other. Empty for a ping.
+    /// The cache entry; the job sees no other. Empty for a ping and for a release, which need none.
     pub(crate) entry: PathBuf,
     /// The entry's name, for the answer.
     pub(crate) key: String,

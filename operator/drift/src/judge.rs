@@ -121,6 +121,8 @@ pub enum Unknown {
     Encrypted,
     /// The source has an error, and what was declared before cannot be told from what was removed.
     NotRendered,
+    /// Its deployer is at work on it.
+    RollingOut,
     /// Chart or operator settings keep it from being compared (live Secrets).
     NotCompared,
 }
@@ -139,6 +141,7 @@ impl Unknown {
             Self::Unstable => "RenderUnstable",
             Self::Encrypted => "ValuesEncrypted",
             Self::NotRendered => "NotRendered",
+            Self::RollingOut => "RollingOut",
             Self::NotCompared => "NotCompared",
         }
     }

@@ -8,6 +8,7 @@ mod expected;
 mod faults;
 mod kinds;
 mod refusals;
+mod releases;
 mod rendering;
 mod security;
 mod sources;

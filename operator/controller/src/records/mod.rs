@@ -6,7 +6,7 @@ mod written;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cluster::access::Decision;
 use cluster::index::{Change, State};
@@ -296,6 +296,9 @@ impl Records {
         if !matches!(change.state, State::Pending(_)) {
             self.engine.pending.is_over(change.target, &change.id);
         }
+        if self.must_wait(policy, change, known.as_ref()) {
+            return Ok(());
+        }
         match (&change.state, known) {
             (State::Drifted(report), known) => {
                 let now = Timestamp::now();
@@ -310,6 +313,31 @@ impl Records {
             },
             _ => Ok(()),
         }
+    }
+
+    /// Helm changes objects before it says that a new revision is deployed. So its storage is looked at once more, after the change
+    /// was seen, before a record of a release's object is opened.
+    fn must_wait(&self, policy: &PolicyState, change: &Change, known: Option<&Entry>) -> bool {
+        let key = (change.target, change.id.clone());
+        let is_open = known.is_some_and(Entry::is_open);
+        if !matches!(change.state, State::Drifted(_)) || is_open {
+            policy.deferred.lock().remove(&key);
+            return false;
+        }
+        let view = policy.view.lock();
+        let target = view.targets.iter().find(|t| t.id == change.target);
+        let Some(polled) = target.filter(|t| t.is_release).map(|t| t.polled) else {
+            return false;
+        };
+        drop(view);
+        let mut deferred = policy.deferred.lock();
+        let since = *deferred.entry(key.clone()).or_insert_with(Instant::now);
+        if polled.is_some_and(|at| at > since) {
+            deferred.remove(&key);
+            return false;
+        }
+        policy.wake.notify_one();
+        true
     }
 
     /// A commit that is not rolled out: nothing to tell for a minute, then a record of its own kind.

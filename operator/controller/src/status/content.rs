@@ -388,6 +388,8 @@ mod tests {
             revision: None,
             inputs: None,
             checked_at: None,
+            is_release: false,
+            polled: None,
         };
         Target {
             view,

@@ -87,7 +87,7 @@ pub(crate) fn render(
     Ok(())
 }
 
-fn is_hook(object: &DeclaredObject) -> bool {
+pub(crate) fn is_hook(object: &DeclaredObject) -> bool {
     object
         .object
         .pointer("/metadata/annotations")

@@ -8,6 +8,7 @@ mod layout;
 mod objects;
 mod origins;
 mod plain;
+mod release;
 mod tool;
 mod touched;
 mod tree;
@@ -21,6 +22,7 @@ use git2::Repository;
 use crate::error::{Category, Error, one_line};
 use crate::request::{RenderItem, RenderRequest, RenderSummary, Renderer};
 use objects::Collector;
+pub(crate) use release::release;
 pub(crate) use tool::run_tool;
 use tree::{CommitTree, Entry, Kind};
 
@@ -58,7 +60,9 @@ pub(crate) fn render(
     let mut collector = Collector::new(send, &request.namespace, request.limits.output_bytes);
     let renderer = renderer(&tree, &target)?;
     match renderer {
-        Renderer::Plain => plain::render(&tree, &target, &request.limits, &mut collector)?,
+        Renderer::Plain | Renderer::Release => {
+            plain::render(&tree, &target, &request.limits, &mut collector)?
+        }
         Renderer::Kustomize => kustomize::render(request, &tree, &target, tools, &mut collector)?,
         Renderer::Helm => helm::render(request, &tree, &target, tools, &mut collector)?,
     }

@@ -1,0 +1,328 @@
+//! A target that is a Helm release: declared is the manifest that Helm itself keeps of the deployed revision.
+//!
+//! Helm changes live objects before it says that a new revision is deployed. So while it is at work nothing is said about the
+//! release's objects, and before a record of one is opened Helm's storage is looked at once more (see [`crate::records`]).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use cluster::Category;
+use cluster::discovery::Catalog;
+use cluster::release::{Stored, revisions_as, stored_as};
+use declared::{ReleaseRequest, RenderLimits};
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use super::{Ask, Done, Failed, Target};
+use crate::engine::Engine;
+use crate::policy::Policy;
+use crate::recall::recall;
+use crate::registry::PolicyState;
+
+/// How long Helm may be at work on a release; after that it was most likely interrupted. Its own default is five minutes.
+const AT_WORK: i64 = 15 * 60;
+/// Unpacked, a release may be this large. Helm stores at most 1 MiB of it packed.
+const UNPACKED: u64 = 32 << 20;
+
+/// What Helm's storage says of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Seen {
+    /// This revision is deployed.
+    Deployed(Stored),
+    /// Helm is at work: the revision and what it calls that.
+    AtWork(u32, String),
+    /// Nothing is deployed; the last revision there is.
+    Nothing(Option<(u32, String)>),
+}
+
+fn seen(revisions: &[Stored], now: i64) -> Seen {
+    let newest = |of: &dyn Fn(&&Stored) -> bool| {
+        revisions
+            .iter()
+            .filter(of)
+            .max_by_key(|r| r.version)
+            .cloned()
+    };
+    let deployed = newest(&|r| r.status == "deployed");
+    let after = deployed.as_ref().map_or(0, |d| d.version);
+    let at_work = newest(&|r| {
+        let working = r.status.starts_with("pending-") || r.status == "uninstalling";
+        working && r.version > after && now.saturating_sub(r.written_at) < AT_WORK
+    });
+    match (at_work, deployed) {
+        (Some(work), _) => Seen::AtWork(work.version, work.status),
+        (None, Some(deployed)) => Seen::Deployed(deployed),
+        (None, None) => Seen::Nothing(newest(&|_| true).map(|r| (r.version, r.status))),
+    }
+}
+
+/// Why a release could not be read: reason, message, and whether trying again soon may help.
+struct Refused(&'static str, String, bool);
+
+impl Target {
+    /// Brings the index up to what Helm says is deployed. As [`Target::update`].
+    pub(super) async fn update_release(
+        &mut self,
+        engine: &Arc<Engine>,
+        state: &PolicyState,
+        policy: &Policy,
+        release: &str,
+    ) -> bool {
+        let begun = Instant::now();
+        let (account, namespace) = (&policy.account, self.spec.namespace.clone());
+        let listed = revisions_as(&engine.client, account, &namespace, release).await;
+        let seen = match listed {
+            Ok(revisions) => seen(&revisions, Timestamp::now().as_second()),
+            Err(error) => {
+                // What was declared before stays in force, and is reported.
+                self.view.polled = Some(begun);
+                return self.refuse(self.refused(engine, policy, &error));
+            }
+        };
+        self.at_work = matches!(seen, Seen::AtWork(..));
+        match seen {
+            Seen::AtWork(version, status) => {
+                self.view.ready = None;
+                self.view.reason = "RollingOut".to_owned();
+                self.view.message = format!(
+                    "Helm is at work on release {namespace}/{release} ({status}, revision {version}); its objects are compared when it is done"
+                );
+                true
+            }
+            Seen::Nothing(last) => {
+                self.forget_release(engine, &namespace, release, last);
+                true
+            }
+            Seen::Deployed(stored) => {
+                let done = self.follow(engine, state, policy, release, &stored).await;
+                self.view.polled = Some(begun);
+                done
+            }
+        }
+    }
+
+    /// What was uninstalled is missing because somebody wanted it so: nothing is declared any more, and that is no drift.
+    fn forget_release(
+        &mut self,
+        engine: &Engine,
+        namespace: &str,
+        release: &str,
+        last: Option<(u32, String)>,
+    ) {
+        engine.index.forget(self.id);
+        self.forget_rendering();
+        self.view.ready = Some(false);
+        self.view.revision = None;
+        self.view.inputs = None;
+        (self.view.reason, self.view.message) = match last {
+            None => (
+                "ReleaseNotFound".to_owned(),
+                format!(
+                    "there is no Helm release {namespace}/{release}; install it, correct targets.helmRelease, or take the target out"
+                ),
+            ),
+            Some((version, status)) => (
+                "ReleaseNotDeployed".to_owned(),
+                format!(
+                    "Helm release {namespace}/{release} has no deployed revision: revision {version} is {status}; see helm history {release} -n {namespace}"
+                ),
+            ),
+        };
+    }
+
+    async fn follow(
+        &mut self,
+        engine: &Arc<Engine>,
+        state: &PolicyState,
+        policy: &Policy,
+        release: &str,
+        stored: &Stored,
+    ) -> bool {
+        let catalog = engine.catalog.catalog();
+        let identity = format!("{} {}", stored.identity.0, stored.identity.1);
+        let served = served(&catalog);
+        let done = self.done.as_ref();
+        if done.is_some_and(|d| d.commit == identity && (!d.by_catalog || d.inputs == served)) {
+            return self.is_compared();
+        }
+        if let Some(failed) = &self.failed
+            && failed.is_of(&identity, &served)
+            && !failed.is_due(Instant::now())
+        {
+            return !failed.retry;
+        }
+        let read = stored_as(
+            &engine.client,
+            &policy.account,
+            &self.spec.namespace,
+            stored,
+        )
+        .await;
+        let text = match read {
+            Ok(text) => text,
+            Err(error) => return self.refuse(self.refused(engine, policy, &error)),
+        };
+        let inputs = digest(&text);
+        let request = ReleaseRequest {
+            stored: text,
+            namespace: self.spec.namespace.clone(),
+            name: release.to_owned(),
+            version: stored.version,
+            limits: RenderLimits {
+                file_bytes: UNPACKED,
+                ..RenderLimits::default()
+            },
+        };
+        let begun = Instant::now();
+        let asked = Ask::Release(&request);
+        let result = self
+            .render(engine, &catalog, asked, &state.key.namespace)
+            .await;
+        engine.metrics.rendered(begun.elapsed(), result.is_ok());
+        match result {
+            Err((reason, message, retry)) => {
+                let before = self.failed.take();
+                self.failed = Some(Failed::after(before.as_ref(), &identity, &served, retry));
+                self.view.ready = Some(false);
+                (self.view.reason, self.view.message) = (reason, message);
+                !retry
+            }
+            Ok(rendered) => {
+                self.failed = None;
+                self.report(&rendered);
+                let by_catalog = rendered.unserved;
+                let revision = format!("v{}", stored.version);
+                let by = cluster::index::Revision {
+                    name: revision.as_str().into(),
+                    inputs: inputs.as_str().into(),
+                };
+                // An older revision is not read again: Helm may not keep it, and what was in sync at it cannot be told then.
+                if !std::mem::replace(&mut self.recalled, true) {
+                    let _ = recall(engine, state, self, &by).await;
+                }
+                self.declare(engine, policy, &catalog, rendered, by).await;
+                self.view.revision = Some(revision);
+                self.view.inputs = Some(inputs);
+                self.view.checked_at = Some(Timestamp::now());
+                self.done = Some(Done {
+                    commit: identity,
+                    inputs: served,
+                    plain_inputs: String::new(),
+                    by_catalog,
+                    said: self.said(),
+                });
+                true
+            }
+        }
+    }
+
+    /// After Helm was at work, or could not be asked, without anything new: what was said of the revision holds again.
+    fn is_compared(&mut self) -> bool {
+        if let Some((ready, reason, message)) = self.done.as_ref().map(|d| d.said.clone()) {
+            (self.view.ready, self.view.reason, self.view.message) = (ready, reason, message);
+        }
+        true
+    }
+
+    fn refuse(&mut self, Refused(reason, message, retry): Refused) -> bool {
+        tracing::warn!(
+            target = self.spec.name,
+            message,
+            "a Helm release cannot be read; what was declared before stays in force"
+        );
+        self.view.ready = Some(false);
+        self.view.reason = reason.to_owned();
+        self.view.message = message;
+        !retry
+    }
+
+    fn refused(&self, engine: &Engine, policy: &Policy, error: &cluster::Error) -> Refused {
+        if error.category() != Category::Forbidden {
+            let retry = error.category() != Category::NotFound;
+            return Refused("ReleaseUnreadable", error.to_string(), retry);
+        }
+        let (account, namespace) = (&policy.account, &self.spec.namespace);
+        let message = format!(
+            "{error}. Let the account list and get Secrets in namespace {namespace}: kubectl -n {namespace} create role {}-releases --verb=list,get --resource=secrets, bound to {account}; \
+             and let Driftline act as the account: a Role in namespace {} with the verb impersonate on serviceaccounts/{}, bound to {}/{} (see docs/rights.md)",
+            account.name,
+            account.namespace,
+            account.name,
+            engine.options.namespace,
+            engine.options.operator_account
+        );
+        Refused("ReleaseForbidden", message, false)
+    }
+}
+
+/// What the cluster serves, in short.
+fn served(catalog: &Catalog) -> String {
+    digest(&catalog.api_versions().join(" "))
+}
+
+fn digest(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().fold("sha256:".to_owned(), |text, byte| {
+        format!("{text}{byte:02x}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::release::Driver;
+
+    use super::*;
+
+    const NOW: i64 = 1_000_000;
+
+    fn of(revisions: &[(u32, &str, i64)]) -> String {
+        let stored: Vec<Stored> = revisions
+            .iter()
+            .map(|(version, status, age)| Stored {
+                driver: Driver::Secrets,
+                object: String::new(),
+                identity: (String::new(), String::new()),
+                version: *version,
+                status: (*status).to_owned(),
+                written_at: NOW - age,
+            })
+            .collect();
+        match seen(&stored, NOW) {
+            Seen::Deployed(stored) => format!("v{}", stored.version),
+            Seen::AtWork(version, status) => format!("{status} v{version}"),
+            Seen::Nothing(last) => format!("nothing {last:?}"),
+        }
+    }
+
+    #[test]
+    fn the_deployed_revision_counts_and_not_the_newest() {
+        assert_eq!(of(&[(1, "superseded", 9), (2, "deployed", 5)]), "v2");
+        assert_eq!(of(&[(2, "deployed", 5), (3, "failed", 1)]), "v2");
+        assert_eq!(of(&[(2, "superseded", 5), (4, "deployed", 1)]), "v4");
+        assert_eq!(of(&[]), "nothing None");
+        let failed = "nothing Some((1, \"failed\"))";
+        assert_eq!(of(&[(1, "failed", 5)]), failed);
+    }
+
+    #[test]
+    fn while_helm_is_at_work_nothing_is_compared() {
+        let upgrade = "pending-upgrade v3";
+        assert_eq!(
+            of(&[(2, "deployed", 99), (3, "pending-upgrade", 5)]),
+            upgrade
+        );
+        // Between the end of the old revision and that of the upgrade.
+        assert_eq!(
+            of(&[(2, "superseded", 1), (3, "pending-upgrade", 5)]),
+            upgrade
+        );
+        assert_eq!(of(&[(3, "uninstalling", 1)]), "uninstalling v3");
+        assert_eq!(of(&[(1, "pending-install", 1)]), "pending-install v1");
+        // One that was interrupted a while ago.
+        assert_eq!(
+            of(&[(2, "deployed", 9999), (3, "pending-upgrade", 9998)]),
+            "v2"
+        );
+        assert_eq!(of(&[(2, "pending-upgrade", 1), (3, "deployed", 1)]), "v3");
+    }
+}
