@@ -7,6 +7,7 @@ use base64::Engine as _;
 use serde_json::{Map, Value};
 
 use crate::bookkeeping::is_never_drift;
+use crate::expected::is_zero;
 use crate::path::{FieldPath, Step};
 use crate::quantity;
 use crate::schema::{ListTopology, Node, NodeId, Schema};
@@ -60,19 +61,41 @@ pub(crate) fn compare_at(
     node: NodeId,
     path: Vec<Step>,
 ) -> Vec<FieldDrift> {
-    let mut walk = Walk {
-        schema,
-        path,
-        found: Vec::new(),
-    };
+    let mut walk = Walk::new(schema, path);
     walk.value(declared, live, node);
     walk.found
+}
+
+/// True where the difference is only in what servers leave out when they store: `""`, `0`, `false`, `{}`, `[]`, at any depth.
+pub fn is_left_out(drift: &FieldDrift, schema: &Schema) -> bool {
+    match (&drift.declared, &drift.live) {
+        (Some(declared), None) => is_zero(declared),
+        (Some(declared), Some(live)) => {
+            let mut walk = Walk::new(schema, drift.path.0.clone());
+            walk.zeroes_may_be_absent = true;
+            walk.value(declared, live, schema.at(&drift.path.0));
+            walk.found.is_empty()
+        }
+        _ => false,
+    }
 }
 
 struct Walk<'a> {
     schema: &'a Schema,
     path: Vec<Step>,
     found: Vec<FieldDrift>,
+    zeroes_may_be_absent: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn new(schema: &'a Schema, path: Vec<Step>) -> Self {
+        Self {
+            schema,
+            path,
+            found: Vec::new(),
+            zeroes_may_be_absent: false,
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -94,6 +117,7 @@ impl Walk<'_> {
             self.path.push(Step::Field(name.clone()));
             if !is_never_drift(&self.path) {
                 match live.get(name) {
+                    None | Some(Value::Null) if self.zeroes_may_be_absent && is_zero(value) => {}
                     None | Some(Value::Null) => self.missing(value),
                     Some(other) => self.value(value, other, self.schema.member(node, name)),
                 }
@@ -156,11 +180,8 @@ impl Walk<'_> {
     }
 
     fn same(&self, declared: &Value, live: &Value, node: NodeId) -> bool {
-        let mut walk = Walk {
-            schema: self.schema,
-            path: self.path.clone(),
-            found: Vec::new(),
-        };
+        let mut walk = Walk::new(self.schema, self.path.clone());
+        walk.zeroes_may_be_absent = self.zeroes_may_be_absent;
         walk.value(declared, live, node);
         walk.found.is_empty()
     }
