@@ -50,6 +50,11 @@ bench: .tools .go ## Measure the release build against the real control plane
 	@$(CARGO) build --release --workspace --bins
 	@$(TARGET)/release/bench
 
+.PHONY: soak
+soak: .tools .go ## Compare random objects of every kind for SECONDS (600), from SEED (random), of kinds with KIND in their name
+	@$(CARGO) build --workspace --bins
+	@SECONDS_TO_RUN="$(or $(SECONDS),600)" SEED="$(SEED)" KIND="$(KIND)" $(CARGO) test --workspace --test e2e -- --ignored --exact differential::soak
+
 .PHONY: cluster
 cluster: .tools .go ## Start a real control plane and print its kubeconfig
 	@$(CARGO) build --workspace --bins

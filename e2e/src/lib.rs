@@ -25,6 +25,7 @@ mod control_plane;
 mod credentials;
 pub mod demo;
 mod detached;
+pub mod differential;
 mod error;
 pub mod git;
 mod leash;

@@ -4,6 +4,7 @@
 
 mod chart;
 mod demo;
+mod differential;
 mod harness;
 mod hostile;
 mod operator;

@@ -1,0 +1,267 @@
+//! What a change to a live object means for its declaration: worked out from the live object before and after the change, and from
+//! the published schema. It is as simple as it can be, because it has to be right: no declared value is compared with a live one, but
+//! for whether it is there letter by letter.
+
+use serde_json::{Map, Value};
+
+use super::beyond::{added, adds};
+use super::openapi::{Node, Shape};
+use super::path::{Change, Field, Step, canonical, keys_of};
+use super::spelling::same_meaning;
+
+/// The fields that a change touched: declared ones, and such that it added. `before` is a live object that is what `declared` asks for.
+pub fn touched(schema: &Node, declared: &Value, before: &Value, after: &Value) -> Vec<Field> {
+    let mut found = walked(schema, declared, before, after, true);
+    found.extend(added(schema, declared, before, after));
+    found.sort();
+    found
+}
+
+/// The same without additions, at their own place or as a difference of the atomic list around them.
+pub fn declared_touched(
+    schema: &Node,
+    declared: &Value,
+    before: &Value,
+    after: &Value,
+) -> Vec<Field> {
+    walked(schema, declared, before, after, false)
+}
+
+fn walked(
+    schema: &Node,
+    declared: &Value,
+    before: &Value,
+    after: &Value,
+    additions: bool,
+) -> Vec<Field> {
+    let mut walk = Walk {
+        path: Vec::new(),
+        found: Vec::new(),
+        additions,
+    };
+    for (name, value) in declared.as_object().into_iter().flatten() {
+        if matches!(name.as_str(), "apiVersion" | "kind" | "status") {
+            continue;
+        }
+        let field = schema.field(name);
+        walk.path.push(Step::Field(name.clone()));
+        walk.value(field.as_ref(), value, before.get(name), after.get(name));
+        walk.path.pop();
+    }
+    walk.found
+}
+
+struct Walk {
+    path: Vec<Step>,
+    found: Vec<Field>,
+    additions: bool,
+}
+
+impl Walk {
+    fn value(
+        &mut self,
+        node: Option<&Node>,
+        declared: &Value,
+        before: Option<&Value>,
+        after: Option<&Value>,
+    ) {
+        let before = before.filter(|v| !v.is_null());
+        let after = after.filter(|v| !v.is_null());
+        if before == after || after == Some(declared) || declared.is_null() || self.is_bookkeeping()
+        {
+            return;
+        }
+        let Some(after) = after else {
+            return self.report(Change::Missing);
+        };
+        match (declared, after) {
+            (Value::Object(declared), Value::Object(after)) => {
+                self.object(node, declared, before, after);
+            }
+            (Value::Array(declared), Value::Array(after)) => {
+                let before = before
+                    .and_then(Value::as_array)
+                    .map_or(&[][..], Vec::as_slice);
+                self.list(node, declared, before, after);
+            }
+            _ if before.is_some_and(|before| same_meaning(node, before, after)) => {}
+            _ => self.report(Change::Changed),
+        }
+    }
+
+    fn object(
+        &mut self,
+        node: Option<&Node>,
+        declared: &Map<String, Value>,
+        before: Option<&Value>,
+        after: &Map<String, Value>,
+    ) {
+        for (name, value) in declared {
+            let field = node.and_then(|n| n.field(name));
+            self.path.push(Step::Field(name.clone()));
+            let before = before.and_then(|b| b.get(name));
+            self.value(field.as_ref(), value, before, after.get(name));
+            self.path.pop();
+        }
+    }
+
+    fn list(&mut self, node: Option<&Node>, declared: &[Value], before: &[Value], after: &[Value]) {
+        let items = node.and_then(Node::inner);
+        match node.map(Node::shape) {
+            Some(Shape::Set) => self.set(declared, before, after),
+            Some(Shape::Keyed(keys)) => {
+                self.keyed(items.as_ref(), &keys, declared, before, after);
+            }
+            _ if self.atomic_differs(items.as_ref(), declared, before, after) => {
+                self.report(Change::Changed);
+            }
+            _ => {}
+        }
+    }
+
+    fn set(&mut self, declared: &[Value], before: &[Value], after: &[Value]) {
+        for value in declared {
+            let text = canonical(value);
+            let is_in = |list: &[Value]| list.iter().any(|v| canonical(v) == text);
+            if is_in(before) && !is_in(after) {
+                self.path.push(Step::Member(text));
+                self.report(Change::Missing);
+                self.path.pop();
+            }
+        }
+    }
+
+    /// The n-th of several elements with the same keys is matched with the n-th.
+    fn keyed(
+        &mut self,
+        items: Option<&Node>,
+        names: &[String],
+        declared: &[Value],
+        before: &[Value],
+        after: &[Value],
+    ) {
+        let mut met: Vec<String> = Vec::new();
+        for value in declared {
+            let keys = keys_of(value, names, items);
+            let nth = met.iter().filter(|k| **k == keys).count();
+            met.push(keys.clone());
+            let of = |list: &'_ [Value]| -> Option<Value> {
+                let same = |v: &&Value| keys_of(v, names, items) == keys;
+                list.iter().filter(same).nth(nth).cloned()
+            };
+            self.path.push(Step::Keyed(keys.clone(), nth));
+            self.value(items, value, of(before).as_ref(), of(after).as_ref());
+            self.path.pop();
+        }
+    }
+
+    /// Elements are compared by what is declared of them, because the server fills in defaults there too, and by what they have more.
+    fn atomic_differs(
+        &self,
+        items: Option<&Node>,
+        declared: &[Value],
+        before: &[Value],
+        after: &[Value],
+    ) -> bool {
+        if before.len() != after.len() || declared.len() != before.len() {
+            return before != after;
+        }
+        let mut inside = Walk {
+            path: Vec::new(),
+            found: Vec::new(),
+            additions: self.additions,
+        };
+        declared.iter().enumerate().any(|(n, value)| {
+            inside.value(items, value, before.get(n), after.get(n));
+            !inside.found.is_empty() || self.additions && adds(items, value, &before[n], &after[n])
+        })
+    }
+
+    /// What the server writes, in objects' own metadata.
+    fn is_bookkeeping(&self) -> bool {
+        let [Step::Field(first), Step::Field(second)] = self.path.as_slice() else {
+            return false;
+        };
+        first == "metadata"
+            && ["managedFields", "resourceVersion", "generation", "uid"].contains(&second.as_str())
+    }
+
+    fn report(&mut self, change: Change) {
+        self.found.push(Field {
+            path: self.path.clone(),
+            change,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(declared: &Value, before: &Value, after: &Value) -> Vec<String> {
+        let text = json!({"type": "string"});
+        let port = json!({"type": "object", "properties": {
+            "port": {"type": "integer"}, "protocol": {"type": "string", "default": "TCP"}, "name": text}});
+        let list = |kind: &str, items: &Value, keys: Value| json!({"type": "array", "items": items, "x-kubernetes-list-type": kind, "x-kubernetes-list-map-keys": keys});
+        let root = json!({"type": "object", "properties": {
+            "scalar": text,
+            "size": {"$ref": "#/components/schemas/x.Quantity"},
+            "set": list("set", &text, json!([])),
+            "atomic": list("atomic", &port, json!([])),
+            "keyed": list("map", &port, json!(["port", "protocol"])),
+        }});
+        let components = Arc::new(Map::from_iter([("Root".to_owned(), root)]));
+        let found = touched(
+            &Node::component(&components, "Root"),
+            declared,
+            before,
+            after,
+        );
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn only_what_is_declared_counts() {
+        let declared = json!({"scalar": "a"});
+        let before = json!({"scalar": "a", "other": 1});
+        assert!(fields(&declared, &before, &json!({"scalar": "a"})).is_empty());
+        let after = json!({"scalar": "b", "other": 2});
+        assert_eq!(fields(&declared, &before, &after), ["Changed .scalar"]);
+        assert_eq!(fields(&declared, &before, &json!({})), ["Missing .scalar"]);
+    }
+
+    #[test]
+    fn lists_count_by_their_rules() {
+        let ports = |list: Value| json!({"keyed": list, "atomic": list, "set": ["a", "b"]});
+        let before = ports(json!([{"port": 1, "protocol": "TCP"}, {"port": 1, "protocol": "UDP"}]));
+        let declared = ports(json!([{"port": 1}, {"port": 1, "protocol": "UDP"}]));
+        let mut after =
+            ports(json!([{"port": 1, "protocol": "UDP"}, {"port": 1, "protocol": "TCP"}]));
+        assert_eq!(fields(&declared, &before, &after), ["Changed .atomic"]);
+        after["atomic"] = before["atomic"].clone();
+        after["keyed"] = json!([{"port": 1, "protocol": "UDP", "name": "x"}]);
+        after["set"] = json!(["c", "b"]);
+        assert_eq!(
+            fields(&declared, &before, &after),
+            [
+                r#"Missing .keyed[{"port":"1","protocol":"\"TCP\""}]"#,
+                r#"Missing .set[="a"]"#
+            ]
+        );
+    }
+
+    #[test]
+    fn another_spelling_is_no_change() {
+        let declared = json!({"size": "1Gi"});
+        let before = json!({"size": "1Gi"});
+        assert!(fields(&declared, &before, &json!({"size": "1024Mi"})).is_empty());
+        assert_eq!(
+            fields(&declared, &before, &json!({"size": "1G"})),
+            ["Changed .size"]
+        );
+    }
+}
