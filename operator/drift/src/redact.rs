@@ -196,8 +196,14 @@ const CREDENTIAL_WORDS: [&str; 14] = [
 
 /// True for names such as `DB_PASSWORD`, `apiToken`, `aws-secret-access-key`; false for names of references to them
 /// (`secretName`, `TOKEN_FILE`).
+///
+/// Of a qualified key (`rbac.authorization.k8s.io/aggregate-to-edit`) the domain says nothing about the value.
 pub fn is_credential_name(name: &str) -> bool {
-    let plain: String = name
+    let own = name
+        .split_once('/')
+        .filter(|(domain, _)| domain.contains('.'));
+    let plain: String = own
+        .map_or(name, |(_, own)| own)
         .chars()
         .filter(char::is_ascii_alphanumeric)
         .collect::<String>()
@@ -511,7 +517,13 @@ mod tests {
                 }
             );
         }
-        for name in ["secretName", "TOKEN_FILE", "tokenTTL", "LOG_LEVEL"] {
+        for name in [
+            "secretName",
+            "TOKEN_FILE",
+            "tokenTTL",
+            "LOG_LEVEL",
+            "rbac.authorization.k8s.io/aggregate-to-edit",
+        ] {
             assert!(!is_credential_name(name), "{name}");
         }
     }
