@@ -99,6 +99,9 @@ fn judge(object: &Value, open: &[Value]) -> Result<(), String> {
     for wanted in object["fields"].as_array().map_or(&[][..], Vec::as_slice) {
         match found.iter().position(|f| is_reported(wanted, f, secret)) {
             Some(place) => drop(found.swap_remove(place)),
+            None if is_reported_in_parts(wanted, &found) => {
+                found.retain(|f| !is_below(wanted, f));
+            }
             None => wrong.push(format!("no field {wanted}")),
         }
     }
@@ -138,6 +141,39 @@ fn is_reported(wanted: &Value, field: &Value, secret: bool) -> bool {
     std::iter::once(wanted.clone())
         .chain(forms)
         .any(|form| says(&form, field, secret))
+}
+
+/// A map that was added may be told part by part, together with what the server added to it.
+fn is_reported_in_parts(wanted: &Value, found: &[Value]) -> bool {
+    let path = wanted["path"].as_str().unwrap_or_default();
+    wanted["kind"] == "Added" && wanted["live"].is_object() && covers(path, &wanted["live"], found)
+}
+
+fn covers(path: &str, value: &Value, found: &[Value]) -> bool {
+    let is_it = |f: &Value| f["path"] == path && f["change"] == "Added";
+    if found
+        .iter()
+        .any(|f| is_it(f) && contains(&f["live"], value))
+    {
+        return true;
+    }
+    let Some(members) = value.as_object().filter(|m| !m.is_empty()) else {
+        return false;
+    };
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    members.iter().all(|(key, member)| {
+        let step = match key.chars().all(is_bare) {
+            true => format!(".{key}"),
+            false => format!("[{}]", json!(key)),
+        };
+        covers(&format!("{path}{step}"), member, found)
+    })
+}
+
+fn is_below(wanted: &Value, field: &Value) -> bool {
+    let path = wanted["path"].as_str().unwrap_or_default();
+    let rest = field["path"].as_str().and_then(|p| p.strip_prefix(path));
+    field["change"] == "Added" && rest.is_some_and(|r| r.starts_with(['.', '[']))
 }
 
 fn says(wanted: &Value, field: &Value, secret: bool) -> bool {
