@@ -85,6 +85,19 @@ async fn bad_values_are_refused_at_admission_with_the_remedy() {
         ),
         (|p| p["spec"]["targets"] = json!([]), "spec.targets"),
         (
+            |p| p["spec"]["targets"][0]["helmRelease"] = json!({"name": "web"}),
+            "set exactly one of kubernetes, helmRelease",
+        ),
+        (
+            |p| p["spec"]["targets"] = json!([{"name": "a"}]),
+            "set exactly one of kubernetes, helmRelease",
+        ),
+        (
+            |p| p["spec"]["targets"] = json!([{"name": "a", "helmRelease": {"name": "Web"}}]),
+            "as helm list shows it",
+        ),
+        (|p| p["spec"]["source"] = json!(null), "name the repository"),
+        (
             |p| p["spec"]["verifyEvery"] = json!("1s"),
             "a duration of at least 1m",
         ),

@@ -198,3 +198,18 @@ async fn what_was_uninstalled_is_not_missing() {
     in_sync(&team, "v1").await;
     assert!(team.records().await.is_empty());
 }
+
+#[tokio::test]
+async fn the_example_of_a_release_is_in_sync() {
+    let team = Team::new(World::shared().await, "example").await;
+    let chart = Chart::new("secret");
+    assert!(chart.helm(&team, "install", &[]).await);
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let example = std::fs::read_to_string(root.join("examples/helm-release.yaml")).unwrap();
+    let example = example.replace("namespace: shop", &format!("namespace: {}", team.namespace));
+    team.apply(&example).await;
+    team.status_of("web", "in sync", |s| {
+        s["targets"][0]["revision"] == "v1" && condition(s, "Drifted").0 == "False"
+    })
+    .await;
+}
