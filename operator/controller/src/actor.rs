@@ -28,6 +28,9 @@ const RETRY: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_secs(30);
 const AT_WORK: Duration = Duration::from_secs(2);
 
+/// Declarations of a target about which the server is asked again with each full verification, those asked about longest ago first.
+const ASKED_AGAIN: usize = 100;
+
 /// A policy's actor.
 struct Actor {
     engine: Arc<Engine>,
@@ -308,10 +311,12 @@ impl Actor {
         }
         for target in &mut self.targets {
             match verify(&self.engine, target.id).await {
-                Ok(()) if target.view.ready == Some(true) => {
-                    target.view.checked_at = Some(jiff::Timestamp::now())
+                Ok(()) => {
+                    self.engine.index.question_again(target.id, ASKED_AGAIN);
+                    if target.view.ready == Some(true) {
+                        target.view.checked_at = Some(jiff::Timestamp::now());
+                    }
                 }
-                Ok(()) => {}
                 Err(error) => {
                     tracing::warn!(policy = %self.state.key, %error, "a verification could not be finished; trying again");
                     return false;

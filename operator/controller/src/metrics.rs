@@ -33,6 +33,7 @@ pub struct Metrics {
     pub write_failures: Counter,
     objects: Family<Labels, Gauge>,
     records: Family<Labels, Gauge>,
+    pending_age: Floats,
     queues: Family<Labels, Gauge>,
     watch_age: Floats,
     watches_blind: Gauge,
@@ -67,6 +68,7 @@ impl Metrics {
             write_failures: Counter::default(),
             objects: Family::default(),
             records: Family::default(),
+            pending_age: Family::default(),
             queues: Family::default(),
             watch_age: Family::default(),
             watches_blind: Gauge::default(),
@@ -140,6 +142,11 @@ impl Metrics {
             m.records.clone(),
         );
         registry.register(
+            "pending_age_seconds",
+            "How long the oldest commit has been waiting to be rolled out, by policy; absent where none does",
+            m.pending_age.clone(),
+        );
+        registry.register(
             "queue_depth",
             "Objects that wait, by queue; no queue holds an object twice",
             m.queues.clone(),
@@ -208,6 +215,7 @@ impl Metrics {
             let counts = [
                 ("in_sync", sum.in_sync),
                 ("drifted", sum.drifted),
+                ("pending", sum.pending),
                 ("unverified", sum.unverified),
                 ("unknown", sum.unknown),
             ];
@@ -220,6 +228,7 @@ impl Metrics {
                 self.objects.get_or_create(&labels).set(count.into());
             }
         }
+        self.pending(engine);
         for (policy, count) in open {
             let (namespace, name) = policy.split_once('/').unwrap_or(("", policy));
             let labels = vec![
@@ -234,6 +243,27 @@ impl Metrics {
             tracing::error!("metrics could not be written");
         }
         text
+    }
+
+    fn pending(&self, engine: &Engine) {
+        self.pending_age.clear();
+        let now = jiff::Timestamp::now();
+        for policy in engine.registry.all() {
+            let view = policy.view.lock();
+            let oldest = view
+                .targets
+                .iter()
+                .filter_map(|t| engine.pending.oldest(t.id))
+                .min();
+            if let Some(since) = oldest {
+                let labels = vec![
+                    ("namespace", policy.key.namespace.clone()),
+                    ("policy", policy.key.name.clone()),
+                ];
+                let age = now.duration_since(since).as_secs_f64().max(0.0);
+                self.pending_age.get_or_create(&labels).set(age);
+            }
+        }
     }
 
     fn shared(&self, engine: &Engine) {

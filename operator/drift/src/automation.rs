@@ -442,10 +442,10 @@ fn of_own_controller(context: &Context<'_>, _: &[Step], value: &Value) -> bool {
         let (last, before) = (labels.next()?, labels.next()?);
         Some(format!("{before}.{last}"))
     };
-    let group = &*context.kind.group;
-    if !group.contains('.') || group.ends_with(".k8s.io") {
+    if !is_custom(context.kind) {
         return false;
     }
+    let group = &*context.kind.group;
     let host = value
         .as_str()
         .map(|f| f.split_once('/').map_or(f, |(host, _)| host));
@@ -500,6 +500,11 @@ pub fn is_replicas(path: &[Step]) -> bool {
 /// True for the built-in kinds that an autoscaler may scale.
 pub fn is_scalable(kind: &GroupKind) -> bool {
     is(kind, SCALABLE)
+}
+
+/// True for kinds that are not Kubernetes' own.
+pub fn is_custom(kind: &GroupKind) -> bool {
+    kind.group.contains('.') && !kind.group.ends_with(".k8s.io")
 }
 
 /// Managers of the control plane itself: what they write is not an edit.

@@ -361,15 +361,24 @@ fn present(
         Undeclared::Report => extras(declared, live, case.schema),
     };
     beyond.retain(|e| !automation::explains_addition(context, &e.path.0, e.value));
+    if case.replicas == Replicas::NotKnown
+        && beyond.iter().any(|e| automation::is_replicas(&e.path.0))
+    {
+        return Judgement::of(Verdict::Unknown(Unknown::Unverified));
+    }
     let hashes: Vec<u64> = beyond.iter().map(Extra::hash).collect();
     let residue = Residue::new(hashes.clone());
     let is_new = |hash: &u64| !case.known.is_some_and(|known| known.holds(*hash));
-    let new: Vec<Extra<'_>> = beyond
+    let mut new: Vec<Extra<'_>> = beyond
         .iter()
         .zip(&hashes)
         .filter(|(_, hash)| is_new(hash))
         .map(|(extra, _)| extra.clone())
         .collect();
+    if !new.is_empty() && automation::is_custom(case.kind) {
+        let owners = Owners::of(live);
+        new.retain(|e| !owners.is_controllers(&e.path, case.schema));
+    }
     let as_declared = drifts.is_empty();
     let mut unverified = false;
     let (basis, added) = match case.expected {

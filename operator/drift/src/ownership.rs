@@ -52,6 +52,27 @@ impl<'a> Owners<'a> {
         self.latest(path.0.get(..atomic)?, atomic)
     }
 
+    /// True if a place belongs to whoever writes the object's status as a subresource, and did not write the object's first
+    /// version too: the controller of its kind.
+    pub fn is_controllers(&self, path: &FieldPath, schema: &Schema) -> bool {
+        let Some(owner) = self.owner(path, schema) else {
+            return false;
+        };
+        let is_owner = |e: &&Value| text(e, "manager") == owner.manager;
+        let writes_status = |e: &Value| {
+            text(e, "subresource") == "status"
+                && e.get("fieldsV1")
+                    .is_some_and(|f| f.get("f:status").is_some())
+        };
+        let spec = |e: &Value| {
+            e.get("fieldsV1")
+                .and_then(|f| f.get("f:spec"))
+                .is_some_and(|s| s.get(".").is_some())
+        };
+        self.entries.iter().filter(is_owner).any(writes_status)
+            && !self.entries.iter().filter(is_owner).any(spec)
+    }
+
     /// The managers that own at least half of what is declared: whoever deployed it. Nobody where ownership was emptied.
     pub fn deployers(&self, declared: &Value, schema: &Schema) -> Vec<String> {
         /// Enough to tell; large objects have many alike.
@@ -239,6 +260,32 @@ mod tests {
             owner(&repatched(), "spec.selector.app").as_deref(),
             Some("kubectl-client-side-apply")
         );
+    }
+
+    #[test]
+    fn what_a_kinds_controller_notes_down_is_its_own() {
+        let entry = |manager: &str, subresource: &str, fields: Value| json!({"manager": manager, "operation": "Update", "subresource": subresource, "time": "2026-01-01T00:00:00Z", "fieldsV1": fields});
+        let note = json!({"f:metadata": {"f:annotations": {"f:revision": {}}}});
+        let status = json!({"f:status": {"f:ready": {}}});
+        let path: FieldPath = "metadata.annotations.revision".parse().expect("a path");
+        let told = |entries: Vec<Value>| {
+            let live = json!({"metadata": {"managedFields": entries}});
+            Owners::of(&live).is_controllers(&path, &schema())
+        };
+        assert!(told(vec![
+            entry("rollouts", "", note.clone()),
+            entry("rollouts", "status", status.clone())
+        ]));
+        assert!(!told(vec![
+            entry("kubectl-edit", "", note.clone()),
+            entry("rollouts", "status", status.clone())
+        ]));
+        let deployer =
+            json!({"f:spec": {".": {}}, "f:metadata": {"f:annotations": {"f:revision": {}}}});
+        assert!(!told(vec![
+            entry("all", "", deployer),
+            entry("all", "status", status)
+        ]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! runs on creation can tell them apart.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use drift::automation::{Context, explains_addition, is_scalable};
@@ -29,8 +29,26 @@ pub(super) enum Expectation {
     Unsettled,
     AsDeclared,
     /// Where the answer is kept, and when it came.
-    Answered(BlobRef, Instant),
-    Refused,
+    Answered(BlobRef, Seconds),
+    /// When.
+    Refused(Seconds),
+}
+
+/// A moment, in seconds since the first one that was asked for: there is one for each declaration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Seconds(u32);
+
+impl Seconds {
+    fn now() -> Self {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let passed = START.get_or_init(Instant::now).elapsed().as_secs();
+        Self(u32::try_from(passed).unwrap_or(u32::MAX))
+    }
+
+    fn is_fresh(self) -> bool {
+        let age = Self::now().0.saturating_sub(self.0);
+        u64::from(age) <= FRESH.as_secs()
+    }
 }
 
 /// What the server said.
@@ -104,7 +122,7 @@ impl Index {
         let mut inner = self.inner.lock();
         let refused = inner
             .slab
-            .ids(|d| d.expectation == Expectation::Refused && !d.asked);
+            .ids(|d| matches!(d.expectation, Expectation::Refused(_)) && !d.asked);
         for id in refused {
             if let Some(decl) = inner.slab.get_mut(id) {
                 decl.asked = true;
@@ -137,15 +155,16 @@ impl Index {
     /// Asks again about some of a target's objects, in turn: `at_most` of those that were refused or answered longest ago.
     pub fn question_again(&self, target: super::TargetId, at_most: usize) -> usize {
         let mut inner = self.inner.lock();
-        let mut due: Vec<(Option<Instant>, DeclId)> = inner
+        let mut due: Vec<(Seconds, DeclId)> = inner
             .slab
             .iter()
             .filter(|(_, d)| d.target == target && !d.asked)
             .filter_map(|(id, d)| match d.expectation {
-                Expectation::Refused if inner.scopes.get(d.scope).is_some_and(|s| s.askable) => {
-                    Some((None, id))
+                Expectation::Answered(_, at) | Expectation::Refused(at)
+                    if inner.scopes.get(d.scope).is_some_and(|s| s.askable) =>
+                {
+                    Some((at, id))
                 }
-                Expectation::Answered(_, at) => Some((Some(at), id)),
                 _ => None,
             })
             .collect();
@@ -266,7 +285,7 @@ impl Inner {
     pub(super) fn expected<'a>(&self, decl: &Decl, answer: Option<&'a Value>) -> Expected<'a> {
         match (decl.expectation, answer) {
             (Expectation::Answered(..), Some(answer)) => Expected::Answer(answer),
-            (Expectation::Refused, _) => Expected::Refused,
+            (Expectation::Refused(_), _) => Expected::Refused,
             (Expectation::AsDeclared, _) => Expected::AsDeclared,
             (Expectation::Unsettled | Expectation::Answered(..), _) => Expected::Unsettled,
         }
@@ -329,7 +348,10 @@ impl Inner {
     /// Asks again about an object that shows something unexplained, unless that was just done.
     pub(super) fn ask_when_stale(&mut self, id: DeclId) {
         let stale = self.slab.get(id).is_some_and(|d| match d.expectation {
-            Expectation::Answered(_, at) => !d.asked && at.elapsed() > FRESH,
+            Expectation::Answered(_, at) | Expectation::Refused(at) => {
+                let askable = self.scopes.get(d.scope).is_some_and(|s| s.askable);
+                askable && !d.asked && !at.is_fresh()
+            }
             _ => false,
         });
         if stale {
@@ -408,12 +430,12 @@ impl Inner {
             decl.version = 0;
         }
         let expectation = match asked {
-            Asked::Refused => Expectation::Refused,
+            Asked::Refused => Expectation::Refused(Seconds::now()),
             Asked::Object(expected) => match self.notes.push(&expected) {
-                Ok(at) => Expectation::Answered(at, Instant::now()),
+                Ok(at) => Expectation::Answered(at, Seconds::now()),
                 Err(error) => {
                     tracing::warn!(%error, "an expected object cannot be kept in a temporary file; ownership stands in");
-                    Expectation::Refused
+                    Expectation::Refused(Seconds::now())
                 }
             },
         };

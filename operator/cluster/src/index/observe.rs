@@ -338,7 +338,12 @@ impl Inner {
         }
         if in_sync && !ask {
             self.set_base(member, Base::Declared);
-            if as_declared && exists {
+            // After a refusal nothing but ownership has spoken.
+            let refused = self
+                .slab
+                .get(member)
+                .is_some_and(|d| matches!(d.expectation, Expectation::Refused(_)));
+            if as_declared && exists && !refused {
                 self.expect(member, Expectation::AsDeclared);
             }
         }
