@@ -170,24 +170,6 @@ async fn an_object_held_by_a_finalizer_is_terminating() {
 }
 
 #[tokio::test]
-async fn a_commit_that_changes_an_object_is_compared_with_what_runs() {
-    let team = Team::new(World::shared().await, "commit").await;
-    team.declare(WEB).await;
-    let next = WEB
-        .replace("1.4.2", "1.5.0")
-        .replace("level: info", "level: warn");
-    team.commit(&[("deploy/app.yaml", &next)]).await;
-    let status = team.check().await;
-    assert_eq!(status["summary"]["drifted"], 2, "{status}");
-    let record = team.record("ConfigMap", "settings", |_| true).await;
-    assert_eq!(fields(&record), [changed("data.level", "warn", "info")]);
-    team.apply(&next).await;
-    team.closed("ConfigMap", "settings").await;
-    team.closed("Deployment", "web").await;
-    team.in_sync().await;
-}
-
-#[tokio::test]
 async fn an_object_removed_from_git_is_compared_no_more() {
     let team = Team::new(World::shared().await, "removed").await;
     team.declare(WEB).await;
