@@ -17,7 +17,7 @@ deploy() { python3 ../lib/deploy.py "$@"; }
 request() { python3 ../lib/request.py "$@"; }
 # Waits until a command succeeds, for controllers and admission policies that need a moment.
 until_true() {
-  for _ in $(seq 150); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done
-  echo "not within 15 s: $*" >&2
+  for _ in $(seq 300); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done
+  echo "not within 30 s: $*" >&2
   return 1
 }
