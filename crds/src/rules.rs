@@ -21,6 +21,18 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// The word used in policies, records and labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "Low",
+            Self::Medium => "Medium",
+            Self::High => "High",
+            Self::Critical => "Critical",
+        }
+    }
+}
+
 /// A rule: what it is about, and what then holds.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

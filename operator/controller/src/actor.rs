@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cluster::index::TargetId;
+use drift::rules::TargetRules;
 use drift::{ObjectId, Unknown};
 use driftline_crds::{DriftPolicy, SourceStatus};
 use futures::FutureExt as _;
@@ -19,7 +20,7 @@ use crate::policy::{self, Policy, PolicyKey};
 use crate::records::whole_seconds;
 use crate::registry::PolicyState;
 use crate::sources::{SourceState, Subscription};
-use crate::targets::{Target, denied};
+use crate::targets::{Target, denied, reread};
 use crate::verify::verify;
 
 /// The wait after a step that failed; doubled each time up to a minute.
@@ -134,6 +135,7 @@ impl Actor {
             return wait;
         }
         self.fit_targets(&policy);
+        self.apply_rules(&policy);
         self.check_requested(&policy).await;
         let source = self
             .subscription
@@ -261,6 +263,20 @@ impl Actor {
         }
         for gone in old {
             self.engine.index.forget(gone.id);
+        }
+    }
+
+    /// What the rules say may have changed is read and judged again at once.
+    fn apply_rules(&self, policy: &Policy) {
+        for target in &self.targets {
+            let rules = TargetRules {
+                target: target.spec.name.as_str().into(),
+                rules: Arc::clone(&policy.rules),
+            };
+            let rereads = self.engine.index.set_rules(target.id, rules);
+            if !rereads.is_empty() {
+                tokio::spawn(reread(Arc::clone(&self.engine), rereads));
+            }
         }
     }
 

@@ -27,6 +27,8 @@ pub enum Note {
     Opened,
     /// The object is as declared again.
     Mended,
+    /// All of what differs is ignored by rules.
+    Ignored,
     /// Git does not declare the object any more.
     Dropped,
     /// The cluster does not serve its kind any more.
@@ -89,8 +91,17 @@ fn event(
     };
     let subject_name = &status.display.subject;
     let note = match note {
-        Note::Opened => format!("{subject_name}: {}{by}", status.display.fields),
+        Note::Opened => {
+            let severity = status.severity.map_or("", |s| s.as_str());
+            let severity = if severity.is_empty() {
+                String::new()
+            } else {
+                format!("{severity}: ")
+            };
+            format!("{severity}{subject_name}: {}{by}", status.display.fields)
+        }
         Note::Mended => format!("{subject_name} is as declared again"),
+        Note::Ignored => format!("{subject_name} differs only in what rules of the policy ignore"),
         Note::Dropped => format!("{subject_name} is no longer declared by this policy"),
         Note::Unstable => {
             format!("{subject_name} differs only where two renderings of one commit do not agree")

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::judge::{Finding, JudgedField, ObjectChange};
+use crate::path::FieldPath;
+use crate::report::MAX_FIELDS;
 use crate::rules::{Action, ObjectRules, Rule};
 use crate::severity::{Presence, Severities, Severity};
 use crate::subject::GroupKind;
@@ -10,10 +12,30 @@ use crate::subject::GroupKind;
 /// The most fields of an object that are looked up in the built-in table; what comes after counts as the table's default.
 const MAX_LOOKED_UP: usize = 10_000;
 
+/// What rules make of a finding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grading {
+    /// What is left of it; nothing where rules ignore all.
+    pub left: Option<Graded>,
+    /// What rules ignore of it, if anything.
+    pub ignored: Option<Ignored>,
+}
+
+/// What rules ignore of a finding.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ignored {
+    /// Where, for at most [`MAX_FIELDS`] fields; none where the object as a whole is ignored.
+    pub places: Vec<FieldPath>,
+    /// There are more of them.
+    pub more: bool,
+    /// That an object as a whole is so.
+    pub whole: Option<ObjectChange>,
+}
+
 /// A finding after the rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graded {
-    /// What is left of it: the gravest fields first, among equals in the order of their paths.
+    /// What is left of it: the gravest fields first, among equals in the order of their paths. Its origin is that of what is left.
     pub finding: Finding,
     /// How grave its fields are, in the same order.
     pub severities: Vec<Severity>,
@@ -34,9 +56,8 @@ pub struct Applied {
     pub fields: usize,
 }
 
-/// Applies rules to a finding; what they leave out is graded by the built-in table. `None` where they ignore all of it, so that
-/// the object is in sync.
-pub fn grade(kind: &GroupKind, finding: Finding, mut rules: ObjectRules<'_>) -> Option<Graded> {
+/// Applies rules to a finding; what they do not speak of is graded by the built-in table.
+pub fn grade(kind: &GroupKind, finding: Finding, mut rules: ObjectRules<'_>) -> Grading {
     match presence(finding.change) {
         Some(presence) => whole(kind, finding, presence, &rules),
         None => fields(kind, finding, &mut rules),
@@ -55,26 +76,40 @@ fn whole(
     finding: Finding,
     presence: Presence,
     rules: &ObjectRules<'_>,
-) -> Option<Graded> {
+) -> Grading {
     let rule = rules.object();
     let severity = match rule.map(|r| &r.action) {
-        Some(Action::Ignore { .. }) => return None,
+        Some(Action::Ignore { .. }) => {
+            let whole = Some(finding.change);
+            return Grading {
+                left: None,
+                ignored: Some(Ignored {
+                    whole,
+                    ..Ignored::default()
+                }),
+            };
+        }
         Some(Action::Severity(severity)) => *severity,
         None => Severities::of(kind).object(presence),
     };
-    Some(Graded {
+    let graded = Graded {
         finding,
         severities: Vec::new(),
         severity,
         applied: rule.map(|rule| applied(rule, 0)).into_iter().collect(),
-    })
+    };
+    Grading {
+        left: Some(graded),
+        ignored: None,
+    }
 }
 
-fn fields(kind: &GroupKind, mut finding: Finding, rules: &mut ObjectRules<'_>) -> Option<Graded> {
+fn fields(kind: &GroupKind, mut finding: Finding, rules: &mut ObjectRules<'_>) -> Grading {
+    let mut ignored: Option<Ignored> = None;
     let table = Severities::of(kind);
     let mut spoke: BTreeMap<usize, Applied> = BTreeMap::new();
     let mut left: Vec<(Severity, JudgedField)> = Vec::new();
-    for field in finding.fields {
+    for field in std::mem::take(&mut finding.fields) {
         let rule = rules.field(&field.drift.path);
         if let Some(rule) = rule {
             spoke
@@ -83,7 +118,10 @@ fn fields(kind: &GroupKind, mut finding: Finding, rules: &mut ObjectRules<'_>) -
                 .fields += 1;
         }
         let severity = match rule.map(|r| &r.action) {
-            Some(Action::Ignore { .. }) => continue,
+            Some(Action::Ignore { .. }) => {
+                ignored.get_or_insert_default().add(field.drift.path);
+                continue;
+            }
             Some(Action::Severity(severity)) => *severity,
             None if left.len() < MAX_LOOKED_UP => {
                 let drift = &field.drift;
@@ -95,15 +133,30 @@ fn fields(kind: &GroupKind, mut finding: Finding, rules: &mut ObjectRules<'_>) -
     }
     // Stable: among equals the order of paths stays.
     left.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
-    let gravest = left.first()?.0;
-    let (severities, fields) = left.into_iter().unzip();
-    finding.fields = fields;
-    Some(Graded {
-        finding,
-        severities,
-        severity: gravest,
-        applied: spoke.into_values().collect(),
-    })
+    let gravest = left.first().map(|(severity, _)| *severity);
+    let severities;
+    (severities, finding.fields) = left.into_iter().unzip();
+    let origin = finding.fields.iter().map(|f| f.origin).max();
+    finding.origin = origin.unwrap_or(finding.origin);
+    Grading {
+        left: gravest.map(|severity| Graded {
+            finding,
+            severities,
+            severity,
+            applied: spoke.into_values().collect(),
+        }),
+        ignored,
+    }
+}
+
+impl Ignored {
+    fn add(&mut self, place: FieldPath) {
+        if self.places.len() < MAX_FIELDS {
+            self.places.push(place);
+        } else {
+            self.more = true;
+        }
+    }
 }
 
 fn applied(rule: &Rule, fields: usize) -> Applied {

@@ -5,6 +5,7 @@ use super::*;
 use crate::declared::{DeclaredObject, Provenance};
 use crate::expected::Expected;
 use crate::judge::{Case, Verdict, judge};
+use crate::origin::Origin;
 use crate::rules::{MatchText, RuleText, Rules};
 use crate::schema::Schema;
 use crate::subject::ObjectId;
@@ -54,6 +55,10 @@ fn rule(fields: &[&str], action: Result<Severity, &str>) -> RuleText {
 }
 
 fn graded(texts: &[RuleText], declared: &Value, live: Option<&Value>) -> Option<Graded> {
+    grading(texts, declared, live).left
+}
+
+fn grading(texts: &[RuleText], declared: &Value, live: Option<&Value>) -> Grading {
     let rules = Rules::parse(texts, &["app"]).expect("valid");
     let id = ObjectId::new(kind(), Some("shop"), "web");
     grade(
@@ -118,6 +123,38 @@ fn an_object_of_which_all_is_ignored_is_in_sync() {
 }
 
 #[test]
+fn what_is_ignored_keeps_its_place_for_the_baseline() {
+    let (declared, live) = pair();
+    let by_hand = rule(&["spec.replicas"], Err("by hand"));
+    let ignored = grading(&[by_hand], &declared, Some(&live)).ignored;
+    let ignored = ignored.expect("something is");
+    assert_eq!(ignored.places, ["spec.replicas".parse().expect("a path")]);
+    assert!(!ignored.more && ignored.whole.is_none());
+    let gone = grading(&[rule(&[], Err("x"))], &declared, None).ignored;
+    assert_eq!(gone.and_then(|i| i.whole), Some(ObjectChange::Missing));
+    assert_eq!(grading(&[], &declared, Some(&live)).ignored, None);
+}
+
+#[test]
+fn what_is_left_when_edits_are_ignored_is_a_roll_out() {
+    let (declared, live) = pair();
+    let mut finding = found(&declared, Some(&live));
+    for field in &mut finding.fields {
+        let edited = field.drift.path.to_string() == "spec.replicas";
+        field.origin = if edited {
+            Origin::LiveEdited
+        } else {
+            Origin::GitAhead
+        };
+    }
+    finding.origin = Origin::LiveEdited;
+    let rules = Rules::parse(&[rule(&["spec.replicas"], Err("x"))], &["app"]).expect("valid");
+    let id = ObjectId::new(kind(), Some("shop"), "web");
+    let left = grade(&kind(), finding, rules.about("app", &id, None)).left;
+    assert_eq!(left.map(|l| l.finding.origin), Some(Origin::GitAhead));
+}
+
+#[test]
 fn a_missing_object_is_not_what_a_rule_of_fields_is_about() {
     let (declared, _) = pair();
     let missing = graded(&[rule(&["**"], Err("x"))], &declared, None).expect("drifted");
@@ -141,7 +178,9 @@ fn a_hundred_thousand_fields_are_graded_within_a_second() {
     let rules = Rules::parse(&texts, &["app"]).expect("valid");
     let id = ObjectId::new(kind(), Some("shop"), "web");
     let started = std::time::Instant::now();
-    let graded = grade(&kind(), finding, rules.about("app", &id, None)).expect("drifted");
+    let graded = grade(&kind(), finding, rules.about("app", &id, None))
+        .left
+        .expect("drifted");
     println!("{:?}", started.elapsed());
     assert_eq!(graded.severities.len(), 100_000);
     assert!(started.elapsed() < std::time::Duration::from_secs(3));

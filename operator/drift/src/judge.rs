@@ -234,6 +234,8 @@ pub struct Judgement {
     pub explained: Residue,
     /// Nothing that is declared differs, without the server having been asked.
     pub as_declared: bool,
+    /// What keeps the rest of a drifted object from being called in sync.
+    pub rest: Option<Unknown>,
 }
 
 impl Judgement {
@@ -244,6 +246,7 @@ impl Judgement {
             residue: Residue::default(),
             explained: Residue::default(),
             as_declared: false,
+            rest: None,
         }
     }
 }
@@ -417,17 +420,16 @@ fn present(
                     residue,
                     explained: Residue::default(),
                     as_declared,
+                    rest: Some(Unknown::Unverified),
                 };
             }
             (Basis::Declared, Vec::new())
         }
     };
     let explained = explained(&beyond, &hashes, &added);
+    let rest = hidden.or(unverified.then_some(Unknown::Unverified));
     let verdict = if drifts.is_empty() && added.is_empty() {
-        match hidden.or(unverified.then_some(Unknown::Unverified)) {
-            Some(unknown) => Verdict::Unknown(unknown),
-            None => Verdict::InSync,
-        }
+        rest.clone().map_or(Verdict::InSync, Verdict::Unknown)
     } else {
         verdict(case, live, drifts, (basis, added))
     };
@@ -437,6 +439,7 @@ fn present(
         residue,
         explained,
         as_declared,
+        rest,
     }
 }
 

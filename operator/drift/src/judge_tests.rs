@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::declared::Provenance;
+use crate::grade::grade;
 use crate::report::{MAX_FIELDS, report};
 use crate::schema::{ListTopology, Node, NodeId, SchemaBuilder, StructNode};
 
@@ -352,12 +353,15 @@ fn an_object_with_a_hundred_thousand_drifted_fields_froze_the_operator() {
         panic!("drifted");
     };
     assert_eq!(finding.fields.len(), 100_000);
+    let rules = crate::rules::Rules::default();
+    let id = crate::subject::ObjectId::new(world.kind.clone(), None, "x");
+    let graded = grade(&world.kind, *finding, rules.about("app", &id, None));
     let told = report(
         &world.kind,
         &world.declared,
         &world.schema,
         Some(&live),
-        &finding,
+        &graded.left.expect("drifted"),
     );
     assert!(told.fields[MAX_FIELDS - 1].by.is_some());
     world.declared.unstable = (0..100_000).map(|n| format!("/data/key{n}")).collect();

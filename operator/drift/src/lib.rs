@@ -27,7 +27,7 @@ pub mod subject;
 
 pub use compare::{Change, FieldDrift, compare};
 pub use declared::{DeclaredObject, Problem, ProblemKind, Provenance};
-pub use grade::{Graded, grade};
+pub use grade::{Graded, Grading, Ignored, grade};
 pub use judge::{Basis, Finding, ObjectChange, Undeclared, Unknown, Verdict};
 pub use origin::{Evidence, Origin};
 pub use path::FieldPath;

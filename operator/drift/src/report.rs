@@ -4,13 +4,15 @@ use serde_json::Value;
 
 use crate::Change;
 use crate::declared::DeclaredObject;
-use crate::judge::{Basis, Finding, JudgedField, ObjectChange};
+use crate::grade::{Graded, said};
+use crate::judge::{Basis, JudgedField, ObjectChange};
 use crate::lines::line_of;
 use crate::origin::{Evidence, Origin};
 use crate::ownership::{Attribution, Owners};
 use crate::path::FieldPath;
 use crate::redact::{Shown, show, show_path, show_short};
 use crate::schema::Schema;
+use crate::severity::Severity;
 use crate::subject::GroupKind;
 
 /// The most fields a report lists.
@@ -21,7 +23,11 @@ pub const MAX_FIELDS: usize = 25;
 pub struct Report {
     /// What is the matter with the object as a whole.
     pub change: ObjectChange,
-    /// At most [`MAX_FIELDS`] fields.
+    /// How grave it is.
+    pub severity: Severity,
+    /// The rules that applied and what they did, where any did.
+    pub rule: Option<String>,
+    /// At most [`MAX_FIELDS`] fields, the gravest first.
     pub fields: Vec<ReportedField>,
     /// How many more differ.
     pub more_fields: u32,
@@ -48,6 +54,8 @@ pub struct ReportedField {
     pub short: String,
     /// How.
     pub change: Change,
+    /// How grave it is.
+    pub severity: Severity,
     /// What the verdict stands on.
     pub basis: Basis,
     /// Who moved: live, Git, or both.
@@ -66,8 +74,9 @@ pub fn report(
     declared: &DeclaredObject,
     schema: &Schema,
     live: Option<&Value>,
-    finding: &Finding,
+    graded: &Graded,
 ) -> Report {
+    let finding = &graded.finding;
     let owners = live.map(Owners::of);
     let by = |field: &JudgedField| match field.drift.live {
         Some(_) => owners.as_ref()?.owner(&field.drift.path, schema),
@@ -76,8 +85,10 @@ pub fn report(
     let fields: Vec<ReportedField> = finding
         .fields
         .iter()
+        .zip(&graded.severities)
         .take(MAX_FIELDS)
-        .map(|field| ReportedField {
+        .map(|(field, severity)| ReportedField {
+            severity: *severity,
             path: show_path(kind, &field.drift.path),
             place: field.drift.path.clone(),
             short: show_short(kind, &field.drift.path),
@@ -92,7 +103,9 @@ pub fn report(
     let more = finding.fields.len().saturating_sub(MAX_FIELDS);
     Report {
         change: finding.change,
-        digest: digest(finding, &fields),
+        severity: graded.severity,
+        rule: Some(said(&graded.applied)).filter(|r| !r.is_empty()),
+        digest: digest(graded, &fields),
         fields,
         more_fields: u32::try_from(more).unwrap_or(u32::MAX),
         origin: finding.origin,
@@ -102,11 +115,13 @@ pub fn report(
     }
 }
 
-fn digest(finding: &Finding, shown: &[ReportedField]) -> u64 {
+fn digest(graded: &Graded, shown: &[ReportedField]) -> u64 {
+    let finding = &graded.finding;
     let mut text = format!(
         "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n",
         finding.change, finding.uid, finding.deleted_at, finding.origin, finding.evidence
     );
+    text.push_str(&format!("{:?}\n{:?}\n", graded.severities, graded.applied));
     for field in &finding.fields {
         text.push_str(&format!(
             "{} {:?} {:?} {:?} {:?}\n",

@@ -11,6 +11,7 @@ mod kinds;
 mod refusals;
 mod releases;
 mod rendering;
+mod rules;
 mod security;
 mod sources;
 mod status;

@@ -102,6 +102,56 @@ async fn bad_values_are_refused_at_admission_with_the_remedy() {
             "a duration of at least 1m",
         ),
         (
+            |p| p["spec"]["rules"] = json!([{"match": {"names": ["a"]}}]),
+            "spec.rules[0]: Invalid value: rules: set exactly one of ignore, severity",
+        ),
+        (
+            |p| {
+                p["spec"]["rules"] = json!([{"match": {"names": ["a"]}, "ignore": {"reason": " "}}])
+            },
+            "spec.rules[0].ignore.reason: Invalid value: \" \": rules.ignore.reason: say why this may differ",
+        ),
+        (
+            |p| p["spec"]["rules"] = json!([{"match": {}, "severity": "Low"}]),
+            "name at least one of targets, kinds, names, labels, fields",
+        ),
+        (
+            |p| p["spec"]["rules"] = json!([{"match": {"targets": ["other"]}, "severity": "Low"}]),
+            "spec.rules: Invalid value: rules.match.targets: name only targets of spec.targets",
+        ),
+        (
+            |p| {
+                p["spec"]["rules"] =
+                    json!([{"match": {"kinds": ["apps/v1/Deployment"]}, "severity": "Low"}])
+            },
+            "write GROUP/KIND without a version",
+        ),
+        (
+            |p| p["spec"]["rules"] = json!([{"match": {"fields": ["spec..x"]}, "severity": "Low"}]),
+            "spec.rules[0].match.fields: Invalid value: rules.match.fields: write paths as records show them",
+        ),
+        (
+            |p| p["spec"]["rules"] = json!([{"match": {"fields": ["a[x"]}, "severity": "Low"}]),
+            "write paths as records show them",
+        ),
+        (
+            |p| {
+                p["spec"]["rules"] = json!([{"match": {"types": ["aws_iam_*"]}, "severity": "Low"}])
+            },
+            "addresses and types are not available yet",
+        ),
+        (
+            |p| p["spec"]["rules"] = json!([{"match": {"names": ["a"]}, "severity": "Huge"}]),
+            "supported values: \"Low\", \"Medium\", \"High\", \"Critical\"",
+        ),
+        (
+            |p| {
+                p["spec"]["targets"][0]["kubernetes"]["undeclared"] =
+                    json!({"objects": [{"kinds": ["*/Deployment"]}]})
+            },
+            "undeclared.objects.kinds: write GROUP/KIND without a version",
+        ),
+        (
             |p| p["metadata"]["name"] = json!("x".repeat(64)),
             "at most 63 characters",
         ),

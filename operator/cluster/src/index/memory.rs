@@ -105,14 +105,54 @@ impl Inner {
             return;
         };
         let evidence = match &decl.base {
-            Base::Kept(kept) if decl.verdict != Known::InSync => kept.evidence,
+            Base::Kept(kept) if decl.verdict != Known::InSync || decl.ignored.is_some() => {
+                kept.evidence
+            }
             _ => Evidence::Own,
         };
-        let base = match self.notes.push(&declared.object) {
+        let revision = Arc::clone(&before.revision);
+        self.note_base(id, &declared.object, except, (revision, evidence));
+    }
+
+    /// The baseline of an object that is in sync but for what rules ignore: its declaration, except there.
+    pub(super) fn keep_but_ignored(&mut self, id: DeclId) {
+        let Some(decl) = self.slab.get(id) else {
+            return;
+        };
+        let Some(target) = self.targets.get(&decl.target) else {
+            return;
+        };
+        let places = decl.ignored.as_ref().map_or(&[][..], |i| &i.places);
+        let is_kept = match &decl.base {
+            Base::Declared => true,
+            Base::Kept(kept) => {
+                kept.revision == target.revision && kept.except.iter().map(|e| &e.path).eq(places)
+            }
+            Base::Unknown | Base::Absent => false,
+        };
+        if is_kept {
+            return;
+        }
+        let (Some(except), Ok(declared)) = (self.out_of_sync(decl), target.blobs.read(decl.blob))
+        else {
+            return;
+        };
+        let revision = Arc::clone(&target.revision);
+        self.note_base(id, &declared.object, except, (revision, Evidence::Own));
+    }
+
+    fn note_base(
+        &mut self,
+        id: DeclId,
+        declared: &Value,
+        except: Box<[Except]>,
+        (revision, evidence): (Arc<Revision>, Evidence),
+    ) {
+        let base = match self.notes.push(declared) {
             Ok(at) => Base::Kept(Box::new(Kept {
                 at,
                 except,
-                revision: Arc::clone(&before.revision),
+                revision,
                 evidence,
             })),
             Err(error) => {
@@ -125,15 +165,27 @@ impl Inner {
 
     /// Where an object was not in sync by the declaration that goes; `None` where nothing of it is a baseline.
     fn out_of_sync(&self, decl: &Decl) -> Option<Box<[Except]>> {
-        let report = match (&decl.verdict, &decl.base) {
-            (Known::InSync, _) | (_, Base::Declared) => return Some(Box::default()),
-            (Known::Drifted(report) | Known::Pending(report), _) => report,
+        let reported = match (&decl.verdict, &decl.base) {
+            (_, Base::Declared) => return Some(Box::default()),
+            (Known::InSync, _) => &[],
+            (Known::Drifted(report) | Known::Pending(report), _) => {
+                if report.change != ObjectChange::Changed || report.more_fields > 0 {
+                    return None;
+                }
+                report.fields.as_slice()
+            }
             (Known::Unknown(_), _) => return None,
         };
-        if report.change != ObjectChange::Changed || report.more_fields > 0 {
-            return None;
+        let mut paths: Vec<_> = reported.iter().map(|f| f.place.clone()).collect();
+        if let Some(ignored) = &decl.ignored {
+            if ignored.more || ignored.whole.is_some() {
+                return None;
+            }
+            paths.extend(ignored.places.iter().cloned());
         }
-        let paths: Vec<_> = report.fields.iter().map(|f| f.place.clone()).collect();
+        if paths.is_empty() {
+            return Some(Box::default());
+        }
         let except = match &decl.base {
             Base::Kept(kept) => {
                 let object = self.notes.read(kept.at).ok()?;

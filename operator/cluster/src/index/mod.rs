@@ -10,6 +10,7 @@ mod memory;
 mod observe;
 mod read;
 mod recall;
+mod rules;
 mod scope;
 mod slab;
 
@@ -17,7 +18,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use drift::automation::ReplicaBounds;
-use drift::{GroupVersionKind, ObjectId, Report, Residue, Undeclared, Unknown};
+use drift::rules::TargetRules;
+use drift::{GroupVersionKind, Ignored, ObjectId, Report, Residue, Undeclared, Unknown};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -101,6 +103,8 @@ struct Decl {
     /// The part of that which is explained.
     known: Option<Arc<Residue>>,
     verdict: Known,
+    /// What of its differences rules ignore.
+    ignored: Option<Box<Ignored>>,
     queued: bool,
     asked: bool,
     /// What is asked about is only what is not declared.
@@ -133,6 +137,7 @@ struct Inner {
     heads: HashMap<u128, DeclId>,
     scopes: Scopes,
     targets: HashMap<TargetId, Target>,
+    rules: HashMap<TargetId, TargetRules>,
     tallies: HashMap<(TargetId, ScopeId), Tally>,
     /// Where a target's account may not look.
     denied: HashMap<(TargetId, ScopeId), Unknown>,
@@ -229,6 +234,7 @@ impl Index {
             inner.remove(id);
         }
         inner.targets.remove(&target);
+        inner.rules.remove(&target);
         inner.tallies.retain(|(t, _), _| *t != target);
         inner.denied.retain(|(t, _), _| *t != target);
         inner.dirty.remove(&target);
@@ -321,6 +327,7 @@ impl Inner {
             seen: None,
             known: None,
             verdict: Known::Unknown(Unknown::NotSeen),
+            ignored: None,
             queued: false,
             asked: false,
             residue_only: false,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use drift::judge::{Case, Judgement, judge};
-use drift::{Finding, Schema, Unknown, Verdict, report};
+use drift::{Ignored, Schema, Unknown, Verdict, report};
 use serde_json::Value;
 
 use super::asking::Expectation;
@@ -210,6 +210,15 @@ impl Index {
     }
 }
 
+/// What judging an object led to.
+struct Judged {
+    judgement: Option<Judgement>,
+    /// The verdict to hold, by the rules.
+    known: Known,
+    /// What rules ignore of it.
+    ignored: Option<Ignored>,
+}
+
 impl Inner {
     /// Runs `act` for each declaration of a live object that is not older than what was judged before.
     fn for_each(
@@ -256,14 +265,21 @@ impl Inner {
         if decl.verdict == Known::Unknown(Unknown::NotRendered) {
             return;
         }
-        let Some((judgement, known)) = self.judged(member, live) else {
+        let Some(Judged {
+            judgement,
+            known,
+            ignored,
+        }) = self.judged(member, live)
+        else {
             return;
         };
         let Some(decl) = self.slab.get_mut(member) else {
             return;
         };
         decl.version = decl.version.max(version);
-        let in_sync = known == Known::InSync;
+        // What rules ignore is not as declared: no baseline, and nothing to remember.
+        let in_sync = known == Known::InSync && ignored.is_none();
+        decl.ignored = ignored.map(Box::new);
         self.set(member, known);
         if let Some(judgement) = judgement {
             self.remember(member, judgement, in_sync, live.is_some());
@@ -271,7 +287,7 @@ impl Inner {
     }
 
     /// The judgement on an object, and the verdict to hold of it.
-    fn judged(&self, member: DeclId, live: Option<&Value>) -> Option<(Option<Judgement>, Known)> {
+    fn judged(&self, member: DeclId, live: Option<&Value>) -> Option<Judged> {
         let decl = self.slab.get(member)?;
         let target = self.targets.get(&decl.target)?;
         let state = self.scopes.get(decl.scope)?;
@@ -279,7 +295,11 @@ impl Inner {
             Ok(declared) => declared,
             Err(error) => {
                 tracing::error!(%error, object = %decl.name, "cannot read a declaration back");
-                return Some((None, Known::Unknown(Unknown::NotCompared)));
+                return Some(Judged {
+                    judgement: None,
+                    known: Known::Unknown(Unknown::NotCompared),
+                    ignored: None,
+                });
             }
         };
         let recalled = Recalled::of(&self.notes, &decl.base);
@@ -297,16 +317,27 @@ impl Inner {
             replicas: self.replicas_of(decl, &state.key),
         };
         let mut judgement = judge(&case, live);
-        let told =
-            |finding: &Finding| Arc::new(report(kind, &declared, &state.schema, live, finding));
+        let mut ignored = None;
         let verdict = std::mem::replace(&mut judgement.verdict, Verdict::InSync);
         let known = match verdict {
             Verdict::InSync => Known::InSync,
-            Verdict::Pending(finding) => Known::Pending(told(&finding)),
-            Verdict::Drifted(finding) => Known::Drifted(told(&finding)),
             Verdict::Unknown(unknown) => Known::Unknown(unknown),
+            Verdict::Pending(finding) | Verdict::Drifted(finding) => {
+                let grading = self.graded(member, &declared, *finding)?;
+                ignored = grading.ignored;
+                let told = |graded| report(kind, &declared, &state.schema, live, graded);
+                match &grading.left {
+                    Some(left) if left.finding.is_pending() => Known::Pending(Arc::new(told(left))),
+                    Some(left) => Known::Drifted(Arc::new(told(left))),
+                    None => judgement.rest.clone().map_or(Known::InSync, Known::Unknown),
+                }
+            }
         };
-        Some((Some(judgement), known))
+        Some(Judged {
+            judgement: Some(judgement),
+            known,
+            ignored,
+        })
     }
 
     /// Keeps what a judgement has shown, and asks the server where it has to.
@@ -324,6 +355,7 @@ impl Inner {
         let Some(decl) = self.slab.get_mut(member) else {
             return;
         };
+        let but_ignored = decl.verdict == Known::InSync && decl.ignored.is_some();
         let changed = decl.seen.as_ref() != Some(&seen);
         if exists {
             decl.seen = Some(seen);
@@ -335,6 +367,9 @@ impl Inner {
         if learnt && decl.known.as_ref() != Some(&explained) {
             decl.known = Some(explained);
             self.unsaved.insert(target);
+        }
+        if but_ignored && !ask {
+            self.keep_but_ignored(member);
         }
         if in_sync && !ask {
             self.set_base(member, Base::Declared);

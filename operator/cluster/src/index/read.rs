@@ -63,6 +63,8 @@ impl Tally {
 pub enum State {
     /// As declared.
     InSync,
+    /// It differs only in what rules ignore; counts as in sync.
+    Ignored,
     /// A commit is not rolled out yet.
     Pending(Arc<Report>),
     /// Not as declared.
@@ -304,7 +306,9 @@ impl Index {
         let belief = |d: &Decl| Belief {
             version: d.version,
             exists: match &d.verdict {
-                Known::InSync => true,
+                Known::InSync => {
+                    d.ignored.as_ref().and_then(|i| i.whole) != Some(ObjectChange::Missing)
+                }
                 Known::Drifted(report) | Known::Pending(report) => {
                     report.change != ObjectChange::Missing
                 }
@@ -324,6 +328,7 @@ impl Inner {
             return State::Unknown(trouble);
         }
         match &decl.verdict {
+            Known::InSync if decl.ignored.is_some() => State::Ignored,
             Known::InSync => State::InSync,
             Known::Drifted(report) => State::Drifted(Arc::clone(report)),
             Known::Pending(report) => State::Pending(Arc::clone(report)),

@@ -61,6 +61,7 @@ fn listed(index: &Index, objects: &[Value]) {
 fn states(index: &Index) -> Vec<(String, &'static str)> {
     let name = |s: &State| match s {
         State::InSync => "in sync",
+        State::Ignored => "ignored",
         State::Pending(_) => "pending",
         State::Drifted(r) => r.change.as_str(),
         State::Unknown(u) => u.reason(),

@@ -4,8 +4,8 @@ use cluster::index::Change;
 use drift::{Evidence, ObjectChange, ObjectId, Report, ReportedField};
 use driftline_crds::{
     Actor, Baseline, BaselineEvidence, DeclaredAt, Display, DriftRecord, DriftRecordSpec,
-    DriftRecordStatus, Field, Origin, POLICY_LABEL, RecordChange, RecordState, Subject,
-    TARGET_LABEL,
+    DriftRecordStatus, Field, Origin, POLICY_LABEL, RecordChange, RecordState, SEVERITY_LABEL,
+    Severity, Subject, TARGET_LABEL,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
@@ -55,7 +55,13 @@ pub fn name(policy: &PolicyState, target: &str, id: &ObjectId) -> String {
 }
 
 /// A record without status.
-pub fn record(policy: &PolicyState, target: &str, name: &str, id: &ObjectId) -> DriftRecord {
+pub fn record(
+    policy: &PolicyState,
+    target: &str,
+    name: &str,
+    id: &ObjectId,
+    severity: Option<Severity>,
+) -> DriftRecord {
     let subject = Subject {
         kubernetes: super::subject(id),
     };
@@ -65,10 +71,11 @@ pub fn record(policy: &PolicyState, target: &str, name: &str, id: &ObjectId) -> 
         subject,
     };
     let mut record = DriftRecord::new(name, spec);
-    let labels = [
+    let mut labels = vec![
         (POLICY_LABEL, policy.key.name.as_str()),
         (TARGET_LABEL, target),
     ];
+    labels.extend(severity.map(|s| (SEVERITY_LABEL, s.as_str())));
     record.metadata = ObjectMeta {
         name: Some(name.to_owned()),
         namespace: Some(policy.key.namespace.clone()),
@@ -123,9 +130,12 @@ pub fn status(
             line: Some(p.line).filter(|l| *l > 0),
             ..DeclaredAt::default()
         }),
-        severity: None,
+        severity: Some(severity(report.severity)),
         origin: Some(origin(report.origin)),
-        rule: None,
+        rule: report
+            .rule
+            .as_ref()
+            .map(|rule| drift::redact::cut(rule, 1024).to_owned()),
         by: None,
         baseline: baseline(change, report),
         display: display(&change.id, report),
@@ -185,7 +195,7 @@ fn field(field: &ReportedField, before: Option<&DriftRecordStatus>, now: Timesta
     Field {
         path: field.path.clone(),
         change,
-        severity: None,
+        severity: Some(severity(field.severity)),
         origin: Some(origin(field.origin)),
         basis: field.basis.as_str().to_owned(),
         declared,
@@ -195,6 +205,15 @@ fn field(field: &ReportedField, before: Option<&DriftRecordStatus>, now: Timesta
         since: Some(since),
         by,
         line: Some(field.line).filter(|l| *l > 0),
+    }
+}
+
+fn severity(severity: drift::Severity) -> Severity {
+    match severity {
+        drift::Severity::Low => Severity::Low,
+        drift::Severity::Medium => Severity::Medium,
+        drift::Severity::High => Severity::High,
+        drift::Severity::Critical => Severity::Critical,
     }
 }
 

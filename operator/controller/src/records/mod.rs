@@ -13,7 +13,9 @@ use cluster::index::{Change, State};
 use cluster::watch::{WatchEvent, WatchHandle, WatchOptions, WatchScope};
 use declared::LineAt;
 use drift::{GroupKind, GroupVersionKind, ObjectId, Unknown};
-use driftline_crds::{DriftRecord, DriftRecordStatus, KubernetesSubject, RecordState};
+use driftline_crds::{
+    DriftRecord, DriftRecordStatus, KubernetesSubject, RecordState, SEVERITY_LABEL, Severity,
+};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
@@ -413,7 +415,7 @@ impl Records {
         if was_open && before == Some(&status) {
             return Ok(());
         }
-        let record = content::record(policy, target, name, &change.id);
+        let record = content::record(policy, target, name, &change.id, status.severity);
         let api: Api<DriftRecord> =
             Api::namespaced(self.engine.client.clone(), &policy.key.namespace);
         if known.is_none() {
@@ -425,7 +427,14 @@ impl Records {
                 Err(error) => return Err(error),
             }
         }
-        match self.write_status(&api, name, &status).await {
+        let labelled = before.and_then(|b| b.severity);
+        let write = async {
+            if known.is_some() && labelled != status.severity {
+                self.write_label(&api, name, status.severity).await?;
+            }
+            self.write_status(&api, name, &status).await
+        };
+        match write.await {
             Ok(()) => {}
             Err(error) if error.is(404) => {
                 self.store.take(&policy.key.namespace, name);
@@ -546,6 +555,18 @@ impl Records {
         }
         self.store.take(&policy.key.namespace, name);
         self.engine.registry.touch(&policy.key);
+        Ok(())
+    }
+
+    async fn write_label(
+        &self,
+        api: &Api<DriftRecord>,
+        name: &str,
+        severity: Option<Severity>,
+    ) -> Result<(), WriteError> {
+        let patch = json!({"metadata": {"labels": {SEVERITY_LABEL: severity}}});
+        bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(patch))).await?;
+        self.engine.metrics.writes("record").inc();
         Ok(())
     }
 
@@ -704,6 +725,7 @@ fn identity(record: &DriftRecord) -> (PolicyKey, ObjectId) {
 fn over(state: &State, was_missing: bool) -> Option<Note> {
     match state {
         State::InSync => Some(Note::Mended),
+        State::Ignored => Some(Note::Ignored),
         State::Dropped => Some(Note::Dropped),
         State::Unknown(Unknown::NotServed) if was_missing => Some(Note::Unserved),
         // All else of it was compared and is equal.
