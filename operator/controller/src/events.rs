@@ -92,12 +92,8 @@ fn event(
     let subject_name = &status.display.subject;
     let note = match note {
         Note::Opened => {
-            let severity = status.severity.map_or("", |s| s.as_str());
-            let severity = if severity.is_empty() {
-                String::new()
-            } else {
-                format!("{severity}: ")
-            };
+            let severity = status.severity.map(|s| format!("{}: ", s.as_str()));
+            let severity = severity.unwrap_or_default();
             format!("{severity}{subject_name}: {}{by}", status.display.fields)
         }
         Note::Mended => format!("{subject_name} is as declared again"),
