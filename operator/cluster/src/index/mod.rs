@@ -486,4 +486,6 @@ impl Inner {
 }
 
 #[cfg(test)]
+mod rules_tests;
+#[cfg(test)]
 mod tests;

@@ -4,28 +4,28 @@ use serde_json::{Value, json};
 use super::*;
 use crate::store::BlobWriter;
 
-const TARGET: TargetId = TargetId(1);
+pub(super) const TARGET: TargetId = TargetId(1);
 
 fn kind() -> GroupVersionKind {
     GroupVersionKind::new("", "v1", "ConfigMap")
 }
 
-fn scope() -> ScopeKey {
+pub(super) fn scope() -> ScopeKey {
     ScopeKey::new(kind(), Some("shop".into()))
 }
 
-fn id(name: &str) -> ObjectId {
+pub(super) fn id(name: &str) -> ObjectId {
     ObjectId::new(GroupKind::new("", "ConfigMap"), Some("shop"), name)
 }
 
-fn revision(name: &str) -> Revision {
+pub(super) fn revision(name: &str) -> Revision {
     Revision {
         name: name.into(),
         inputs: "sha256:1".into(),
     }
 }
 
-fn batch(objects: &[(&str, &str)], complete: bool) -> Batch {
+pub(super) fn batch(objects: &[(&str, &str)], complete: bool) -> Batch {
     let mut writer = BlobWriter::new().expect("open");
     let declarations = objects
         .iter()
@@ -46,11 +46,11 @@ fn batch(objects: &[(&str, &str)], complete: bool) -> Batch {
     }
 }
 
-fn live(name: &str, value: &str, version: u32) -> Value {
+pub(super) fn live(name: &str, value: &str, version: u32) -> Value {
     json!({"metadata": {"name": name, "namespace": "shop", "resourceVersion": version.to_string()}, "data": {"k": value}})
 }
 
-fn listed(index: &Index, objects: &[Value]) {
+pub(super) fn listed(index: &Index, objects: &[Value]) {
     index.restarted(&scope());
     for object in objects {
         assert!(index.observe(&scope(), object));
@@ -58,7 +58,7 @@ fn listed(index: &Index, objects: &[Value]) {
     index.ready(&scope());
 }
 
-fn states(index: &Index) -> Vec<(String, &'static str)> {
+pub(super) fn states(index: &Index) -> Vec<(String, &'static str)> {
     let name = |s: &State| match s {
         State::InSync => "in sync",
         State::Ignored => "ignored",
