@@ -277,7 +277,7 @@ mod tests {
             entry("rollouts", "status", status.clone())
         ]));
         assert!(!told(vec![
-            entry("kubectl-edit", "", note.clone()),
+            entry("kubectl-edit", "", note),
             entry("rollouts", "status", status.clone())
         ]));
         let deployer =
