@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::{POLICY, Team, World, condition, watch_until};
 
@@ -21,8 +21,15 @@ async fn edit(team: &Team<'_>, name: &str, value: &str) {
 async fn nothing_is_written_while_nothing_changes() {
     let team = Team::new(World::shared().await, "quiet").await;
     team.declare(TWO).await;
+    team.policy(|p| {
+        p["spec"]["targets"][0]["kubernetes"]["undeclared"] = json!({"fields": "Ignore"});
+    })
+    .await;
+    team.in_sync().await;
     edit(&team, "one", "x").await;
-    let record = team.record("ConfigMap", "one", |_| true).await;
+    // Who wrote the line comes a moment later.
+    let complete = |r: &Value| r["status"]["declaredAt"]["commit"].is_string();
+    let record = team.record("ConfigMap", "one", complete).await;
     team.status("counted", |s| {
         s["summary"]["drifted"] == 1 && s["records"]["open"] == 1
     })
