@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::automation::{self, Context, ReplicaBounds};
 use crate::bookkeeping::{is_ciphertext, normalise};
-use crate::compare::{Change, FieldDrift, compare};
+use crate::compare::{Change, FieldDrift, compare, is_left_out};
 use crate::declared::DeclaredObject;
-use crate::expected::{Expected, is_zero, without_rewrites};
+use crate::expected::{Expected, without_rewrites};
 use crate::origin::{Baseline, Evidence, Origin};
 use crate::ownership::Owners;
 use crate::path::{FieldPath, Step};
@@ -402,7 +402,7 @@ fn present(
             if case.expected == Expected::Refused || !case.askable =>
         {
             if case.baseline != Baseline::Declared {
-                drifts.retain(|d| !(d.live.is_none() && d.declared.as_ref().is_some_and(is_zero)));
+                drifts.retain(|d| !is_left_out(d, case.schema));
             }
             (Basis::Ownership, by_ownership(case, live, &new))
         }
