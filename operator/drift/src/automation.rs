@@ -359,16 +359,16 @@ fn beside_its_name(context: &Context<'_>, path: &[Step], value: &Value) -> bool 
     parent.and_then(|p| p.get("serviceAccountName")) == Some(value)
 }
 
-fn is_job_label(_: &Context<'_>, path: &[Step], _: &Value) -> bool {
-    last(path).is_some_and(|key| {
-        [
-            "controller-uid",
-            "job-name",
-            "batch.kubernetes.io/controller-uid",
-            "batch.kubernetes.io/job-name",
-        ]
-        .contains(&key)
-    })
+/// The Job controller labels Pods, and so the template, with the Job's own name and uid.
+fn is_job_label(context: &Context<'_>, path: &[Step], value: &Value) -> bool {
+    let metadata = |key: &str| context.live.get("metadata").and_then(|m| m.get(key));
+    match last(path) {
+        Some("controller-uid" | "batch.kubernetes.io/controller-uid") => {
+            metadata("uid") == Some(value)
+        }
+        Some("job-name" | "batch.kubernetes.io/job-name") => metadata("name") == Some(value),
+        _ => false,
+    }
 }
 
 fn is_flux_label(_: &Context<'_>, path: &[Step], _: &Value) -> bool {

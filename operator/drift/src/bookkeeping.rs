@@ -108,6 +108,15 @@ pub fn is_ciphertext(value: &Value) -> bool {
 
 const CIPHERTEXT: &str = "ENC[AES256_GCM,";
 
+/// The server reads null as a text of no length.
+fn or_empty(value: Value) -> Value {
+    if value.is_null() {
+        Value::String(String::new())
+    } else {
+        value
+    }
+}
+
 /// The server does the same on write; `stringData` wins over `data`.
 fn merge_string_data(secret: &mut Map<String, Value>) {
     use base64::Engine as _;
@@ -126,7 +135,7 @@ fn merge_string_data(secret: &mut Map<String, Value>) {
     for (key, value) in plain {
         if is_ciphertext(&value) {
             data.insert(key, value);
-        } else if let Value::String(text) = value {
+        } else if let Value::String(text) = or_empty(value) {
             data.insert(
                 key,
                 base64::engine::general_purpose::STANDARD

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::compare::{FieldDrift, compare};
+use crate::residue::equal_at;
 use crate::schema::Schema;
 use crate::subject::GroupVersionKind;
 
@@ -35,7 +36,14 @@ pub(crate) fn without_rewrites(
         .into_iter()
         .map(|d| (d.path.to_string(), d.live))
         .collect();
-    drifts.retain(|d| rewrites.get(&d.path.to_string()) != Some(&d.live));
+    drifts.retain(|d| match (rewrites.get(&d.path.to_string()), &d.live) {
+        (Some(Some(stored)), Some(live)) => {
+            let steps = &d.path.0;
+            !equal_at(stored, live, schema, schema.at(steps), steps)
+        }
+        (Some(stored), live) => stored != live,
+        (None, _) => true,
+    });
 }
 
 /// The object to ask the server about: the declaration under a generated name, without what only one object can have

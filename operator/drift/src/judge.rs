@@ -186,6 +186,8 @@ pub struct Case<'a> {
     pub known: Option<&'a Residue>,
     /// What it was declared as when it was last in sync.
     pub baseline: Baseline<'a>,
+    /// The server stored that declaration as it was, without making anything else of it.
+    pub literal: bool,
     /// Whether undeclared fields are looked at.
     pub undeclared: Undeclared,
     /// What an autoscaler may set its replicas to.
@@ -215,6 +217,7 @@ impl<'a> Case<'a> {
             askable: true,
             known: None,
             baseline: Baseline::Unknown,
+            literal: false,
             undeclared: Undeclared::default(),
             replicas: Replicas::default(),
         }
@@ -234,6 +237,8 @@ pub struct Judgement {
     pub explained: Residue,
     /// Nothing that is declared differs, without the server having been asked.
     pub as_declared: bool,
+    /// The server has made nothing else of what is declared, as far as that shows.
+    pub literal: bool,
     /// What keeps the rest of a drifted object from being called in sync.
     pub rest: Option<Unknown>,
 }
@@ -246,6 +251,7 @@ impl Judgement {
             residue: Residue::default(),
             explained: Residue::default(),
             as_declared: false,
+            literal: false,
             rest: None,
         }
     }
@@ -383,6 +389,7 @@ fn present(
         new.retain(|e| !owners.is_controllers(&e.path, case.schema));
     }
     let as_declared = drifts.is_empty();
+    let differing = drifts.len();
     let mut unverified = false;
     let (basis, added) = match case.expected {
         Expected::Answer(expected) => {
@@ -401,7 +408,7 @@ fn present(
         Expected::Unsettled | Expected::AsDeclared | Expected::Refused
             if case.expected == Expected::Refused || !case.askable =>
         {
-            if case.baseline != Baseline::Declared {
+            if !case.literal || case.baseline != Baseline::Declared {
                 drifts.retain(|d| !is_left_out(d, case.schema));
             }
             (Basis::Ownership, by_ownership(case, live, &new))
@@ -420,11 +427,17 @@ fn present(
                     residue,
                     explained: Residue::default(),
                     as_declared,
+                    literal: case.literal,
                     rest: Some(Unknown::Unverified),
                 };
             }
             (Basis::Declared, Vec::new())
         }
+    };
+    let literal = match case.expected {
+        Expected::Answer(_) | Expected::Refused => drifts.len() == differing,
+        Expected::Unsettled | Expected::AsDeclared if !case.askable => drifts.len() == differing,
+        Expected::Unsettled | Expected::AsDeclared => as_declared || case.literal,
     };
     let explained = explained(&beyond, &hashes, &added);
     let rest = hidden.or(unverified.then_some(Unknown::Unverified));
@@ -439,11 +452,13 @@ fn present(
         residue,
         explained,
         as_declared,
+        literal,
         rest,
     }
 }
 
-/// True if the baseline tells of each difference who moved, live or Git: the server stored the baseline as it was declared.
+/// True if the baseline tells of each difference who moved, live or Git. Only one that the server stored as it was declared does: else
+/// a difference may be what the server has always made of it.
 fn all_told(case: &Case<'_>, drifts: &[FieldDrift]) -> bool {
     let told = |d| {
         matches!(
@@ -451,7 +466,7 @@ fn all_told(case: &Case<'_>, drifts: &[FieldDrift]) -> bool {
             Origin::LiveEdited | Origin::GitAhead
         )
     };
-    drifts.iter().all(told)
+    drifts.is_empty() || (case.literal && drifts.iter().all(told))
 }
 
 /// The hashes of what is not an addition. An addition is reported at its own place, below it where part of it is explained, or as

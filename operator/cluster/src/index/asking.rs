@@ -394,6 +394,7 @@ impl Inner {
         }
         decl.known = Some(seen);
         decl.asked = false;
+        decl.literal = true;
         let target = decl.target;
         self.unsaved.insert(target);
         self.expect(id, Expectation::AsDeclared);

@@ -109,6 +109,8 @@ struct Decl {
     asked: bool,
     /// What is asked about is only what is not declared.
     residue_only: bool,
+    /// When it was last in sync, live was literally what was declared.
+    literal: bool,
 }
 
 /// A verdict in its compact form.
@@ -331,6 +333,7 @@ impl Inner {
             queued: false,
             asked: false,
             residue_only: false,
+            literal: false,
         };
         let place = self.slab.insert(decl);
         if before.is_none()

@@ -313,6 +313,7 @@ impl Inner {
             askable: state.askable,
             known: decl.known.as_deref(),
             baseline: recalled.baseline(&decl.base),
+            literal: decl.literal,
             undeclared: target.undeclared,
             replicas: self.replicas_of(decl, &state.key),
         };
@@ -347,6 +348,7 @@ impl Inner {
             residue,
             explained,
             as_declared,
+            literal,
             ..
         } = judgement;
         let unexplained = residue != explained;
@@ -359,6 +361,9 @@ impl Inner {
         let changed = decl.seen.as_ref() != Some(&seen);
         if exists {
             decl.seen = Some(seen);
+        }
+        if exists && !ask {
+            decl.literal = literal;
         }
         // What at first sight nobody could tell apart from an addition is no memory of being in sync.
         let first_sight = decl.known.is_none() && matches!(decl.base, Base::Unknown | Base::Absent);

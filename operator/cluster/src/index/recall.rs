@@ -1,6 +1,6 @@
 //! The memory of a target across restarts: what goes into a snapshot, and what the index does with one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use drift::origin::{Except, Unseen};
@@ -23,6 +23,9 @@ pub struct Snapshot {
     pub residues: Vec<Shared>,
     /// Objects that are not in sync by that revision, and their baselines.
     pub apart: Vec<Apart>,
+    /// Objects of which the server stores something else than their baselines declare, by [`object_key`].
+    #[serde(default)]
+    pub rewritten: Vec<u64>,
 }
 
 /// A residue and the objects that have it.
@@ -71,6 +74,7 @@ pub(super) struct Recalled {
     revision: Revision,
     known: HashMap<u64, Arc<Residue>>,
     apart: HashMap<u64, Option<Earlier>>,
+    rewritten: HashSet<u64>,
     declared: HashMap<(String, String, u64), Value>,
 }
 
@@ -104,6 +108,7 @@ impl Index {
                 inputs: snapshot.inputs.into(),
             },
             known,
+            rewritten: snapshot.rewritten.into_iter().collect(),
             apart: snapshot
                 .apart
                 .into_iter()
@@ -140,6 +145,9 @@ impl Index {
             if let Some(known) = known.filter(|k| !k.is_empty()) {
                 shared.entry(Arc::clone(known)).or_default().push(object);
             }
+            if !decl.literal && !matches!(decl.base, Base::Unknown) {
+                snapshot.rewritten.push(object);
+            }
             let baseline = match &decl.base {
                 Base::Declared => continue,
                 Base::Unknown | Base::Absent => None,
@@ -164,6 +172,7 @@ impl Index {
             .collect();
         snapshot.residues.sort_by(|a, b| a.hashes.cmp(&b.hashes));
         snapshot.apart.sort_by_key(|a| a.object);
+        snapshot.rewritten.sort_unstable();
         Some(snapshot)
     }
 
@@ -198,9 +207,11 @@ impl Inner {
             }
         };
         let in_sync_then = matches!(base, Base::Declared);
+        let literal = !matches!(base, Base::Unknown) && !recalled.rewritten.contains(&object);
         self.set_base(id, base);
         let nothing = self.residues.intern(Residue::default());
         if let Some(decl) = self.slab.get_mut(id) {
+            decl.literal = literal;
             decl.known = known.or_else(|| in_sync_then.then_some(nothing));
         }
     }
