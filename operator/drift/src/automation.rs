@@ -82,6 +82,12 @@ const ADDED: &[Line] = &[
     ),
     line(
         &["Service"],
+        &["spec", "allocateLoadBalancerNodePorts"],
+        |_, _, v| v == true,
+        SERVICE,
+    ),
+    line(
+        &["Service"],
         &["metadata", "finalizers", "*"],
         |_, _, v| v == "service.kubernetes.io/load-balancer-cleanup",
         SERVICE,

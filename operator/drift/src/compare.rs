@@ -118,11 +118,26 @@ impl Walk<'_> {
             if !is_never_drift(&self.path) {
                 match live.get(name) {
                     None | Some(Value::Null) if self.zeroes_may_be_absent && is_zero(value) => {}
+                    None | Some(Value::Null) if self.is_pruned(node, name) => {}
                     None | Some(Value::Null) => self.missing(value),
                     Some(other) => self.value(value, other, self.schema.member(node, name)),
                 }
             }
             self.path.pop();
+        }
+    }
+
+    /// Fields that the schema does not know are not stored.
+    ///
+    /// Source: <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#field-pruning>.
+    fn is_pruned(&self, node: NodeId, name: &str) -> bool {
+        match self.schema.node(node) {
+            Node::Struct(fields) => {
+                !fields.preserve_unknown
+                    && !fields.fields.is_empty()
+                    && fields.field(name).is_none()
+            }
+            _ => false,
         }
     }
 

@@ -137,6 +137,20 @@ fn an_image_is_named_by_its_container() {
 }
 
 #[test]
+fn a_field_that_the_schema_does_not_know_is_pruned_and_not_missing() {
+    let schema = schema();
+    let declared = json!({"unheardOf": {"a": 1}});
+    assert_eq!(compare(&declared, &json!({}), &schema), []);
+    assert_eq!(compare(&declared, &declared, &schema), []);
+    let unknown = compare(&declared, &json!({}), &Schema::unknown());
+    assert_eq!(
+        unknown.len(),
+        1,
+        "without a schema nothing is known to be pruned"
+    );
+}
+
+#[test]
 fn a_key_that_is_left_out_has_its_default() {
     let declared = json!({"spec": {"containers": [{"name": "w", "ports": [{"containerPort": 80, "name": "http"}]}]}});
     let live = json!({"spec": {"containers": [{"name": "w", "ports": [{"containerPort": 80, "protocol": "UDP", "name": "dns"}, {"containerPort": 80, "protocol": "TCP", "name": "http"}]}]}});

@@ -13,7 +13,7 @@ use crate::origin::{Baseline, Evidence, Origin};
 use crate::ownership::Owners;
 use crate::path::{FieldPath, Step};
 use crate::residue::{Extra, Residue, as_whole_list, extras, unexplained};
-use crate::schema::Schema;
+use crate::schema::{Node, Schema};
 use crate::subject::GroupKind;
 
 /// What a verdict on a field stands on.
@@ -69,6 +69,8 @@ pub struct JudgedField {
     pub basis: Basis,
     /// Who moved: live, Git, or both.
     pub origin: Origin,
+    /// How many steps of the path lead to the outermost struct that was added as a whole, or to the field itself.
+    pub whole: usize,
 }
 
 /// The most pairs of differences and unstable paths that are looked at; with more, too much of a rendering is random.
@@ -579,6 +581,7 @@ fn verdict(
     };
     let judged = |drift: FieldDrift, basis| JudgedField {
         origin: baseline.origin(&drift, case.schema),
+        whole: added_as_whole(case, &drift),
         drift,
         basis,
     };
@@ -605,6 +608,34 @@ fn verdict(
     } else {
         Verdict::Drifted(finding)
     }
+}
+
+/// How many steps of an addition's path lead to the outermost struct of which nothing is declared nor expected. Members of maps are told
+/// one by one.
+fn added_as_whole(case: &Case<'_>, drift: &FieldDrift) -> usize {
+    let steps = &drift.path.0;
+    if drift.change != Change::Added {
+        return steps.len();
+    }
+    let mut there = vec![Some(&case.declared.object)];
+    if let Expected::Answer(expected) = case.expected {
+        there.push(Some(expected));
+    }
+    let mut node = case.schema.root();
+    let mut whole = None;
+    for (n, step) in steps.iter().enumerate() {
+        if !matches!(case.schema.node(node), Node::Struct(_)) {
+            whole = None;
+        }
+        there
+            .iter_mut()
+            .for_each(|v| *v = v.and_then(|v| step.get(v)).filter(|v| !v.is_null()));
+        if whole.is_none() && there.iter().all(Option::is_none) {
+            whole = Some(n + 1);
+        }
+        node = case.schema.below(node, step);
+    }
+    whole.unwrap_or(steps.len())
 }
 
 /// What `kubectl apply` noted down of its last declaration.

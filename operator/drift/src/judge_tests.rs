@@ -374,3 +374,41 @@ fn an_object_with_a_hundred_thousand_drifted_fields_froze_the_operator() {
         Verdict::Unknown(Unknown::Unverified)
     ));
 }
+
+#[test]
+fn a_struct_added_as_a_whole_is_one_field_and_labels_are_many() {
+    let world = World::new(json!({"metadata": {"name": "web"}}));
+    let live = json!({"metadata": {"name": "web", "labels": {"a": "1", "b": "2"}}, "spec": {"replicas": 3, "peers": []}});
+    let told = |expected: &Value| -> Vec<String> {
+        let case = Case {
+            baseline: Baseline::Declared,
+            ..world.case(Expected::Answer(expected))
+        };
+        let Verdict::Drifted(finding) = judge(&case, Some(&live)).verdict else {
+            panic!("drifted");
+        };
+        let id = crate::subject::ObjectId::new(GroupKind::new("apps", "Deployment"), None, "web");
+        let rules = crate::rules::Rules::default();
+        let grading = crate::grade::grade(&world.kind, *finding, rules.about("app", &id, None));
+        let graded = grading.left.expect("drifted");
+        let report = report(
+            &world.kind,
+            &world.declared,
+            &world.schema,
+            Some(&live),
+            &graded,
+        );
+        let mut paths: Vec<String> = report.fields.iter().map(|f| f.path.clone()).collect();
+        paths.sort();
+        paths
+    };
+    assert_eq!(
+        told(&world.declared.object),
+        ["metadata.labels.a", "metadata.labels.b", "spec"]
+    );
+    let with_spec = json!({"metadata": {"name": "web"}, "spec": {"peers": []}});
+    assert_eq!(
+        told(&with_spec),
+        ["metadata.labels.a", "metadata.labels.b", "spec.replicas"]
+    );
+}

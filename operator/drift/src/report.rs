@@ -1,8 +1,11 @@
 //! A finding in the form in which it may leave the process: redacted, capped, with lines.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::Change;
+use crate::compare::FieldDrift;
 use crate::declared::DeclaredObject;
 use crate::grade::{Graded, said};
 use crate::judge::{Basis, JudgedField, ObjectChange};
@@ -82,25 +85,24 @@ pub fn report(
         Some(_) => owners.as_ref()?.owner(&field.drift.path, schema),
         None => owners.as_ref()?.owner_of_absence(&field.drift.path, schema),
     };
-    let fields: Vec<ReportedField> = finding
-        .fields
-        .iter()
-        .zip(&graded.severities)
+    let told = told(graded, live);
+    let more = told.len().saturating_sub(MAX_FIELDS);
+    let fields: Vec<ReportedField> = told
+        .into_iter()
         .take(MAX_FIELDS)
-        .map(|(field, severity)| ReportedField {
-            severity: *severity,
-            path: show_path(kind, &field.drift.path),
-            place: field.drift.path.clone(),
-            short: show_short(kind, &field.drift.path),
-            change: field.drift.change,
+        .map(|(drift, field, severity)| ReportedField {
+            severity,
+            path: show_path(kind, &drift.path),
+            short: show_short(kind, &drift.path),
+            change: drift.change,
             basis: field.basis,
             origin: field.origin,
-            shown: show(kind, &field.drift),
+            shown: show(kind, &drift),
             by: by(field),
-            line: line_of(&declared.object, &declared.lines, &field.drift.path),
+            line: line_of(&declared.object, &declared.lines, &drift.path),
+            place: drift.path,
         })
         .collect();
-    let more = finding.fields.len().saturating_sub(MAX_FIELDS);
     Report {
         change: finding.change,
         severity: graded.severity,
@@ -113,6 +115,35 @@ pub fn report(
         uid: finding.uid.clone(),
         deleted_at: finding.deleted_at.clone(),
     }
+}
+
+/// The differences in the order in which they are told, with the gravest of the fields that each stands for: a struct that was added
+/// as a whole is one.
+fn told<'a>(
+    graded: &'a Graded,
+    live: Option<&Value>,
+) -> Vec<(FieldDrift, &'a JudgedField, Severity)> {
+    let mut wholes: HashSet<String> = HashSet::new();
+    let fields = graded.finding.fields.iter().zip(&graded.severities);
+    let one = |(field, severity): (&'a JudgedField, &Severity)| {
+        let path = field.drift.path.0.get(..field.whole).map(<[_]>::to_vec);
+        let whole = path
+            .filter(|p| p.len() < field.drift.path.0.len())
+            .map(FieldPath);
+        let value = whole.as_ref().and_then(|w| w.get(live?));
+        let (Some(path), Some(value)) = (&whole, value) else {
+            return Some((field.drift.clone(), field, *severity));
+        };
+        let drift = FieldDrift {
+            path: path.clone(),
+            live: Some(value.clone()),
+            ..field.drift.clone()
+        };
+        wholes
+            .insert(path.to_string())
+            .then_some((drift, field, *severity))
+    };
+    fields.filter_map(one).collect()
 }
 
 fn digest(graded: &Graded, shown: &[ReportedField]) -> u64 {

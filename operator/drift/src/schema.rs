@@ -130,14 +130,19 @@ impl Schema {
         }
     }
 
+    /// The node that a step leads to.
+    pub fn below(&self, node: NodeId, step: &Step) -> NodeId {
+        match (self.node(node), step) {
+            (_, Step::Field(name)) => self.member(node, name),
+            (Node::List { items, .. }, _) => *items,
+            _ => NodeId::UNKNOWN,
+        }
+    }
+
     /// The node at a path.
     pub fn at(&self, path: &[Step]) -> NodeId {
         path.iter()
-            .fold(self.root, |node, step| match (self.node(node), step) {
-                (_, Step::Field(name)) => self.member(node, name),
-                (Node::List { items, .. }, _) => *items,
-                _ => NodeId::UNKNOWN,
-            })
+            .fold(self.root, |node, step| self.below(node, step))
     }
 
     /// How many steps of a path lead to the outermost value above it that is one value: an atomic list, map or struct. `None`
