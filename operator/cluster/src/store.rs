@@ -12,7 +12,7 @@ use drift::DeclaredObject;
 use serde_json::Value;
 
 /// Where a declared object is in its [`Blobs`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BlobRef {
     offset: u64,
     length: u32,

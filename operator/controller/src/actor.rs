@@ -255,10 +255,7 @@ impl Actor {
                     spec.clone(),
                 )
             });
-            if target.spec != *spec {
-                target.spec = spec.clone();
-                target.forget_rendering();
-            }
+            target.become_like(spec);
             self.targets.push(target);
         }
         for gone in old {

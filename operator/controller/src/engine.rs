@@ -40,6 +40,8 @@ pub struct Engine {
     pub registry: Registry,
     pub metrics: Arc<Metrics>,
     pub pending: Pending,
+    /// Since when objects have been gone from Git that are still there.
+    pub leaving: Pending,
     pub memory: Memory,
     /// Who wrote the lines that drifted.
     pub blames: Blames,

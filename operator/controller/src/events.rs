@@ -31,6 +31,8 @@ pub enum Note {
     Ignored,
     /// Git does not declare the object any more.
     Dropped,
+    /// It is gone, or declared again elsewhere.
+    NoOrphan,
     /// The cluster does not serve its kind any more.
     Unserved,
     /// It differs only where its declaration does not render the same twice.
@@ -99,6 +101,9 @@ fn event(
         Note::Mended => format!("{subject_name} is as declared again"),
         Note::Ignored => format!("{subject_name} differs only in what rules of the policy ignore"),
         Note::Dropped => format!("{subject_name} is no longer declared by this policy"),
+        Note::NoOrphan => {
+            format!("{subject_name} is gone as Git says, or declared by another target")
+        }
         Note::Unstable => {
             format!("{subject_name} differs only where two renderings of one commit do not agree")
         }

@@ -1,5 +1,5 @@
 //! What the operator remembers across restarts: baselines and residues, kept in a few ConfigMaps of its own namespace. They hold
-//! hashes, revisions and paths, no values.
+//! hashes, revisions, paths and the names of orphans, no values.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

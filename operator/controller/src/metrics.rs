@@ -214,7 +214,7 @@ impl Metrics {
             }
             let counts = [
                 ("in_sync", sum.in_sync),
-                ("drifted", sum.drifted),
+                ("drifted", sum.drifted + sum.orphaned),
                 ("pending", sum.pending),
                 ("unverified", sum.unverified),
                 ("unknown", sum.unknown),

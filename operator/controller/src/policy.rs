@@ -87,6 +87,16 @@ impl TargetSpec {
     pub fn is_release(&self) -> bool {
         matches!(self.from, From::Release(_))
     }
+
+    /// True if both take their declarations from one place, for one namespace.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        let from = match (&self.from, &other.from) {
+            (From::Source { path: a, .. }, From::Source { path: b, .. }) => a == b,
+            (From::Release(a), From::Release(b)) => a == b,
+            _ => false,
+        };
+        from && self.namespace == other.namespace
+    }
 }
 
 /// Why a policy cannot be worked with; only its author can mend that.

@@ -40,6 +40,14 @@ pub async fn recall(
         .filter_map(|a| a.baseline.as_ref())
         .map(|b| (b.revision.clone(), b.inputs.clone()))
         .collect();
+    wanted.extend(
+        snapshot
+            .left
+            .iter()
+            .map(|l| (l.revision.clone(), l.inputs.clone())),
+    );
+    let of_left = snapshot.left.iter().filter_map(|l| l.baseline.as_ref());
+    wanted.extend(of_left.map(|b| (b.revision.clone(), b.inputs.clone())));
     let is_current = *main.0 == *current.name && *main.1 == *current.inputs;
     if !is_current {
         wanted.insert(main.clone());
@@ -98,7 +106,7 @@ fn keep_apart(
     (name, inputs): (&str, &str),
     declared: &mut HashMap<(String, String, u64), Value>,
 ) {
-    let wanted: BTreeSet<u64> = snapshot
+    let mut wanted: BTreeSet<u64> = snapshot
         .apart
         .iter()
         .filter(|a| {
@@ -108,6 +116,12 @@ fn keep_apart(
         })
         .map(|a| a.object)
         .collect();
+    let here = |r: &str, i: &str| r == name && i == inputs;
+    let left = snapshot.left.iter().filter(|l| {
+        let base = l.baseline.as_ref();
+        here(&l.revision, &l.inputs) || base.is_some_and(|b| here(&b.revision, &b.inputs))
+    });
+    wanted.extend(left.filter_map(|l| Some(object_key(&l.id()?))));
     for declaration in &rendered.declarations {
         let object = object_key(&declaration.id);
         if wanted.contains(&object)

@@ -79,6 +79,7 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
     );
     let engine = Arc::new(Engine {
         pending: Default::default(),
+        leaving: Default::default(),
         memory: Memory::default(),
         index: Arc::new(Index::new()),
         catalog,

@@ -46,6 +46,8 @@ pub struct Target {
     failed: Option<Failed>,
     /// What was known of it before the operator started was brought back.
     recalled: bool,
+    /// It declares another place than when it last declared something.
+    elsewhere: bool,
     /// Helm is at work on it.
     pub at_work: bool,
     pub view: TargetView,
@@ -155,9 +157,21 @@ impl Target {
             done: None,
             failed: None,
             recalled: false,
+            elsewhere: false,
             at_work: false,
             view,
         }
+    }
+
+    /// Takes in what the policy says of it now.
+    pub fn become_like(&mut self, spec: &TargetSpec) {
+        if self.spec == *spec {
+            return;
+        }
+        // What the place of before declares was not dropped by Git.
+        self.elsewhere |= !self.spec.is_same_place(spec);
+        self.spec = spec.clone();
+        self.forget_rendering();
     }
 
     /// Makes the next update render again even if nothing seems to have changed.
@@ -414,18 +428,19 @@ impl Target {
     }
 
     async fn declare(
-        &self,
+        &mut self,
         engine: &Arc<Engine>,
         policy: &Policy,
         catalog: &Catalog,
         rendered: Rendered,
         revision: cluster::index::Revision,
     ) {
-        let scopes: HashSet<ScopeKey> = rendered
-            .declarations
-            .iter()
+        let declared = rendered.declarations.iter();
+        let mut scopes: HashSet<ScopeKey> = declared
             .map(|d| ScopeKey::new(d.kind.clone(), d.id.namespace.clone()))
             .collect();
+        // What it declares no longer may be an orphan there.
+        scopes.extend(engine.index.scopes_of(self.id));
         let denied = denied(engine, policy, catalog, scopes).await;
         let complete = rendered.problems.is_empty();
         let batch = Batch {
@@ -434,6 +449,7 @@ impl Target {
             blobs: rendered.blobs,
             declarations: rendered.declarations,
             complete,
+            elsewhere: std::mem::take(&mut self.elsewhere),
             denied,
         };
         let rereads = engine.index.declare(self.id, batch);

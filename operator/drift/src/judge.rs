@@ -47,6 +47,8 @@ pub enum ObjectChange {
     Missing,
     /// It was deleted and is held by a finalizer.
     Terminating,
+    /// It was declared, is not any more, and is still there.
+    Orphaned,
 }
 
 impl ObjectChange {
@@ -56,6 +58,7 @@ impl ObjectChange {
             Self::Changed => "Changed",
             Self::Missing => "Missing",
             Self::Terminating => "Terminating",
+            Self::Orphaned => "Orphaned",
         }
     }
 }
@@ -121,6 +124,8 @@ pub enum Unknown {
     Unstable,
     /// Its values are encrypted in Git; its keys are as declared.
     Encrypted,
+    /// Git does not declare it any more, and whether it is still there is not known yet, or ignored.
+    NotDeclared,
     /// The source has an error, and what was declared before cannot be told from what was removed.
     NotRendered,
     /// Its deployer is at work on it.
@@ -142,6 +147,7 @@ impl Unknown {
             Self::Unverified => "Unverified",
             Self::Unstable => "RenderUnstable",
             Self::Encrypted => "ValuesEncrypted",
+            Self::NotDeclared => "NotDeclared",
             Self::NotRendered => "NotRendered",
             Self::RollingOut => "RollingOut",
             Self::NotCompared => "NotCompared",

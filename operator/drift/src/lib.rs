@@ -13,6 +13,7 @@ pub mod judge;
 pub mod lines;
 pub mod names;
 pub mod origin;
+pub mod orphan;
 pub mod ownership;
 pub mod path;
 pub mod pattern;

@@ -170,7 +170,7 @@ async fn an_object_held_by_a_finalizer_is_terminating() {
 }
 
 #[tokio::test]
-async fn an_object_removed_from_git_is_compared_no_more() {
+async fn an_object_that_is_gone_and_removed_from_git_is_compared_no_more() {
     let team = Team::new(World::shared().await, "removed").await;
     team.declare(WEB).await;
     team.kubectl(["delete", "configmap", "settings"]).await;

@@ -8,6 +8,7 @@ mod detection;
 mod expected;
 mod faults;
 mod kinds;
+mod objects;
 mod refusals;
 mod releases;
 mod rendering;

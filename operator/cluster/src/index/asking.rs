@@ -120,9 +120,9 @@ impl Index {
     /// Puts the questions again that were refused because nothing could be asked.
     pub fn reopen_refused(&self) {
         let mut inner = self.inner.lock();
-        let refused = inner
-            .slab
-            .ids(|d| matches!(d.expectation, Expectation::Refused(_)) && !d.asked);
+        let refused = inner.slab.ids(|d| {
+            matches!(d.expectation, Expectation::Refused(_)) && !d.asked && d.left.is_none()
+        });
         for id in refused {
             if let Some(decl) = inner.slab.get_mut(id) {
                 decl.asked = true;
@@ -141,6 +141,7 @@ impl Index {
             inner.slab.get(*place).is_some_and(|d| {
                 d.expectation == Expectation::Unsettled
                     && d.version > 0
+                    && d.left.is_none()
                     && inner.scopes.get(d.scope).is_some_and(|s| s.askable)
             })
         });
@@ -158,7 +159,7 @@ impl Index {
         let mut due: Vec<(Seconds, DeclId)> = inner
             .slab
             .iter()
-            .filter(|(_, d)| d.target == target && !d.asked)
+            .filter(|(_, d)| d.target == target && !d.asked && d.left.is_none())
             .filter_map(|(id, d)| match d.expectation {
                 Expectation::Answered(_, at) | Expectation::Refused(at)
                     if inner.scopes.get(d.scope).is_some_and(|s| s.askable) =>
@@ -360,7 +361,7 @@ impl Inner {
     }
 
     fn shape_of(&self, id: DeclId) -> Option<u64> {
-        let decl = self.slab.get(id)?;
+        let decl = self.slab.get(id).filter(|d| d.left.is_none())?;
         let scope = self.scopes.get(decl.scope).filter(|s| s.shared)?;
         let declared = self.targets.get(&decl.target)?.blobs.read(decl.blob).ok()?;
         Some(shape(&scope.key.kind, &declared.object))
@@ -460,7 +461,7 @@ impl Inner {
     }
 
     fn question(&self, id: DeclId) -> Option<Question> {
-        let decl = self.slab.get(id).filter(|d| d.asked)?;
+        let decl = self.slab.get(id).filter(|d| d.asked && d.left.is_none())?;
         let scope = self.scopes.get(decl.scope)?;
         let declared = self.targets.get(&decl.target)?.blobs.read(decl.blob).ok()?;
         let shape = Some(shape(&scope.key.kind, &declared.object))
@@ -480,7 +481,9 @@ impl Inner {
     pub(super) fn tidy_notes(&mut self) {
         let old = std::mem::take(&mut self.notes);
         let ids = self.slab.ids(|d| {
-            matches!(d.base, Base::Kept(_)) || matches!(d.expectation, Expectation::Answered(..))
+            matches!(d.base, Base::Kept(_))
+                || matches!(d.expectation, Expectation::Answered(..))
+                || d.left.is_some()
         });
         for id in ids {
             let Some(decl) = self.slab.get_mut(id) else {
@@ -492,6 +495,9 @@ impl Inner {
                     Some(at) => kept.at = at,
                     None => decl.base = Base::Unknown,
                 }
+            }
+            if let Some(left) = &mut decl.left {
+                left.at = left.at.and_then(&mut moved);
             }
             if let Expectation::Answered(at, when) = decl.expectation {
                 decl.expectation =

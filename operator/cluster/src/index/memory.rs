@@ -101,7 +101,7 @@ impl Inner {
         let Some(except) = self.out_of_sync(decl) else {
             return;
         };
-        let Ok(declared) = before.blobs.read(decl.blob) else {
+        let Ok(declared) = self.declaration(decl, before) else {
             return;
         };
         let evidence = match &decl.base {
@@ -110,7 +110,8 @@ impl Inner {
             }
             _ => Evidence::Own,
         };
-        let revision = Arc::clone(&before.revision);
+        let left = decl.left.as_ref().map(|l| &l.revision);
+        let revision = Arc::clone(left.unwrap_or(&before.revision));
         self.note_base(id, &declared.object, except, (revision, evidence));
     }
 

@@ -6,6 +6,7 @@
 //! once, so that none is longer than the index.
 
 mod asking;
+mod left;
 mod memory;
 mod observe;
 mod read;
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub use asking::{Asked, Question};
+pub use left::LeftBehind;
 pub use memory::Revision;
 pub use read::{Belief, Change, State, Tally};
 pub use recall::{Apart, Earlier, Recollection, Shared, Snapshot, object_key};
@@ -31,6 +33,7 @@ pub use scope::ScopeKey;
 
 use crate::store::{BlobRef, Blobs, Notes};
 use asking::{Expectation, Shapes};
+use left::{Leaving, Left};
 use memory::{Base, Residues};
 use scope::{ScopeId, Scopes};
 use slab::{DeclId, Slab};
@@ -66,6 +69,8 @@ pub struct Batch {
     /// False if something could not be read or rendered: what was declared before and is absent now is then unknown,
     /// not gone.
     pub complete: bool,
+    /// The target declares another place than before: what is absent now was not dropped by Git.
+    pub elsewhere: bool,
     /// The scopes that the target's account may not see, or of which that could not be found out, as of now.
     pub denied: HashMap<ScopeKey, Unknown>,
 }
@@ -105,6 +110,8 @@ struct Decl {
     verdict: Known,
     /// What of its differences rules ignore.
     ignored: Option<Box<Ignored>>,
+    /// Its last declaration, where the target's batch does not hold it.
+    left: Option<Box<Left>>,
     queued: bool,
     asked: bool,
     /// What is asked about is only what is not declared.
@@ -187,7 +194,8 @@ impl Index {
     }
 
     /// Replaces what a target declares. Objects whose declaration did not change keep their verdict; what is no longer
-    /// declared is dropped (or unknown, if the batch is not complete). Gives the objects to read again.
+    /// declared is an orphan for as long as it is live (or unknown, if the batch is not complete). Gives the objects to read
+    /// again.
     pub fn declare(&self, target: TargetId, batch: Batch) -> Vec<Reread> {
         let mut inner = self.inner.lock();
         let number = inner
@@ -211,12 +219,15 @@ impl Index {
                 rereads.push(reread);
             }
         }
+        let how = Leaving {
+            complete: batch.complete,
+            elsewhere: batch.elsewhere,
+        };
         for id in inner.slab.ids(|d| d.target == target && d.batch != number) {
-            if batch.complete {
-                inner.remove(id);
-            } else {
-                inner.set(id, Known::Unknown(Unknown::NotRendered));
-            }
+            rereads.extend(inner.leave(id, before.as_ref(), how));
+        }
+        if before.is_none() {
+            inner.remind_left(target, number, batch.complete);
         }
         inner.dirty.insert(target);
         inner.unsaved.insert(target);
@@ -287,11 +298,12 @@ impl Inner {
             if let Some(before) = before.filter(|_| !same) {
                 self.keep_baseline(known, before);
             }
+            let was_left = self.take_left(known);
             let decl = self.slab.get_mut(known)?;
             let lost = decl.verdict == Known::Unknown(Unknown::NotRendered);
             decl.blob = blob;
             decl.batch = batch;
-            if same && !lost && same_look {
+            if same && !lost && !was_left && same_look {
                 return None;
             }
             if decl.scope == scope {
@@ -302,6 +314,7 @@ impl Inner {
                     self.expect(known, Expectation::Unsettled);
                 }
                 self.set(known, Known::Unknown(Unknown::NotSeen));
+                self.end_orphans(key);
                 return listed.then(|| Reread {
                     scope: ScopeKey::new(kind, id.namespace.clone()),
                     id,
@@ -317,7 +330,7 @@ impl Inner {
         let decl = Decl {
             target,
             scope,
-            next: self.heads.get(&key).copied(),
+            next: None,
             name: (&*id.name).into(),
             blob,
             digest,
@@ -330,25 +343,34 @@ impl Inner {
             known: None,
             verdict: Known::Unknown(Unknown::NotSeen),
             ignored: None,
+            left: None,
             queued: false,
             asked: false,
             residue_only: false,
             literal: false,
         };
-        let place = self.slab.insert(decl);
+        let place = self.enter(key, decl);
         if before.is_none()
             && let Some(revision) = self.targets.get(&target).map(|t| Arc::clone(&t.revision))
         {
             self.remind(place, key, &revision);
         }
-        self.heads.insert(key, place);
-        self.scopes.join(scope, place);
-        self.tally(target, scope)
-            .add(&Known::Unknown(Unknown::NotSeen));
+        self.end_orphans(key);
         listed.then(|| Reread {
             scope: ScopeKey::new(kind, id.namespace.clone()),
             id,
         })
+    }
+
+    /// Takes in a declaration of the object of this key.
+    fn enter(&mut self, key: u128, mut decl: Decl) -> DeclId {
+        decl.next = self.heads.get(&key).copied();
+        let (target, scope, verdict) = (decl.target, decl.scope, decl.verdict.clone());
+        let place = self.slab.insert(decl);
+        self.heads.insert(key, place);
+        self.scopes.join(scope, place);
+        self.tally(target, scope).add(&verdict);
+        place
     }
 
     /// The list of a scope that began last, and whether there was one. What is declared from then on has to be read: that
@@ -456,13 +478,14 @@ impl Inner {
         );
         self.expect(id, Expectation::Unsettled);
         self.set_base(id, Base::Unknown);
+        self.take_left(id);
         let Some(decl) = self.slab.remove(id) else {
             return;
         };
         self.unlink(key, id, decl.next);
         self.scopes.leave(decl.scope, id);
         self.tally(decl.target, decl.scope).remove(&decl.verdict);
-        self.tallies.retain(|_, t| t.declared() > 0);
+        self.tallies.retain(|_, t| !t.is_empty());
         self.dirty.insert(decl.target);
         if decl.verdict != Known::InSync {
             // Pending and unknown ones may have had a record before.
@@ -488,6 +511,8 @@ impl Inner {
     }
 }
 
+#[cfg(test)]
+mod left_tests;
 #[cfg(test)]
 mod rules_tests;
 #[cfg(test)]

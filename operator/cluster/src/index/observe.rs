@@ -89,6 +89,11 @@ impl Index {
         let Some(id) = inner.scopes.id(scope) else {
             return;
         };
+        if trouble == Unknown::NotServed {
+            // With its definition has gone what was left.
+            let orphans = inner.slab.ids(|d| d.scope == id && d.is_orphan());
+            orphans.into_iter().for_each(|o| inner.remove(o));
+        }
         let Some(state) = inner.scopes.get_mut(id) else {
             return;
         };
@@ -155,6 +160,9 @@ impl Index {
         for member in members {
             if let Some(decl) = inner.slab.get_mut(member) {
                 decl.epoch = epoch;
+            }
+            if inner.slab.get(member).is_none_or(|d| d.left.is_some()) {
+                continue;
             }
             inner.set(member, Known::Unknown(Unknown::NotCompared));
         }
@@ -264,6 +272,9 @@ impl Inner {
         };
         if decl.verdict == Known::Unknown(Unknown::NotRendered) {
             return;
+        }
+        if decl.left.is_some() {
+            return self.judge_left(member, live, version);
         }
         let Some(Judged {
             judgement,

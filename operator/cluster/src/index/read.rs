@@ -21,6 +21,10 @@ pub struct Tally {
     pub unverified: u32,
     /// Nothing can be said.
     pub unknown: u32,
+    /// Not declared any more, still there, and for long enough to be told: drifted besides.
+    pub orphaned: u32,
+    /// Not declared any more, and not told.
+    pub left: u32,
 }
 
 impl Tally {
@@ -29,9 +33,17 @@ impl Tally {
         self.in_sync + self.drifted + self.pending + self.unverified + self.unknown
     }
 
+    /// True if there is nothing at all.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     fn slot(&mut self, known: &Known) -> &mut u32 {
         match known {
             Known::InSync => &mut self.in_sync,
+            Known::Drifted(report) if report.change == ObjectChange::Orphaned => &mut self.orphaned,
+            Known::Pending(report) if report.change == ObjectChange::Orphaned => &mut self.left,
+            Known::Unknown(Unknown::NotDeclared) => &mut self.left,
             Known::Drifted(_) => &mut self.drifted,
             Known::Pending(_) => &mut self.pending,
             Known::Unknown(Unknown::Unverified) => &mut self.unverified,
@@ -55,6 +67,8 @@ impl Tally {
         self.pending += other.pending;
         self.unverified += other.unverified;
         self.unknown += other.unknown;
+        self.orphaned += other.orphaned;
+        self.left += other.left;
     }
 }
 
@@ -209,6 +223,10 @@ impl Index {
                 sum.merge(*tally);
             }
         }
+        if inner.targets.get(&target).is_some_and(|t| !t.complete) {
+            // What cannot be rendered may declare them.
+            sum.left += std::mem::take(&mut sum.orphaned);
+        }
         sum
     }
 
@@ -219,7 +237,7 @@ impl Index {
         let mut found: Vec<_> = inner
             .tallies
             .iter()
-            .filter(|((t, _), _)| *t == target)
+            .filter(|((t, _), tally)| *t == target && tally.declared() > 0)
             .filter_map(|((_, id), tally)| {
                 let scope = inner.scopes.get(*id)?;
                 let left_out = scope.trouble.clone().filter(|t| *t == Unknown::NotCompared);
@@ -327,7 +345,12 @@ impl Inner {
         if let Some(trouble) = self.scopes.get(decl.scope).and_then(|s| s.trouble.clone()) {
             return State::Unknown(trouble);
         }
+        let complete = self.targets.get(&decl.target).is_none_or(|t| t.complete);
+        if decl.left.is_some() && !complete {
+            return State::Unknown(Unknown::NotRendered);
+        }
         match &decl.verdict {
+            Known::Unknown(Unknown::NotDeclared) if decl.ignored.is_some() => State::Ignored,
             Known::InSync if decl.ignored.is_some() => State::Ignored,
             Known::InSync => State::InSync,
             Known::Drifted(report) => State::Drifted(Arc::clone(report)),
@@ -343,12 +366,17 @@ impl Inner {
         let target = self.targets.get(&decl.target);
         let provenance = target
             .filter(|_| differs)
-            .and_then(|t| t.blobs.read(decl.blob).ok())
-            .map(|d| d.provenance);
+            .and_then(|t| self.declaration(decl, t).ok())
+            .map(|d| d.provenance)
+            .filter(|p| !p.file.is_empty());
+        let revision = match &decl.left {
+            Some(left) => Some(&left.revision),
+            None => target.map(|t| &t.revision),
+        };
         let baseline = match &decl.base {
             _ if !differs => None,
             Base::Unknown | Base::Absent => None,
-            Base::Declared => target.map(|t| (Revision::clone(&t.revision), Evidence::Own)),
+            Base::Declared => revision.map(|r| (Revision::clone(r), Evidence::Own)),
             Base::Kept(kept) => Some((Revision::clone(&kept.revision), kept.evidence)),
         };
         let api_version = self.scopes.get(decl.scope)?.key.kind.api_version();
@@ -357,9 +385,7 @@ impl Inner {
             id: self.identity(id)?,
             api_version,
             provenance,
-            revision: target
-                .map(|t| Arc::clone(&t.revision.name))
-                .unwrap_or_default(),
+            revision: revision.map(|r| Arc::clone(&r.name)).unwrap_or_default(),
             baseline,
             state,
         })

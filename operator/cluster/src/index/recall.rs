@@ -8,6 +8,7 @@ use drift::{Evidence, FieldPath, ObjectId, Residue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::left::LeftBehind;
 use super::memory::{Base, Kept, Revision};
 use super::slab::DeclId;
 use super::{Index, Inner, TargetId, key_of};
@@ -26,6 +27,9 @@ pub struct Snapshot {
     /// Objects of which the server stores something else than their baselines declare, by [`object_key`].
     #[serde(default)]
     pub rewritten: Vec<u64>,
+    /// What it does not declare any more and is still there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<LeftBehind>,
 }
 
 /// A residue and the objects that have it.
@@ -75,7 +79,8 @@ pub(super) struct Recalled {
     known: HashMap<u64, Arc<Residue>>,
     apart: HashMap<u64, Option<Earlier>>,
     rewritten: HashSet<u64>,
-    declared: HashMap<(String, String, u64), Value>,
+    pub(super) declared: HashMap<(String, String, u64), Value>,
+    pub(super) left: Vec<LeftBehind>,
 }
 
 /// The number of an object in a snapshot.
@@ -83,7 +88,7 @@ pub fn object_key(id: &ObjectId) -> u64 {
     short(key_of(&id.group_kind, id.namespace.as_deref(), &id.name))
 }
 
-fn short(key: u128) -> u64 {
+pub(super) fn short(key: u128) -> u64 {
     u64::try_from(key >> 64).unwrap_or(0)
 }
 
@@ -115,6 +120,7 @@ impl Index {
                 .map(|a| (a.object, a.baseline))
                 .collect(),
             declared,
+            left: snapshot.left,
         };
         inner.recalled.insert(target, recalled);
     }
@@ -132,7 +138,9 @@ impl Index {
             ..Snapshot::default()
         };
         let mut shared: HashMap<Arc<Residue>, Vec<u64>> = HashMap::new();
-        for (id, decl) in inner.slab.iter().filter(|(_, d)| d.target == target) {
+        snapshot.left = inner.left_behind(target);
+        let declared = |d: &super::Decl| d.target == target && d.left.is_none();
+        for (id, decl) in inner.slab.iter().filter(|(_, d)| declared(d)) {
             let Some(identity) = inner.identity(id) else {
                 continue;
             };
@@ -151,12 +159,7 @@ impl Index {
             let baseline = match &decl.base {
                 Base::Declared => continue,
                 Base::Unknown | Base::Absent => None,
-                Base::Kept(kept) => Some(Earlier {
-                    revision: kept.revision.name.to_string(),
-                    inputs: kept.revision.inputs.to_string(),
-                    evidence: kept.evidence,
-                    except: kept.except.iter().map(|e| e.path.to_string()).collect(),
-                }),
+                Base::Kept(kept) => Some(Earlier::of(kept)),
             };
             snapshot.apart.push(Apart { object, baseline });
         }
@@ -217,7 +220,18 @@ impl Inner {
     }
 }
 
-fn kept(at: crate::store::BlobRef, earlier: &Earlier) -> Kept {
+impl Earlier {
+    pub(super) fn of(kept: &Kept) -> Self {
+        Self {
+            revision: kept.revision.name.to_string(),
+            inputs: kept.revision.inputs.to_string(),
+            evidence: kept.evidence,
+            except: kept.except.iter().map(|e| e.path.to_string()).collect(),
+        }
+    }
+}
+
+pub(super) fn kept(at: crate::store::BlobRef, earlier: &Earlier) -> Kept {
     let except = earlier
         .except
         .iter()

@@ -42,6 +42,7 @@ pub(super) fn batch(objects: &[(&str, &str)], complete: bool) -> Batch {
         blobs: writer.finish().expect("finish"),
         declarations,
         complete,
+        elsewhere: false,
         denied: HashMap::new(),
     }
 }
@@ -237,12 +238,14 @@ fn a_broken_source_leaves_what_is_absent_unknown() {
 }
 
 #[test]
-fn what_is_no_longer_declared_is_dropped() {
+fn what_is_neither_declared_nor_there_any_more_is_dropped() {
     let index = Index::new();
     index.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true));
     listed(&index, &[live("a", "2", 5), live("b", "1", 6)]);
     states(&index);
     index.declare(TARGET, batch(&[("b", "1")], true));
+    assert_eq!(states(&index), [("a".to_owned(), "NotDeclared")]);
+    index.absent(&scope(), &id("a"));
     assert_eq!(states(&index), [("a".to_owned(), "dropped")]);
     index.forget(TARGET);
     assert_eq!(index.scopes(), vec![]);
@@ -586,7 +589,7 @@ fn replicas_are_judged_again_when_an_autoscaler_comes_or_goes() {
 }
 
 /// An index that was told what another one remembered, over the text in which that is saved.
-fn restarted(before: &Index, declared: HashMap<(String, String, u64), Value>) -> Index {
+pub(super) fn restarted(before: &Index, declared: HashMap<(String, String, u64), Value>) -> Index {
     let snapshot = before.snapshot(TARGET).expect("changed");
     assert_eq!(before.snapshot(TARGET), None, "nothing has changed since");
     let text = serde_json::to_string(&snapshot).expect("text");

@@ -1,6 +1,7 @@
 //! DriftRecords: written by the leader from what the index says has changed.
 
 mod content;
+mod orphans;
 mod store;
 mod written;
 
@@ -298,6 +299,9 @@ impl Records {
         if !matches!(change.state, State::Pending(_)) {
             self.engine.pending.is_over(change.target, &change.id);
         }
+        if !orphans::waits(&change.state) {
+            self.engine.leaving.is_over(change.target, &change.id);
+        }
         if self.must_wait(policy, change, known.as_ref()) {
             return Ok(());
         }
@@ -307,9 +311,10 @@ impl Records {
                 self.open(change, report, RecordState::Open, now, place(known))
                     .await
             }
+            (state, known) if orphans::waits(state) => self.leave(change, place(known)).await,
             (State::Pending(report), known) => self.pend(change, report, place(known)).await,
             (State::Unknown(Unknown::NotAllowed), Some(_)) => self.delete(policy, &name).await,
-            (state, Some(entry)) if entry.is_open() => match over(state, entry.is_missing()) {
+            (state, Some(entry)) if entry.is_open() => match over(state, &entry) {
                 Some(note) => self.close(policy, &name, entry, note).await,
                 None => Ok(()),
             },
@@ -722,12 +727,13 @@ fn identity(record: &DriftRecord) -> (PolicyKey, ObjectId) {
 }
 
 /// Why an open record is over; `None` if it is not, or if that is not known.
-fn over(state: &State, was_missing: bool) -> Option<Note> {
+fn over(state: &State, entry: &Entry) -> Option<Note> {
     match state {
         State::InSync => Some(Note::Mended),
         State::Ignored => Some(Note::Ignored),
+        State::Dropped if entry.is_orphan() => Some(Note::NoOrphan),
         State::Dropped => Some(Note::Dropped),
-        State::Unknown(Unknown::NotServed) if was_missing => Some(Note::Unserved),
+        State::Unknown(Unknown::NotServed) if entry.is_missing() => Some(Note::Unserved),
         // All else of it was compared and is equal.
         State::Unknown(Unknown::Unstable) => Some(Note::Unstable),
         State::Unknown(Unknown::Encrypted) => Some(Note::Mended),
@@ -741,7 +747,16 @@ mod tests {
 
     #[test]
     fn a_mended_object_of_a_chart_with_random_values_kept_its_record() {
-        let over = |why| over(&State::Unknown(why), false);
+        let entry = Entry {
+            policy: PolicyKey {
+                namespace: "shop".into(),
+                name: "shop".into(),
+            },
+            target: "app".into(),
+            id: ObjectId::new(GroupKind::new("", "ConfigMap"), Some("shop"), "web"),
+            status: None,
+        };
+        let over = |why| over(&State::Unknown(why), &entry);
         assert_eq!(over(Unknown::Unstable), Some(Note::Unstable));
         for why in [Unknown::Blind, Unknown::Forbidden, Unknown::NotServed] {
             assert_eq!(over(why), None);

@@ -38,6 +38,13 @@ impl Entry {
 }
 
 impl Entry {
+    /// It tells of an object that Git does not declare any more.
+    pub fn is_orphan(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|s| s.change == RecordChange::Orphaned)
+    }
+
     /// Whether the object was missing as a whole.
     pub fn is_missing(&self) -> bool {
         self.status

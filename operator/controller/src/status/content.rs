@@ -55,8 +55,7 @@ pub fn status(
         .collect();
     let said = conditions(view, &target_statuses, sum);
     let omitted = if open >= MAX_OPEN {
-        sum.drifted
-            .saturating_sub(u32::try_from(open).unwrap_or(u32::MAX))
+        (sum.drifted + sum.orphaned).saturating_sub(u32::try_from(open).unwrap_or(u32::MAX))
     } else {
         0
     };
@@ -87,11 +86,13 @@ fn summary(tally: Tally) -> Summary {
         pending,
         unverified,
         unknown,
+        orphaned,
+        left: _,
     } = tally;
     Summary {
         declared: tally.declared(),
         in_sync,
-        drifted,
+        drifted: drifted + orphaned,
         pending,
         unverified,
         unknown,
@@ -289,12 +290,8 @@ fn conditions(view: &View, targets: &[TargetStatus], sum: Tally) -> Vec<Said> {
 fn drifted(sum: Tally, all_compared: bool) -> Said {
     let blind = sum.unknown + sum.unverified;
     let declared = sum.declared();
-    let (status, reason, message) = if sum.drifted > 0 {
-        (
-            "True",
-            "DriftFound",
-            format!("{} of {declared} objects are not as declared", sum.drifted),
-        )
+    let (status, reason, message) = if sum.drifted + sum.orphaned > 0 {
+        ("True", "DriftFound", what_drifted(sum))
     } else if blind > 0 {
         (
             "Unknown",
@@ -326,6 +323,21 @@ fn drifted(sum: Tally, all_compared: bool) -> Said {
         reason: reason.to_owned(),
         message,
     }
+}
+
+fn what_drifted(sum: Tally) -> String {
+    let declared = (sum.drifted > 0).then(|| {
+        let all = sum.declared();
+        format!("{} of {all} objects are not as declared", sum.drifted)
+    });
+    let orphaned = (sum.orphaned > 0).then(|| {
+        format!(
+            "{} that are still there are no longer declared",
+            sum.orphaned
+        )
+    });
+    let said: Vec<String> = [declared, orphaned].into_iter().flatten().collect();
+    said.join("; ")
 }
 
 fn condition(
