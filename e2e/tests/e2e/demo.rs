@@ -42,7 +42,7 @@ async fn the_demo_finds_every_edit_and_leaves_nothing_behind() {
         "all 6 objects are as declared",
         "drift apps/Deployment shop/web",
         "spec.template.spec.containers[name=web].image: \"registry.example.com/shop/web:1.4.2\" -> \"registry.example.com/shop/web:hotfix\"",
-        "by kubectl-set, declared at web/overlays/prod",
+        "by kubectl-set, declared at web/base/deployment.yaml:17",
         "drift apps/Deployment shop/api",
         "spec.replicas: 2 -> 6",
         "data.FEATURE_CHECKOUT: \"on\" -> \"off\"",

@@ -316,17 +316,25 @@ async fn tags_versions_and_commits_are_followed() {
         "{status}"
     );
     follow(json!({"tag": "v2.0.0"})).await;
-    team.drifted(1).await;
-    follow(json!({"commit": old})).await;
-    let live = |value: &'static str| {
-        move |r: &serde_json::Value| r["status"]["fields"][0]["declared"] == value
+    let followed = |what: String| {
+        move |s: &serde_json::Value| {
+            let revision = s["source"]["revision"].as_str().unwrap_or_default();
+            s["summary"]["pending"] == 1 && revision.contains(&what)
+        }
     };
-    team.record("ConfigMap", "one", live("old")).await;
+    team.status("the tag", followed("v2.0.0".to_owned())).await;
+    follow(json!({"commit": old})).await;
+    team.status("the commit", followed(old.clone())).await;
     follow(json!({"tag": "v9"})).await;
     let status = team
         .status("no such tag", |s| condition(s, "Ready").2.contains("v9"))
         .await;
-    assert_eq!(condition(&status, "Drifted").0, "True", "{status}");
+    let (drifted, _, message) = condition(&status, "Drifted");
+    assert_eq!(drifted, "False", "{status}");
+    assert!(
+        message.contains("wait for a commit to be rolled out"),
+        "{message}"
+    );
 }
 
 #[tokio::test]

@@ -324,7 +324,10 @@ impl Inner {
         }
         let (epoch, listed) = self.listing(scope);
         let base = match before {
-            Some(before) if before.complete => Base::Absent,
+            // By the same commit it is not new: its kind was not served before, say.
+            Some(before) if before.complete && !self.is_of_same_commit(target, before) => {
+                Base::Absent
+            }
             _ => Base::Unknown,
         };
         let decl = Decl {
@@ -371,6 +374,12 @@ impl Inner {
         self.scopes.join(scope, place);
         self.tally(target, scope).add(&verdict);
         place
+    }
+
+    fn is_of_same_commit(&self, target: TargetId, before: &Target) -> bool {
+        self.targets
+            .get(&target)
+            .is_some_and(|now| now.revision.name == before.revision.name)
     }
 
     /// The list of a scope that began last, and whether there was one. What is declared from then on has to be read: that

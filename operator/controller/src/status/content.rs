@@ -311,11 +311,13 @@ fn drifted(sum: Tally, all_compared: bool) -> Said {
             "no objects are declared, so nothing could be compared".to_owned(),
         )
     } else {
-        (
-            "False",
-            "InSync",
-            format!("all {declared} objects are as declared"),
-        )
+        let message = match sum.pending {
+            0 => format!("all {declared} objects are as declared"),
+            n => format!(
+                "{n} of {declared} objects wait for a commit to be rolled out; the others are as declared"
+            ),
+        };
+        ("False", "InSync", message)
     };
     Said {
         kind: "Drifted",

@@ -239,12 +239,12 @@ fn contains(outer: &Value, inner: &Value) -> bool {
 }
 
 fn shares_a_member(value: &Value, cut: &str) -> bool {
-    let first = match value {
-        Value::Array(items) => items.first().unwrap_or(&Value::Null),
-        other => other,
-    };
-    let members = first.as_object().into_iter().flatten();
-    members
-        .map(|(key, value)| json!({key: value}).to_string())
-        .any(|text| cut.contains(text.trim_matches(['{', '}'])))
+    match value {
+        Value::Array(items) => items.iter().any(|item| shares_a_member(item, cut)),
+        Value::Object(members) => members.iter().any(|(key, value)| {
+            let text = json!({key: value}).to_string();
+            cut.contains(text.trim_matches(['{', '}'])) || shares_a_member(value, cut)
+        }),
+        _ => false,
+    }
 }
