@@ -187,7 +187,11 @@ fn a_new_commit_asks_to_read_what_it_changed() {
     let index = Index::new();
     index.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true));
     listed(&index, &[live("a", "1", 5), live("b", "1", 6)]);
-    let rereads = index.declare(TARGET, batch(&[("a", "2"), ("b", "1"), ("c", "1")], true));
+    let next = Batch {
+        revision: revision("main@2"),
+        ..batch(&[("a", "2"), ("b", "1"), ("c", "1")], true)
+    };
+    let rereads = index.declare(TARGET, next);
     assert_eq!(
         rereads
             .iter()
@@ -689,4 +693,16 @@ fn what_was_pending_before_a_restart_is_pending_after_it() {
             "{state:?}"
         );
     }
+}
+
+#[test]
+fn an_object_whose_kind_was_not_served_before_is_not_new_to_git() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[live("a", "1", 5)]);
+    // Rendered again, because the cluster serves more kinds now.
+    index.declare(TARGET, batch(&[("a", "1"), ("b", "1")], true));
+    index.absent(&scope(), &id("b"));
+    assert_eq!(index.tally(TARGET).drifted, 1);
+    assert_eq!(index.tally(TARGET).pending, 0);
 }
