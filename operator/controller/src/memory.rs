@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use cluster::index::Snapshot;
+use cluster::index::{Snapshot, TargetId};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -14,11 +14,13 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::engine::Engine;
+use crate::targets::reread;
 
 /// How many ConfigMaps there are; the chart grants them one by one.
 pub const SHARDS: u64 = 8;
-/// How often what changed is saved.
-const SAVE: Duration = Duration::from_secs(20);
+/// How often it is looked whether something has changed, and how long after it was saved a target is not saved again.
+const LOOK: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(20);
 /// How long one call may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The most bytes of a ConfigMap; the API server takes 1 MiB.
@@ -29,6 +31,8 @@ const SHARD_BYTES: usize = 900 << 10;
 pub struct Memory {
     shards: Mutex<HashMap<u64, BTreeMap<String, ByteString>>>,
     loaded: tokio::sync::OnceCell<()>,
+    /// When each target was last saved.
+    saved: Mutex<HashMap<TargetId, Instant>>,
 }
 
 /// The key of a target: unique, and a valid key of a ConfigMap.
@@ -73,6 +77,24 @@ impl Memory {
         }
     }
 
+    /// Takes over what the replica that led before has saved.
+    pub async fn take_over(&self, engine: &Arc<Engine>) {
+        self.load(engine).await;
+        self.loaded.get_or_init(|| async {}).await;
+        for policy in engine.registry.all() {
+            let view = policy.view.lock().clone();
+            for target in &view.targets {
+                let Some(snapshot) = self.of(engine, &policy.uid, &target.name).await else {
+                    continue;
+                };
+                let rereads = engine.index.adopt(target.id, snapshot);
+                if !rereads.is_empty() {
+                    reread(Arc::clone(engine), rereads).await;
+                }
+            }
+        }
+    }
+
     /// Saves what changed, for as long as the operator runs and this replica leads.
     pub async fn run(engine: Arc<Engine>) {
         let mut leading = engine.leading.clone();
@@ -80,7 +102,7 @@ impl Memory {
             if leading.wait_for(|leads| *leads).await.is_err() {
                 return;
             }
-            tokio::time::sleep(SAVE).await;
+            tokio::time::sleep(LOOK).await;
             if *leading.borrow() {
                 engine.memory.save(&engine).await;
             }
@@ -100,9 +122,14 @@ impl Memory {
                 if target.ready.is_none() || !engine.index.is_settled(target.id) {
                     continue;
                 }
+                let recently = |at: &Instant| at.elapsed() < PAUSE;
+                if self.saved.lock().get(&target.id).is_some_and(recently) {
+                    continue;
+                }
                 let Some(snapshot) = engine.index.snapshot(target.id) else {
                     continue;
                 };
+                self.saved.lock().insert(target.id, Instant::now());
                 taken.push(target.id);
                 if let Ok(bytes) = serde_json::to_vec(&snapshot) {
                     let shard = changed.entry(shard_of(&key)).or_default();
@@ -113,6 +140,8 @@ impl Memory {
         if engine.registry.is_listed() {
             self.drop_unknown(&known, &mut changed);
         }
+        let pause = |_: &TargetId, at: &mut Instant| at.elapsed() < PAUSE;
+        self.saved.lock().retain(pause);
         for (shard, changes) in changed {
             if let Err(error) = self.write(engine, shard, changes).await {
                 tracing::warn!(%error, shard, "what is to be remembered could not be saved; trying again");

@@ -216,6 +216,7 @@ async fn only_the_leader_writes_and_another_takes_over_without_streaming_lists()
         killed.elapsed()
     );
     let name = one["metadata"]["name"].as_str().unwrap();
+    assert_eq!(team.records().await[name]["status"], one["status"]);
     assert_eq!(
         team.records().await[name]["metadata"]["resourceVersion"],
         one["metadata"]["resourceVersion"]

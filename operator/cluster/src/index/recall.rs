@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::left::LeftBehind;
 use super::memory::{Base, Kept, Revision};
 use super::slab::DeclId;
-use super::{Index, Inner, TargetId, key_of};
+use super::{Decl, Index, Inner, Reread, TargetId, key_of};
 
 /// What is remembered of a target, without a value of any object: hashes, revisions and paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +123,41 @@ impl Index {
             left: snapshot.left,
         };
         inner.recalled.insert(target, recalled);
+    }
+
+    /// Takes over what another replica remembers, where this one knows no baseline: it may have seen an object for the first time only
+    /// after it was edited. Gives the objects to read again.
+    pub fn adopt(&self, target: TargetId, snapshot: Snapshot) -> Vec<Reread> {
+        let recollection = Recollection {
+            snapshot,
+            ..Recollection::default()
+        };
+        self.recall(target, recollection);
+        let mut inner = self.inner.lock();
+        let revision = inner.targets.get(&target).map(|t| Arc::clone(&t.revision));
+        let mut rereads = Vec::new();
+        let open = |d: &Decl| d.target == target && matches!(d.base, Base::Unknown);
+        for member in inner.slab.ids(open) {
+            let (Some(id), Some(revision)) = (inner.identity(member), &revision) else {
+                continue;
+            };
+            let key = key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+            inner.remind(member, key, revision);
+            let scope = inner.slab.get_mut(member).and_then(|decl| {
+                let learnt = !matches!(decl.base, Base::Unknown);
+                learnt.then(|| {
+                    decl.version = 0;
+                    decl.scope
+                })
+            });
+            let scope = scope.and_then(|scope| inner.scopes.get(scope));
+            rereads.extend(scope.map(|s| Reread {
+                scope: s.key.clone(),
+                id,
+            }));
+        }
+        inner.recalled.remove(&target);
+        rereads
     }
 
     /// What is to be remembered of a target; `None` before its first batch, or if nothing has changed since the last call.

@@ -706,3 +706,25 @@ fn an_object_whose_kind_was_not_served_before_is_not_new_to_git() {
     assert_eq!(index.tally(TARGET).drifted, 1);
     assert_eq!(index.tally(TARGET).pending, 0);
 }
+
+#[test]
+fn a_new_leader_that_saw_an_object_only_after_its_edit_takes_over_what_the_old_one_knew() {
+    let old = Index::new();
+    old.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&old, &[live("a", "1", 5)]);
+    let new = Index::new();
+    new.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&new, &[live("a", "hand", 6)]);
+    let question = new.next_question().expect("first sight");
+    new.settle(&question, Asked::Object(live("x", "1", 1)));
+    new.observe(&scope(), &live("a", "hand", 6));
+    let origin = |index: &Index| match index.state(TARGET, &id("a")) {
+        Some(State::Drifted(report)) => report.origin,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(origin(&new), drift::Origin::Unknown);
+    let rereads = new.adopt(TARGET, old.snapshot(TARGET).expect("changed"));
+    assert_eq!(rereads.len(), 1);
+    new.observe(&scope(), &live("a", "hand", 6));
+    assert_eq!(origin(&new), drift::Origin::LiveEdited);
+}

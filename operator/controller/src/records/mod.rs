@@ -144,6 +144,7 @@ impl Records {
 
     /// Reads all records there are; then looks at every drifted object again.
     async fn load(&self) -> Result<(), WriteError> {
+        self.engine.memory.take_over(&self.engine).await;
         let api: Api<DriftRecord> = Api::all(self.engine.client.clone());
         let records = bounded(api.list(&kube::api::ListParams::default())).await?;
         self.store.replace(records.items);
