@@ -257,7 +257,7 @@ fn any_value(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Actor {
-    /// What this is known from: Audit, Admission, Stamp, ManagedFields or None. ManagedFields names a tool as it calls itself, not a person; None: nobody is known.
+    /// What this is known from: ManagedFields or None. ManagedFields names a tool as it calls itself, not a person; None: nobody is known.
     pub evidence: String,
     /// The field manager.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -268,12 +268,6 @@ pub struct Actor {
     /// The subresource written to.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subresource: String,
-    /// The user, as authenticated; only where the evidence proves it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub user: String,
-    /// The workload that runs as the user, where the user is a service account and the workload is known.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub workload: String,
     /// When the manager last wrote to the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,

@@ -107,7 +107,7 @@ pub struct Undeclared {
     /// default) or Ignore.
     #[serde(default)]
     pub fields: UndeclaredFields,
-    /// Objects to report where nobody declares them. Default: none.
+    /// Objects to report where nobody declares them. Not available yet: a policy that asks for them is stalled and says so. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub objects: Vec<UndeclaredObjects>,

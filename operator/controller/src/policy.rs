@@ -125,6 +125,10 @@ pub enum PolicyError {
     TargetKind(String),
     #[error("spec.source: name the repository; only helmRelease targets need none")]
     NoSource,
+    #[error(
+        "spec.targets: undeclared.objects of target {0:?} is not available yet; remove it (fields that Git does not declare are reported by undeclared.fields)"
+    )]
+    UndeclaredObjects(String),
     #[error("spec.targets: two are named {0:?}; give each a name of its own")]
     TargetName(String),
     #[error(transparent)]
@@ -135,7 +139,7 @@ impl PolicyError {
     /// The reason in CamelCase, for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Enforcement(_) => "NotAvailable",
+            Self::Enforcement(_) | Self::UndeclaredObjects(_) => "NotAvailable",
             Self::NoAccount { .. } => "ServiceAccountMissing",
             Self::OwnAccount(_) => "ServiceAccountRefused",
             Self::Duration { .. }
@@ -162,6 +166,9 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
     for target in &spec.targets {
         if targets.iter().any(|t| t.name == target.name) {
             return Err(PolicyError::TargetName(target.name.clone()));
+        }
+        if asks_for_objects(target) {
+            return Err(PolicyError::UndeclaredObjects(target.name.clone()));
         }
         targets.push(target_spec(target, &key.namespace)?);
     }
@@ -244,6 +251,12 @@ fn target_spec(target: &Target, namespace: &str) -> Result<TargetSpec, PolicyErr
         }),
         _ => Err(PolicyError::TargetKind(target.name.clone())),
     }
+}
+
+fn asks_for_objects(target: &Target) -> bool {
+    let kubernetes = target.kubernetes.iter().map(|t| &t.undeclared);
+    let release = target.helm_release.iter().map(|t| &t.undeclared);
+    kubernetes.chain(release).any(|u| !u.objects.is_empty())
 }
 
 fn undeclared(fields: UndeclaredFields) -> drift::Undeclared {
@@ -453,6 +466,15 @@ mod tests {
             refused(json!({"match": {"targets": ["b"]}, "ignore": ignore}))
                 .starts_with("spec.rules[1].match.targets[0]: \"b\" is no target")
         );
+    }
+
+    #[test]
+    fn what_is_not_built_yet_is_refused_and_not_passed_over() {
+        let asked = policy(|p| {
+            p["spec"]["targets"][0]["kubernetes"]["undeclared"] =
+                json!({"objects": [{"kinds": ["ConfigMap"]}]});
+        });
+        assert_eq!(asked, Err(PolicyError::UndeclaredObjects("app".to_owned())));
     }
 
     #[test]

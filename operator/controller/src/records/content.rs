@@ -230,8 +230,6 @@ fn actor(field: &ReportedField) -> Actor {
         manager: drift::redact::cut(&drift::redact::printable(&by.manager), 128).to_owned(),
         operation: by.operation.clone(),
         subresource: by.subresource.clone(),
-        user: String::new(),
-        workload: String::new(),
         at: by.at.as_deref().and_then(|t| t.parse().ok()).map(Time),
     }
 }
