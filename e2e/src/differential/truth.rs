@@ -225,12 +225,15 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_declared_counts() {
+    fn what_is_declared_and_what_was_added_count() {
         let declared = json!({"scalar": "a"});
         let before = json!({"scalar": "a", "other": 1});
         assert!(fields(&declared, &before, &json!({"scalar": "a"})).is_empty());
         let after = json!({"scalar": "b", "other": 2});
-        assert_eq!(fields(&declared, &before, &after), ["Changed .scalar"]);
+        assert_eq!(
+            fields(&declared, &before, &after),
+            ["Added .other", "Changed .scalar"]
+        );
         assert_eq!(fields(&declared, &before, &json!({})), ["Missing .scalar"]);
     }
 
@@ -249,7 +252,9 @@ mod tests {
             fields(&declared, &before, &after),
             [
                 r#"Missing .keyed[{"port":"1","protocol":"\"TCP\""}]"#,
-                r#"Missing .set[="a"]"#
+                r#"Added .keyed[{"port":"1","protocol":"\"UDP\""}].name"#,
+                r#"Missing .set[="a"]"#,
+                r#"Added .set[="c"]"#
             ]
         );
     }
