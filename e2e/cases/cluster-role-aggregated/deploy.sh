@@ -1,5 +1,5 @@
 #!/bin/bash
 . "$(dirname "$0")/../lib/env.sh"
 k apply -f declared.yaml
-filled() { kubectl get clusterrole "$NS-monitoring" -o jsonpath='{.rules[0].resources}' | grep -q pods; }
+filled() { kubectl get clusterrole "$NS-monitoring" -o jsonpath='{.rules[0].resources}' | grep pods; }
 until_true filled

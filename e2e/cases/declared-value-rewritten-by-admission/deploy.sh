@@ -1,5 +1,5 @@
 #!/bin/bash
 . "$(dirname "$0")/../lib/env.sh"
-in_force() { kubectl -n "$NS" create -f declared.yaml --dry-run=server -o yaml | grep -q mirror.example.com; }
+in_force() { kubectl -n "$NS" create -f declared.yaml --dry-run=server -o yaml | grep mirror.example.com; }
 until_true in_force
 k apply -f declared.yaml

@@ -1,5 +1,5 @@
 #!/bin/bash
 . "$(dirname "$0")/../lib/env.sh"
-in_force() { kubectl -n "$NS" create -f declared.yaml --dry-run=server -o yaml | grep -q standard; }
+in_force() { kubectl -n "$NS" create -f declared.yaml --dry-run=server -o yaml | grep standard; }
 until_true in_force
 deploy flux
