@@ -48,11 +48,6 @@ impl Residue {
         self.0.binary_search(&hash).is_ok()
     }
 
-    /// True if it holds all that another holds.
-    pub fn covers(&self, other: &Self) -> bool {
-        other.0.iter().all(|hash| self.holds(*hash))
-    }
-
     /// The hashes, sorted.
     pub fn hashes(&self) -> &[u64] {
         &self.0

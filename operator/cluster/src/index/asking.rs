@@ -123,12 +123,7 @@ impl Index {
         let refused = inner.slab.ids(|d| {
             matches!(d.expectation, Expectation::Refused(_)) && !d.asked && d.left.is_none()
         });
-        for id in refused {
-            if let Some(decl) = inner.slab.get_mut(id) {
-                decl.asked = true;
-                inner.questions.push_back(id);
-            }
-        }
+        refused.into_iter().for_each(|id| inner.put(id));
         drop(inner);
         self.wake();
     }
@@ -136,13 +131,13 @@ impl Index {
     /// Asks about an object that seems to wait for a roll-out: it may be the server that stores it so. False if that is known.
     pub fn doubt(&self, target: super::TargetId, id: &ObjectId) -> bool {
         let mut inner = self.inner.lock();
-        let key = super::key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+        let key = super::key_of_object(id);
         let open = inner.find(key, target).filter(|place| {
             inner.slab.get(*place).is_some_and(|d| {
                 d.expectation == Expectation::Unsettled
                     && d.version > 0
                     && d.left.is_none()
-                    && inner.scopes.get(d.scope).is_some_and(|s| s.askable)
+                    && inner.may_ask(d)
             })
         });
         if let Some(place) = open {
@@ -161,9 +156,7 @@ impl Index {
             .iter()
             .filter(|(_, d)| d.target == target && !d.asked && d.left.is_none())
             .filter_map(|(id, d)| match d.expectation {
-                Expectation::Answered(_, at) | Expectation::Refused(at)
-                    if inner.scopes.get(d.scope).is_some_and(|s| s.askable) =>
-                {
+                Expectation::Answered(_, at) | Expectation::Refused(at) if inner.may_ask(d) => {
                     Some((at, id))
                 }
                 _ => None,
@@ -171,12 +164,7 @@ impl Index {
             .collect();
         due.sort_by_key(|(at, _)| *at);
         due.truncate(at_most);
-        for (_, id) in &due {
-            if let Some(decl) = inner.slab.get_mut(*id) {
-                decl.asked = true;
-                inner.questions.push_back(*id);
-            }
-        }
+        due.iter().for_each(|(_, id)| inner.put(*id));
         drop(inner);
         self.wake();
         due.len()
@@ -206,12 +194,7 @@ impl Index {
     ) -> Vec<Reread> {
         let new: HashMap<u128, _> = bounds
             .into_iter()
-            .map(|(id, b)| {
-                (
-                    super::key_of(&id.group_kind, id.namespace.as_deref(), &id.name),
-                    b,
-                )
-            })
+            .map(|(id, b)| (super::key_of_object(&id), b))
             .collect();
         let mut inner = self.inner.lock();
         let before = inner.bounds.take();
@@ -233,24 +216,10 @@ impl Index {
             let waited = |d: &Decl| d.verdict == Known::Unknown(Unknown::Unverified) && !d.asked;
             members.extend(inner.slab.ids(waited));
         }
-        let mut rereads = Vec::new();
-        for member in members {
-            let Some(id) = inner.identity(member) else {
-                continue;
-            };
-            let scope = inner
-                .slab
-                .get(member)
-                .and_then(|d| inner.scopes.get(d.scope));
-            let Some(scope) = scope.map(|s| s.key.clone()) else {
-                continue;
-            };
-            if let Some(decl) = inner.slab.get_mut(member) {
-                decl.version = 0;
-            }
-            rereads.push(Reread { scope, id });
-        }
-        rereads
+        members
+            .into_iter()
+            .filter_map(|id| inner.judge_again(id))
+            .collect()
     }
 }
 
@@ -339,6 +308,11 @@ impl Inner {
         }
     }
 
+    /// True if the server may be asked about objects of its scope.
+    fn may_ask(&self, decl: &Decl) -> bool {
+        self.scopes.get(decl.scope).is_some_and(|s| s.askable)
+    }
+
     fn put(&mut self, id: DeclId) {
         if let Some(decl) = self.slab.get_mut(id) {
             decl.asked = true;
@@ -350,8 +324,7 @@ impl Inner {
     pub(super) fn ask_when_stale(&mut self, id: DeclId) {
         let stale = self.slab.get(id).is_some_and(|d| match d.expectation {
             Expectation::Answered(_, at) | Expectation::Refused(at) => {
-                let askable = self.scopes.get(d.scope).is_some_and(|s| s.askable);
-                askable && !d.asked && !at.is_fresh()
+                self.may_ask(d) && !d.asked && !at.is_fresh()
             }
             _ => false,
         });

@@ -13,11 +13,10 @@ use drift::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::asking::Expectation;
 use super::memory::{Base, Recalled, Revision};
 use super::recall::{Earlier, kept, short};
 use super::slab::DeclId;
-use super::{Decl, Index, Inner, Known, Reread, Target, TargetId, key_of};
+use super::{Decl, Index, Inner, Known, Reread, Target, TargetId, key_of, key_of_object};
 use crate::store::BlobRef;
 
 /// The most orphans of a target that are remembered across restarts: their names take room in a ConfigMap.
@@ -75,7 +74,7 @@ impl Index {
     /// Lets an orphan count as drift from now on.
     pub fn ripen(&self, target: TargetId, id: &ObjectId) {
         let mut inner = self.inner.lock();
-        let key = key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+        let key = key_of_object(id);
         if let Some(place) = inner.find(key, target) {
             let decl = inner.slab.get_mut(place);
             let pending = decl.and_then(|d| {
@@ -155,11 +154,7 @@ impl Inner {
         let (Some(decl), Some(object)) = (self.slab.get(id), self.identity(id)) else {
             return true;
         };
-        let place = key_of(
-            &object.group_kind,
-            object.namespace.as_deref(),
-            &object.name,
-        );
+        let place = key_of_object(&object);
         let declared = self.chain(place).any(|(_, d)| d.left.is_none());
         let scope = self.scopes.get(decl.scope);
         let unserved = scope.is_none_or(|s| s.trouble == Some(Unknown::NotServed));
@@ -395,26 +390,11 @@ impl Inner {
         self.enter(
             key,
             Decl {
-                target,
-                scope,
-                next: None,
-                name: entry.name.as_str().into(),
-                blob: BlobRef::default(),
-                digest: 0,
-                version: 0,
-                epoch,
-                batch,
-                expectation: Expectation::Unsettled,
                 base: base.unwrap_or_default(),
-                seen: None,
-                known: None,
                 verdict: Known::Unknown(unknown),
-                ignored: None,
                 left: Some(Box::new(left)),
-                queued: false,
-                asked: false,
-                residue_only: false,
                 literal,
+                ..Decl::new(target, scope, &entry.name, (epoch, batch))
             },
         );
     }

@@ -120,6 +120,34 @@ struct Decl {
     literal: bool,
 }
 
+impl Decl {
+    /// A declaration that was just met, of which nothing is known; by the list of its scope and the batch in which it was met.
+    fn new(target: TargetId, scope: ScopeId, name: &str, (epoch, batch): (u32, u32)) -> Self {
+        Self {
+            target,
+            scope,
+            next: None,
+            name: name.into(),
+            blob: BlobRef::default(),
+            digest: 0,
+            version: 0,
+            epoch,
+            batch,
+            expectation: Expectation::Unsettled,
+            base: Base::Unknown,
+            seen: None,
+            known: None,
+            verdict: Known::Unknown(Unknown::NotSeen),
+            ignored: None,
+            left: None,
+            queued: false,
+            asked: false,
+            residue_only: false,
+            literal: false,
+        }
+    }
+}
+
 /// A verdict in its compact form.
 #[derive(Debug, Clone, PartialEq)]
 enum Known {
@@ -185,6 +213,11 @@ fn key_of(kind: &drift::GroupKind, namespace: Option<&str>, name: &str) -> u128 
         hasher.update(&[0]);
     }
     hasher.digest128()
+}
+
+/// The hash of an object's identity.
+fn key_of_object(id: &ObjectId) -> u128 {
+    key_of(&id.group_kind, id.namespace.as_deref(), &id.name)
 }
 
 impl Index {
@@ -286,7 +319,7 @@ impl Inner {
             digest,
         } = declaration;
         let scope = self.scopes.intern(&kind, id.namespace.as_ref());
-        let key = key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+        let key = key_of_object(&id);
         if let Some(known) = self.find(key, target) {
             let (epoch, listed) = self.listing(scope);
             let same = self
@@ -331,26 +364,10 @@ impl Inner {
             _ => Base::Unknown,
         };
         let decl = Decl {
-            target,
-            scope,
-            next: None,
-            name: (&*id.name).into(),
             blob,
             digest,
-            version: 0,
-            epoch,
-            batch,
-            expectation: Expectation::Unsettled,
             base,
-            seen: None,
-            known: None,
-            verdict: Known::Unknown(Unknown::NotSeen),
-            ignored: None,
-            left: None,
-            queued: false,
-            asked: false,
-            residue_only: false,
-            literal: false,
+            ..Decl::new(target, scope, &id.name, (epoch, batch))
         };
         let place = self.enter(key, decl);
         if before.is_none()
@@ -480,11 +497,7 @@ impl Inner {
         let Some(object) = self.identity(id) else {
             return;
         };
-        let key = key_of(
-            &object.group_kind,
-            object.namespace.as_deref(),
-            &object.name,
-        );
+        let key = key_of_object(&object);
         self.expect(id, Expectation::Unsettled);
         self.set_base(id, Base::Unknown);
         self.take_left(id);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::asking::Expectation;
 use super::memory::{Base, Recalled};
 use super::slab::DeclId;
-use super::{Index, Inner, Known, ScopeKey, TargetId, key_of};
+use super::{Index, Inner, Known, ScopeKey, TargetId, key_of, key_of_object};
 
 impl Index {
     /// Sets the schema of a scope; what was judged by another one is judged again by the next list.
@@ -150,7 +150,7 @@ impl Index {
         let Some(scope) = inner.scopes.id(scope) else {
             return;
         };
-        let key = key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+        let key = key_of_object(id);
         let epoch = inner.scopes.get(scope).map_or(0, |s| s.epoch);
         let members: Vec<DeclId> = inner
             .chain(key)
@@ -176,7 +176,7 @@ impl Index {
         let Some(scope) = inner.scopes.id(scope) else {
             return;
         };
-        let key = key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+        let key = key_of_object(id);
         let members: Vec<DeclId> = inner
             .chain(key)
             .filter(|(_, d)| d.scope == scope && d.version == 0)

@@ -184,7 +184,7 @@ impl Index {
     /// Queues one object again, for a writer that could not write.
     pub fn touch(&self, target: TargetId, id: &ObjectId) {
         let mut inner = self.inner.lock();
-        let key = super::key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+        let key = super::key_of_object(id);
         match inner.find(key, target) {
             Some(decl) => inner.queue(decl),
             None => inner.dropped.push_back((target, id.clone())),
@@ -196,7 +196,7 @@ impl Index {
     /// The state of one object as a target declares it; `None` if it does not.
     pub fn state(&self, target: TargetId, id: &ObjectId) -> Option<State> {
         let inner = self.inner.lock();
-        let key = super::key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+        let key = super::key_of_object(id);
         let decl = inner.slab.get(inner.find(key, target)?)?;
         Some(inner.effective(decl))
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::left::LeftBehind;
 use super::memory::{Base, Kept, Revision};
 use super::slab::DeclId;
-use super::{Decl, Index, Inner, Reread, TargetId, key_of};
+use super::{Decl, Index, Inner, Reread, TargetId, key_of_object};
 
 /// What is remembered of a target, without a value of any object: hashes, revisions and paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ pub(super) struct Recalled {
 
 /// The number of an object in a snapshot.
 pub fn object_key(id: &ObjectId) -> u64 {
-    short(key_of(&id.group_kind, id.namespace.as_deref(), &id.name))
+    short(key_of_object(id))
 }
 
 pub(super) fn short(key: u128) -> u64 {
@@ -141,20 +141,12 @@ impl Index {
             let (Some(id), Some(revision)) = (inner.identity(member), &revision) else {
                 continue;
             };
-            let key = key_of(&id.group_kind, id.namespace.as_deref(), &id.name);
+            let key = key_of_object(&id);
             inner.remind(member, key, revision);
-            let scope = inner.slab.get_mut(member).and_then(|decl| {
-                let learnt = !matches!(decl.base, Base::Unknown);
-                learnt.then(|| {
-                    decl.version = 0;
-                    decl.scope
-                })
-            });
-            let scope = scope.and_then(|scope| inner.scopes.get(scope));
-            rereads.extend(scope.map(|s| Reread {
-                scope: s.key.clone(),
-                id,
-            }));
+            let learnt = |d: &Decl| !matches!(d.base, Base::Unknown);
+            if inner.slab.get(member).is_some_and(learnt) {
+                rereads.extend(inner.judge_again(member));
+            }
         }
         inner.recalled.remove(&target);
         rereads

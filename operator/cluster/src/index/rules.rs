@@ -28,7 +28,7 @@ impl Index {
 
 impl Inner {
     /// Lets a verdict be replaced by the next look at the same live object.
-    fn judge_again(&mut self, id: DeclId) -> Option<Reread> {
+    pub(super) fn judge_again(&mut self, id: DeclId) -> Option<Reread> {
         let object = self.identity(id)?;
         let decl = self.slab.get_mut(id)?;
         decl.version = 0;
