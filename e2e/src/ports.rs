@@ -1,11 +1,17 @@
 //! Ports for servers that come back on the port they had.
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{IoContext, Result};
 
-/// Binds a free port of the loopback interface. It lies below the range from
+/// The ports that were given away. An operator that still polls a server of before must never find another one's repository under
+/// the same address: it would take the new server's for the one that it knows.
+static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+
+/// Binds a free port of the loopback interface that this process did not have before. It lies below the range from
 /// which the kernel takes ports of outgoing connections, so that it is still
 /// free when a server that was stopped binds it again.
 pub(crate) fn bind() -> Result<TcpListener> {
@@ -22,9 +28,16 @@ pub(crate) fn bind() -> Result<TcpListener> {
         let Ok(port) = u16::try_from(FIRST + offset) else {
             continue;
         };
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            && is_new(port)
+        {
             return Ok(listener);
         }
     }
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing("binding a port of", "127.0.0.1")
+}
+
+fn is_new(port: u16) -> bool {
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    given.get_or_insert_default().insert(port)
 }

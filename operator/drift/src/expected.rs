@@ -7,7 +7,6 @@ use serde_json::Value;
 use crate::compare::{FieldDrift, compare};
 use crate::residue::equal_at;
 use crate::schema::Schema;
-use crate::subject::GroupVersionKind;
 
 /// What is known about how the server stores a declared object.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,98 +109,5 @@ pub fn is_zero(value: &Value) -> bool {
         Value::String(s) => s.is_empty(),
         Value::Array(a) => a.is_empty(),
         Value::Object(o) => o.values().all(is_zero),
-    }
-}
-
-/// A digest of all of a declaration that what the server does on creation may depend on. Declarations of one shape get the same
-/// defaults, as long as no admission webhook or policy sees them.
-///
-/// The name is left out for every kind: no defaulting reads it. For workloads, whose defaulting is known, the values of labels and
-/// of their own annotations are left out as well, and of an image all but the kind of its tag, which is what `imagePullPolicy`
-/// goes by. Source: <https://kubernetes.io/docs/concepts/containers/images/#imagepullpolicy-defaulting>.
-pub fn shape(kind: &GroupVersionKind, declared: &Value) -> u64 {
-    let mut object = declared.clone();
-    let templates: &[&str] = match (&*kind.group_kind.group, &*kind.group_kind.kind) {
-        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => &["/spec/template"],
-        ("batch", "CronJob") => &["/spec/jobTemplate", "/spec/jobTemplate/spec/template"],
-        _ => &[],
-    };
-    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
-        metadata.remove("name");
-        if !templates.is_empty() {
-            forget_values(metadata.get_mut("annotations"));
-            forget_values(metadata.get_mut("labels"));
-        }
-    }
-    if !templates.is_empty() {
-        forget_values(object.pointer_mut("/spec/selector/matchLabels"));
-    }
-    for template in templates {
-        forget_values(object.pointer_mut(&format!("{template}/metadata/labels")));
-        for list in ["containers", "initContainers"] {
-            let containers = object.pointer_mut(&format!("{template}/spec/{list}"));
-            let containers = containers.and_then(Value::as_array_mut);
-            for container in containers.into_iter().flatten() {
-                if let Some(Value::String(image)) = container.get_mut("image") {
-                    *image = tag_kind(image).to_owned();
-                }
-            }
-        }
-    }
-    xxhash_rust::xxh3::xxh3_64(format!("{kind} {object}").as_bytes())
-}
-
-fn forget_values(map: Option<&mut Value>) {
-    let members = map.and_then(Value::as_object_mut);
-    for value in members.into_iter().flat_map(|m| m.values_mut()) {
-        if value.is_string() {
-            *value = Value::String(String::new());
-        }
-    }
-}
-
-/// What `imagePullPolicy` defaults by.
-fn tag_kind(image: &str) -> &'static str {
-    if image.contains('@') {
-        return "digest";
-    }
-    let last = image.rsplit('/').next().unwrap_or_default();
-    match last.split_once(':') {
-        None | Some((_, "latest")) => "latest",
-        Some(_) => "tag",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn only_what_defaulting_does_not_read_is_left_out_of_a_shape() {
-        let kind = GroupVersionKind::new("apps", "v1", "Deployment");
-        let web = |name: &str, image: &str, port: i64| {
-            json!({"metadata": {"name": name, "labels": {"app": name}}, "spec": {"selector": {"matchLabels": {"app": name}},
-                "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [
-                    {"name": "web", "image": image, "ports": [{"containerPort": port}]}]}}}})
-        };
-        let of = |name, image, port| shape(&kind, &web(name, image, port));
-        let first = of("a", "shop/web:1", 80);
-        assert_eq!(first, of("b", "other/thing:2", 80));
-        assert_ne!(first, of("a", "shop/web", 80), "pulled always");
-        assert_ne!(first, of("a", "shop/web:latest", 80), "pulled always");
-        assert_ne!(first, of("a", "shop/web@sha256:0", 80));
-        assert_eq!(
-            of("a", "host:5000/web", 80),
-            of("a", "web:latest", 80),
-            "a port is no tag"
-        );
-        assert_ne!(first, of("a", "shop/web:1", 81));
-        let service = GroupVersionKind::new("", "v1", "Service");
-        assert_ne!(
-            shape(&service, &web("a", "x", 1)),
-            shape(&service, &web("b", "x", 1))
-        );
     }
 }

@@ -24,6 +24,7 @@ pub mod residue;
 pub mod rules;
 pub mod schema;
 pub mod severity;
+pub mod shape;
 pub mod subject;
 
 pub use compare::{Change, FieldDrift, compare};

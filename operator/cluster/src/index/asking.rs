@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use drift::automation::{Context, explains_addition, is_scalable};
-use drift::expected::{Expected, shape};
+use drift::expected::Expected;
 use drift::judge::Replicas;
 use drift::residue::{Extra, extras};
+use drift::shape::shape;
 use drift::{DeclaredObject, ObjectId, Residue, Schema, Unknown};
 use serde_json::Value;
 

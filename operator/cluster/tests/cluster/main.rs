@@ -9,5 +9,6 @@ mod faults;
 mod guard;
 mod manifests;
 mod openapi;
+mod shapes;
 mod support;
 mod watch;
