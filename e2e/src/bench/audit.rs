@@ -11,6 +11,9 @@ use super::Result;
 /// The user that the chart's account is; requests as the dry-run account are made by it too and counted as such.
 const USER: &str = "system:serviceaccount:driftline-system:driftline";
 
+/// How the names of requests end that were made as the dry-run account.
+pub const DRY_RUN: &str = " (dry run)";
+
 /// The audit log of a control plane.
 pub struct Audit {
     policy: PathBuf,
@@ -107,7 +110,7 @@ impl Event {
             _ => self.uri.split('?').next().unwrap_or_default().to_owned(),
         };
         let as_other = if self.impersonated.is_some() {
-            " (dry run)"
+            DRY_RUN
         } else {
             ""
         };

@@ -67,7 +67,9 @@ pub enum Scenario {
     Down,
     /// A commit that changes every declaration, deployed already.
     Commit,
-    /// The same, not deployed yet: every object drifts at once.
+    /// A commit that changes every declaration, and its roll-out.
+    Rollout,
+    /// Every object is edited.
     Storm,
 }
 
@@ -126,13 +128,13 @@ impl Plan {
         } else if quick {
             vec![world(Kind::Deployment, 200, Scenario::value_variants())]
         } else {
-            use Scenario::{Commit, Down, Edits, Idle, Rest, Start, Storm};
+            use Scenario::{Commit, Down, Edits, Idle, Rest, Rollout, Start, Storm};
             vec![
                 world(Kind::Deployment, 1_000, &[Start, Edits]),
                 world(
                     Kind::Deployment,
                     10_000,
-                    &[Start, Rest, Idle, Edits, Down, Commit, Storm],
+                    &[Start, Rest, Idle, Edits, Down, Commit, Rollout, Storm],
                 ),
                 world(Kind::ConfigMap, 50_000, &[Start, Rest, Commit]),
             ]

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::audit::DRY_RUN;
 use super::machine::Neighbours;
 use super::process::{Peaks, cpu, memory, reset_peak};
 use super::report::{Report, Row};
 use super::sightings::{PolicySeen, Sightings};
 use super::subject::Subject;
+use super::workload::Release;
 use super::world::World;
 use super::{Plan, Result, Scenario, WorldSpec, edits, say};
 
@@ -51,8 +53,11 @@ pub async fn measure(plan: &Plan, spec: &WorldSpec, report: &mut Report) -> Resu
         if wants(Scenario::Commit) {
             commit(plan, &world, &subject, &mut rows).await?;
         }
+        if wants(Scenario::Rollout) {
+            rollout(plan, &world, &subject, &mut rows).await?;
+        }
         if wants(Scenario::Storm) {
-            storm(plan, &world, &subject, &mut rows).await?;
+            storm(&world, &subject, &mut rows).await?;
         }
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
     };
@@ -102,6 +107,15 @@ impl Rows<'_> {
         });
     }
 
+    fn dry_runs(&mut self, when: &str, counts: &BTreeMap<String, u64>) {
+        let asked: u64 = counts
+            .iter()
+            .filter(|(name, _)| name.ends_with(DRY_RUN))
+            .map(|(_, count)| count)
+            .sum();
+        self.add(format!("dry runs {when}"), scaled(asked, 1.0), "");
+    }
+
     fn per(&mut self, what: &str, counts: &BTreeMap<String, u64>, factor: f64) {
         let total: u64 = counts.values().sum();
         self.add(format!("requests {what}, all"), scaled(total, factor), "");
@@ -145,6 +159,7 @@ fn memory_targets(spec: &WorldSpec) -> (Option<f64>, Option<f64>) {
 fn complete(spec: &WorldSpec, policy: &PolicySeen) -> bool {
     policy.ready
         && policy.open_questions == 0
+        && policy.pending == 0
         && usize::try_from(policy.declared).is_ok_and(|n| n == spec.objects)
 }
 
@@ -159,6 +174,7 @@ async fn launch(plan: &Plan, world: &World) -> Result<Subject> {
 }
 
 async fn start(plan: &Plan, world: &World, rows: &mut Rows<'_>) -> Result<Subject> {
+    let mark = world.audit.mark();
     let mut sightings = Sightings::start(&world.client, None).await?;
     rows.scenario("starting the operator, until its first complete report");
     let subject = launch(plan, world).await?;
@@ -186,6 +202,7 @@ async fn start(plan: &Plan, world: &World, rows: &mut Rows<'_>) -> Result<Subjec
     rows.with("operator, peak at start", mb(memory.peak), "MB", peak);
     rows.add("worker, peak at start", mb(worker), "MB");
     rows.add("worker's largest job, peak at start", mb(job), "MB");
+    rows.dry_runs("at start", &world.audit.since(mark)?);
     Ok(subject)
 }
 
@@ -319,7 +336,7 @@ async fn follow_commit(
     plan: &Plan,
     world: &World,
     subject: &Subject,
-    release: &str,
+    release: Release,
     pleases: impl FnMut(&PolicySeen) -> bool,
     most: Duration,
 ) -> Result<(f64, f64)> {
@@ -343,13 +360,14 @@ async fn follow_commit(
 }
 
 async fn commit(plan: &Plan, world: &World, subject: &Subject, rows: &mut Rows<'_>) -> Result<()> {
-    rows.scenario("a commit that changes every declaration, already deployed");
+    rows.scenario("a commit that says the same of every object in other words");
     reset_peak(subject.pid())?;
     let peaks = Peaks::follow(subject.pid());
     let head = world.repo.head().await?;
     let spec = &world.spec;
     let new = |p: &PolicySeen| !p.revision.contains(&head) && p.drifted == 0 && complete(spec, p);
-    let (render, rest) = follow_commit(plan, world, subject, "r2", new, PATIENCE).await?;
+    let (render, rest) =
+        follow_commit(plan, world, subject, Release::Respelled, new, PATIENCE).await?;
     let (worker, job) = peaks.end();
     let peak = memory(subject.pid()).unwrap_or_default().peak;
     rows.add("big commit, rendering", render, "s");
@@ -365,20 +383,47 @@ async fn commit(plan: &Plan, world: &World, subject: &Subject, rows: &mut Rows<'
     Ok(())
 }
 
-async fn storm(plan: &Plan, world: &World, subject: &Subject, rows: &mut Rows<'_>) -> Result<()> {
-    rows.scenario("a commit that changes every declaration, not deployed: everything drifts");
+/// The commit is seen first, and then rolled out as by a pipeline: nothing of that is drift.
+async fn rollout(plan: &Plan, world: &World, subject: &Subject, rows: &mut Rows<'_>) -> Result<()> {
+    rows.scenario("a commit that changes every declaration, and its roll-out");
     reset_peak(subject.pid())?;
-    let head = world.repo.head().await?;
-    let spec = &world.spec;
+    let (mark, spec) = (world.audit.mark(), &world.spec);
+    let all = |p: &PolicySeen| usize::try_from(p.pending).is_ok_and(|n| n == spec.objects);
+    let (_, rest) = follow_commit(plan, world, subject, Release::Next, all, PATIENCE).await?;
+    rows.add("a commit is pending everywhere, after rendering", rest, "s");
+    let mut sightings = Sightings::start(&world.client, None).await?;
+    world.roll_out().await?;
+    let rolled_out = Instant::now();
+    let done = |p: &PolicySeen| p.drifted == 0 && complete(spec, p);
+    let (at, _) = sightings.policy(PATIENCE, done).await?;
+    let after = at.saturating_duration_since(rolled_out).as_secs_f64();
+    rows.add("end of its roll-out to in sync", after, "s");
+    let counts = world.audit.since(mark)?;
+    rows.dry_runs("for a commit and its roll-out", &counts);
+    rows.per("for a commit and its roll-out", &counts, 1.0);
+    let peak = memory(subject.pid()).unwrap_or_default().peak;
+    let target = memory_targets(spec).1;
+    rows.with("operator, peak at a roll-out", mb(peak), "MB", target);
+    Ok(())
+}
+
+async fn storm(world: &World, subject: &Subject, rows: &mut Rows<'_>) -> Result<()> {
+    rows.scenario("every object is edited");
+    reset_peak(subject.pid())?;
+    let (mark, spec) = (world.audit.mark(), &world.spec);
     let all = |p: &PolicySeen| {
-        !p.revision.contains(&head)
-            && p.open_questions == 0
+        p.open_questions == 0
             && usize::try_from(p.drifted).is_ok_and(|n| n == spec.objects)
             && p.records == p.drifted.min(500)
     };
-    let (_, rest) = follow_commit(plan, world, subject, "r3", all, STORM).await?;
+    let mut sightings = Sightings::start(&world.client, None).await?;
+    world.edit_all(false).await?;
+    let edited = Instant::now();
+    let (at, _) = sightings.policy(STORM, all).await?;
+    let after = at.saturating_duration_since(edited).as_secs_f64();
+    rows.add("everything drifts: last edit to all known", after, "s");
+    rows.dry_runs("while everything drifts", &world.audit.since(mark)?);
     let memory = memory(subject.pid()).unwrap_or_default();
-    rows.add("everything drifts, until all is verified", rest, "s");
     rows.with(
         "operator, peak while everything drifts",
         mb(memory.peak),

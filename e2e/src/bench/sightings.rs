@@ -44,6 +44,8 @@ pub struct PolicySeen {
     pub revision: String,
     pub declared: u64,
     pub drifted: u64,
+    /// Of a commit that is not rolled out.
+    pub pending: u64,
     /// Neither judged in sync nor drifted.
     pub open_questions: u64,
     pub records: u64,
@@ -203,6 +205,7 @@ fn policy(data: &Value) -> Option<PolicySeen> {
             .to_owned(),
         declared: number("/summary/declared"),
         drifted: number("/summary/drifted"),
+        pending: number("/summary/pending"),
         open_questions: number("/summary/unknown") + number("/summary/unverified"),
         records: number("/records/open"),
     })

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::Result;
+
 /// Namespaces over which objects are spread.
 pub const NAMESPACES: usize = 10;
 /// Objects in one file of the repository.
@@ -58,20 +60,67 @@ pub fn name(number: usize) -> String {
     format!("service-{number:05}")
 }
 
-/// The manifest of an object; `release` is a label that commits change, left out if empty.
-fn manifest(kind: Kind, number: usize, release: &str) -> String {
-    let (name, namespace) = (name(number), namespace(number));
-    let label = |indent: &str| match release {
-        "" => String::new(),
-        release => format!("\n{indent}bench.driftline.dev/release: {release}"),
-    };
+/// Of Deployments that one is made in so many shapes: with other optional fields.
+pub const SHAPES: usize = 200;
+
+/// What a commit declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// What is deployed.
+    First,
+    /// The same in other words, in every declaration.
+    Respelled,
+    /// Another image, or another setting, in every declaration.
+    Next,
+}
+
+/// The manifest of an object.
+fn manifest(kind: Kind, number: usize, release: Release) -> String {
     match kind {
-        Kind::Deployment => deployment(&name, &namespace, number, &label("    ")),
-        Kind::ConfigMap => config_map(&name, &namespace, number, &label("    ")),
+        Kind::Deployment => deployment(number, release),
+        Kind::ConfigMap => config_map(number, release),
     }
 }
 
-fn deployment(name: &str, namespace: &str, number: usize, label: &str) -> String {
+fn image(number: usize, release: Release) -> String {
+    let major = if release == Release::Next { 2 } else { 1 };
+    let (name, minor) = (name(number), number % 50);
+    format!("registry.example.com/shop/{name}:{major}.{minor}.0")
+}
+
+/// Fields that a Deployment's shape has or has not, by a bit of its number each, with their indentation.
+const OPTIONAL: [(&str, &str); 4] = [
+    ("\n  minReadySeconds: 5", "\n  progressDeadlineSeconds: 300"),
+    (
+        "\n      terminationGracePeriodSeconds: 60",
+        "\n      automountServiceAccountToken: false",
+    ),
+    (
+        "\n      enableServiceLinks: false",
+        "\n      dnsPolicy: Default",
+    ),
+    (
+        "\n        imagePullPolicy: Always",
+        "\n        terminationMessagePolicy: FallbackToLogsOnError",
+    ),
+];
+
+fn deployment(number: usize, release: Release) -> String {
+    let (name, namespace) = (name(number), namespace(number));
+    let shape = number % SHAPES;
+    let optional = |place: usize| -> String {
+        let (one, two) = OPTIONAL.get(place).copied().unwrap_or_default();
+        let has = |bit: usize| shape >> (2 * place + bit) & 1 == 1;
+        format!(
+            "{}{}",
+            if has(0) { one } else { "" },
+            if has(1) { two } else { "" }
+        )
+    };
+    let memory = match release {
+        Release::Respelled => "268435456",
+        _ => "256Mi",
+    };
     format!(
         r#"apiVersion: apps/v1
 kind: Deployment
@@ -81,12 +130,12 @@ metadata:
   labels:
     app.kubernetes.io/name: {name}
     app.kubernetes.io/part-of: shop
-    app.kubernetes.io/version: "1.{minor}.0"{label}
+    app.kubernetes.io/version: "1.{minor}.0"
   annotations:
     team: "{namespace}"
 spec:
   replicas: 2
-  revisionHistoryLimit: 3
+  revisionHistoryLimit: 3{deployment}
   selector:
     matchLabels:
       app.kubernetes.io/name: {name}
@@ -103,13 +152,13 @@ spec:
         prometheus.io/port: "9090"
         prometheus.io/scrape: "true"
     spec:
-      serviceAccountName: default
+      serviceAccountName: default{pod}{network}
       securityContext:
         runAsNonRoot: true
         runAsUser: 10001
       containers:
       - name: app
-        image: registry.example.com/shop/{name}:1.{minor}.0
+        image: {image}{container}
         args: ["serve", "--port=8080"]
         ports:
         - name: http
@@ -130,7 +179,7 @@ spec:
             cpu: 100m
             memory: 128Mi
           limits:
-            memory: 256Mi
+            memory: {memory}
         readinessProbe:
           httpGet:
             path: /healthz
@@ -145,10 +194,21 @@ spec:
           name: {name}
 "#,
         minor = number % 50,
+        image = image(number, release),
+        deployment = optional(0),
+        pod = optional(1),
+        network = optional(2),
+        container = optional(3),
     )
 }
 
-fn config_map(name: &str, namespace: &str, number: usize, label: &str) -> String {
+fn config_map(number: usize, release: Release) -> String {
+    let (name, namespace) = (name(number), namespace(number));
+    let nothing = match release {
+        Release::Respelled => "\nbinaryData: {}",
+        _ => "",
+    };
+    let features = features(release);
     let mut properties = String::new();
     for line in 0..24 {
         // Writing into a String cannot fail.
@@ -166,18 +226,25 @@ metadata:
   namespace: {namespace}
   labels:
     app.kubernetes.io/name: {name}
-    app.kubernetes.io/part-of: shop{label}
+    app.kubernetes.io/part-of: shop{nothing}
 data:
   LOG_LEVEL: info
   DATABASE_HOST: db-{number}.{namespace}.svc
-  FEATURES: "search,basket,checkout,recommendations"
+  FEATURES: "{features}"
   application.properties: |
 {properties}"#
     )
 }
 
+fn features(release: Release) -> &'static str {
+    match release {
+        Release::Next => "search,basket,checkout,recommendations,vouchers",
+        _ => "search,basket,checkout,recommendations",
+    }
+}
+
 /// The files of the repository.
-pub fn files(kind: Kind, objects: usize, release: &str) -> Vec<(String, String)> {
+pub fn files(kind: Kind, objects: usize, release: Release) -> Vec<(String, String)> {
     (0..objects)
         .step_by(PER_FILE)
         .map(|first| {
@@ -190,79 +257,25 @@ pub fn files(kind: Kind, objects: usize, release: &str) -> Vec<(String, String)>
         .collect()
 }
 
-/// An object as it is deployed: as the first commit declares it, and with the label that only the second one declares.
-pub fn live(kind: Kind, number: usize) -> Value {
-    let (name, namespace) = (name(number), namespace(number));
-    let labels = |version: bool| {
-        let mut labels = json!({
-            "app.kubernetes.io/name": name,
-            "app.kubernetes.io/part-of": "shop",
-            "bench.driftline.dev/release": "r2",
-        });
-        if version {
-            labels["app.kubernetes.io/version"] = format!("1.{}.0", number % 50).into();
+/// An object as it is deployed: as the first commit declares it.
+pub fn live(kind: Kind, number: usize) -> Result<Value> {
+    Ok(serde_saphyr::from_str(&manifest(
+        kind,
+        number,
+        Release::First,
+    ))?)
+}
+
+/// What rolls out the next release.
+pub fn roll_out(kind: Kind, number: usize) -> (&'static str, Value) {
+    let patch = match kind {
+        Kind::Deployment => {
+            let container = json!({"name": "app", "image": image(number, Release::Next)});
+            json!({"spec": {"template": {"spec": {"containers": [container]}}}})
         }
-        labels
+        Kind::ConfigMap => json!({"data": {"FEATURES": features(Release::Next)}}),
     };
-    match kind {
-        Kind::Deployment => json!({
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": name, "namespace": namespace, "labels": labels(true), "annotations": {"team": namespace}},
-            "spec": {
-                "replicas": 2,
-                "revisionHistoryLimit": 3,
-                "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
-                "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
-                "template": {
-                    "metadata": {
-                        "labels": {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "shop"},
-                        "annotations": {"prometheus.io/port": "9090", "prometheus.io/scrape": "true"},
-                    },
-                    "spec": {
-                        "serviceAccountName": "default",
-                        "securityContext": {"runAsNonRoot": true, "runAsUser": 10001},
-                        "containers": [{
-                            "name": "app",
-                            "image": format!("registry.example.com/shop/{name}:1.{}.0", number % 50),
-                            "args": ["serve", "--port=8080"],
-                            "ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 9090}],
-                            "env": [
-                                {"name": "LOG_LEVEL", "value": "info"},
-                                {"name": "DATABASE_HOST", "value": format!("db-{number}.{namespace}.svc")},
-                                {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-                            ],
-                            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
-                            "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 5},
-                            "volumeMounts": [{"name": "config", "mountPath": "/etc/app"}],
-                        }],
-                        "volumes": [{"name": "config", "configMap": {"name": name}}],
-                    },
-                },
-            },
-        }),
-        Kind::ConfigMap => {
-            let properties: String = (0..24)
-                .map(|line| {
-                    format!(
-                        "service.module{line:02}.setting={}\n",
-                        (number * 31 + line * 7919) % 1_000_003
-                    )
-                })
-                .collect();
-            json!({
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {"name": name, "namespace": namespace, "labels": labels(false)},
-                "data": {
-                    "LOG_LEVEL": "info",
-                    "DATABASE_HOST": format!("db-{number}.{namespace}.svc"),
-                    "FEATURES": "search,basket,checkout,recommendations",
-                    "application.properties": properties,
-                },
-            })
-        }
-    }
+    ("application/strategic-merge-patch+json", patch)
 }
 
 /// An edit of one field, or its undoing.

@@ -13,7 +13,7 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::audit::Audit;
-use super::workload::{NAMESPACES, live, namespace};
+use super::workload::{NAMESPACES, Release, live, namespace};
 use super::{Plan, Result, WorldSpec, say, workload};
 
 /// Creations at the same time.
@@ -62,7 +62,7 @@ impl World {
         let git = GitServer::start(GitServerOptions::default())?;
         let repo = git.create_repo("bench").await?;
         say(&format!("committing {} manifests", spec.objects));
-        let files = workload::files(spec.kind, spec.objects, "");
+        let files = workload::files(spec.kind, spec.objects, Release::First);
         repo.commit("Everything", files).await?;
         deploy(&client, spec).await?;
         create_policy(&client, &git.url("bench"), plan).await?;
@@ -89,24 +89,54 @@ impl World {
         edit(self.client.clone(), self.spec.kind, number, undo).await
     }
 
-    /// Commits the declarations with another value of the label that changes with releases.
-    pub async fn release(&self, release: &str) -> Result<()> {
+    /// Edits all objects, several at a time.
+    pub async fn edit_all(&self, undo: bool) -> Result<()> {
+        let kind = self.spec.kind;
+        let edits = |number| edit(self.client.clone(), kind, number, undo);
+        bulk(&self.spec, if undo { "mended" } else { "edited" }, edits).await
+    }
+
+    /// Rolls out the next release, several objects at a time.
+    pub async fn roll_out(&self) -> Result<()> {
+        let kind = self.spec.kind;
+        let roll_out = |number| async move {
+            let (form, patch) = workload::roll_out(kind, number);
+            let manager = "bench-deploy";
+            send(&self.client, (kind, number), manager, form, &patch).await
+        };
+        bulk(&self.spec, "rolled out", roll_out).await
+    }
+
+    /// Commits the declarations of a release.
+    pub async fn release(&self, release: Release) -> Result<()> {
         let files = workload::files(self.spec.kind, self.spec.objects, release);
-        self.repo.commit(release, files).await?;
+        self.repo.commit(&format!("{release:?}"), files).await?;
         Ok(())
     }
 }
 
 /// [`World::edit`] for a task of its own.
 pub async fn edit(client: Client, kind: workload::Kind, number: usize, undo: bool) -> Result<()> {
+    let form = "application/merge-patch+json";
+    let patch = workload::edit(kind, undo);
+    send(&client, (kind, number), "kubectl-edit", form, &patch).await
+}
+
+async fn send(
+    client: &Client,
+    (kind, number): (workload::Kind, usize),
+    manager: &str,
+    form: &str,
+    patch: &Value,
+) -> Result<()> {
     let path = format!(
-        "{}/{}?fieldManager=kubectl-edit",
+        "{}/{}?fieldManager={manager}",
         kind.collection(&namespace(number)),
         workload::name(number)
     );
     let request = http::Request::patch(path)
-        .header("Content-Type", "application/merge-patch+json")
-        .body(serde_json::to_vec(&workload::edit(kind, undo))?)?;
+        .header("Content-Type", form)
+        .body(serde_json::to_vec(patch)?)?;
     client.request_text(request).await?;
     Ok(())
 }
@@ -124,6 +154,21 @@ async fn deploy(client: &Client, spec: &WorldSpec) -> Result<()> {
         let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace(number)}});
         post(client, "/api/v1/namespaces", &body).await?;
     }
+    let create = |number| async move {
+        let path = format!(
+            "{}?fieldManager=bench-deploy",
+            spec.kind.collection(&namespace(number))
+        );
+        post(client, &path, &live(spec.kind, number)?).await
+    };
+    bulk(spec, "deployed", create).await
+}
+
+/// Does something to all objects, several at a time, and says how far it is.
+async fn bulk<F>(spec: &WorldSpec, done_what: &'static str, act: impl Fn(usize) -> F) -> Result<()>
+where
+    F: Future<Output = Result<()>>,
+{
     let (began, done) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
     let (total, title) = (spec.objects, spec.kind.title());
     let counter = Arc::clone(&done);
@@ -131,29 +176,21 @@ async fn deploy(client: &Client, spec: &WorldSpec) -> Result<()> {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
             let done = counter.load(Ordering::Relaxed);
-            say(&format!("deployed {done} of {total} {title}"));
+            say(&format!("{done_what} {done} of {total} {title}"));
         }
     });
-    let creations = futures::stream::iter(0..spec.objects).map(|number| {
-        let done = &done;
-        async move {
-            let path = format!(
-                "{}?fieldManager=bench-deploy",
-                spec.kind.collection(&namespace(number))
-            );
-            post(client, &path, &live(spec.kind, number)).await?;
-            done.fetch_add(1, Ordering::Relaxed);
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
-        }
-    });
-    let result = creations
+    let result = futures::stream::iter(0..total)
+        .map(act)
         .buffer_unordered(CONCURRENCY)
-        .try_for_each(|()| async { Ok(()) })
+        .try_for_each(|()| {
+            done.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(Ok(()))
+        })
         .await;
     teller.abort();
     result?;
     say(&format!(
-        "deployed {total} {title} in {:.1} s",
+        "{done_what} {total} {title} in {:.1} s",
         began.elapsed().as_secs_f64()
     ));
     Ok(())
