@@ -61,6 +61,8 @@ pub enum Scenario {
     Rest,
     /// Requests and CPU of an idle operator.
     Idle,
+    /// Requests of a full verification.
+    Verify,
     /// From a live edit to the record and to the policy's status.
     Edits,
     /// A drift made while the operator was down.
@@ -128,13 +130,15 @@ impl Plan {
         } else if quick {
             vec![world(Kind::Deployment, 200, Scenario::value_variants())]
         } else {
-            use Scenario::{Commit, Down, Edits, Idle, Rest, Rollout, Start, Storm};
+            use Scenario::{Commit, Down, Edits, Idle, Rest, Rollout, Start, Storm, Verify};
             vec![
                 world(Kind::Deployment, 1_000, &[Start, Edits]),
                 world(
                     Kind::Deployment,
                     10_000,
-                    &[Start, Rest, Idle, Edits, Down, Commit, Rollout, Storm],
+                    &[
+                        Start, Rest, Idle, Verify, Edits, Down, Commit, Rollout, Storm,
+                    ],
                 ),
                 world(Kind::ConfigMap, 50_000, &[Start, Rest, Commit]),
             ]

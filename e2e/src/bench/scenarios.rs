@@ -36,6 +36,9 @@ pub async fn measure(plan: &Plan, spec: &WorldSpec, report: &mut Report) -> Resu
         if wants(Scenario::Idle) {
             idle(plan, &world, &subject, &mut rows).await?;
         }
+        if wants(Scenario::Verify) {
+            verify(&world, &subject, &mut rows).await?;
+        }
         if wants(Scenario::Edits) {
             edits(plan, &world, &subject, &mut rows).await?;
         }
@@ -243,6 +246,39 @@ async fn idle(plan: &Plan, world: &World, subject: &Subject, rows: &mut Rows<'_>
     );
     let counts = world.audit.since(mark)?;
     rows.per("per idle hour", &counts, per_hour);
+    Ok(())
+}
+
+/// What one full verification costs; by default there is one an hour.
+async fn verify(world: &World, subject: &Subject, rows: &mut Rows<'_>) -> Result<()> {
+    rows.scenario("a full verification");
+    let (mark, before) = (world.audit.mark(), cpu(subject.pid()));
+    world.verify_every("1m").await?;
+    let (begun, lists) = (Instant::now(), |counts: &BTreeMap<String, u64>| {
+        let lists = counts.iter().filter(|(name, _)| name.starts_with("list "));
+        lists.map(|(_, count)| count).sum::<u64>()
+    });
+    while lists(&world.audit.since(mark)?) == 0 {
+        if begun.elapsed() > Duration::from_secs(90) {
+            return Err("nothing was verified within 90 s".into());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // So that there is one only; what it asks comes within seconds.
+    world.verify_every("1h").await?;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let counts = world.audit.since(mark)?;
+    rows.dry_runs("of a full verification", &counts);
+    rows.add(
+        "lists of a full verification",
+        scaled(lists(&counts), 1.0),
+        "",
+    );
+    let used = cpu(subject.pid()).own - before.own;
+    rows.add("CPU of the operator meanwhile", used, "s");
+    let missed = subject.metric("driftline_verification_missed_total").await;
+    let missed = missed.unwrap_or(f64::NAN);
+    rows.target("changes that only it found", missed, "", 0.0);
     Ok(())
 }
 

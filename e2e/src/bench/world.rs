@@ -107,6 +107,18 @@ impl World {
         bulk(&self.spec, "rolled out", roll_out).await
     }
 
+    /// Sets how often the policy is verified.
+    pub async fn verify_every(&self, every: &str) -> Result<()> {
+        let path = format!("{}/bench", policies());
+        let request = http::Request::patch(path)
+            .header("Content-Type", "application/merge-patch+json")
+            .body(serde_json::to_vec(
+                &json!({"spec": {"verifyEvery": every}}),
+            )?)?;
+        self.client.request_text(request).await?;
+        Ok(())
+    }
+
     /// Commits the declarations of a release.
     pub async fn release(&self, release: Release) -> Result<()> {
         let files = workload::files(self.spec.kind, self.spec.objects, release);
@@ -207,6 +219,9 @@ async fn create_policy(client: &Client, url: &str, plan: &Plan) -> Result<()> {
             "targets": [{"name": "app", "kubernetes": {"path": "deploy"}}],
         },
     });
-    let path = format!("/apis/driftline.dev/v1alpha1/namespaces/{NAMESPACE}/driftpolicies");
-    post(client, &path, &body).await
+    post(client, &policies(), &body).await
+}
+
+fn policies() -> String {
+    format!("/apis/driftline.dev/v1alpha1/namespaces/{NAMESPACE}/driftpolicies")
 }
