@@ -100,10 +100,11 @@ impl Index {
                 // It is judged anyway when the server has answered.
                 continue;
             }
-            // Whoever waited looks at it again, whatever the next look at the live object brings.
-            inner.queue(id);
             if proven.contains(&id) {
                 rereads.extend(inner.judge_again(id));
+            } else {
+                // Whoever waited looks at it again.
+                inner.queue(id);
             }
         }
         drop(inner);
