@@ -41,6 +41,36 @@ pub async fn object(
 }
 
 #[derive(Deserialize)]
+struct Whole {
+    #[serde(default)]
+    items: Vec<Value>,
+}
+
+/// The objects of a kind that have a name, in whichever namespaces, at most so many.
+///
+/// # Errors
+/// Where the API server does not answer or refuses.
+pub async fn named(
+    client: &Client,
+    kind: &GroupVersionKind,
+    resource: &Resource,
+    name: &str,
+    at_most: usize,
+) -> Result<Vec<Value>> {
+    let path = call::collection(
+        &kind.group_kind.group,
+        &kind.version,
+        &resource.plural,
+        None,
+    );
+    let selector = call::escape(&format!("metadata.name={name}"));
+    let url = format!("{path}?limit={at_most}&fieldSelector={selector}");
+    let action = format!("list the {} of name {name}", resource.plural);
+    let whole: Whole = call::get_json(client, &url, &action, call::CALL).await?;
+    Ok(whole.items)
+}
+
+#[derive(Deserialize)]
 struct Page {
     #[serde(default)]
     metadata: PageMetadata,

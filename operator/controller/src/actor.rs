@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::blame::History;
 use crate::credentials::{self, Opening};
 use crate::engine::Engine;
+use crate::evidence;
 use crate::policy::{self, Policy, PolicyKey};
 use crate::records::whole_seconds;
 use crate::registry::PolicyState;
@@ -28,6 +29,10 @@ const RETRY: Duration = Duration::from_secs(2);
 /// How often Helm's storage is looked at, and how often while Helm is at work.
 const POLL: Duration = Duration::from_secs(30);
 const AT_WORK: Duration = Duration::from_secs(2);
+
+/// How long deployers are not asked because some of a target's objects have not been seen yet, and how often that is looked at.
+const SETTLES: Duration = Duration::from_secs(5);
+const SETTLING: Duration = Duration::from_millis(500);
 
 /// Declarations of a target about which the server is asked again with each full verification, those asked about longest ago first.
 const ASKED_AGAIN: usize = 100;
@@ -154,6 +159,7 @@ impl Actor {
             }
             good &= self.bring_into_step(&policy).await;
         }
+        self.ask_deployers(&policy, &source).await;
         let answered = self.verify_when_due(&policy, &source).await;
         self.publish(object, &policy, &source);
         self.look_again();
@@ -312,7 +318,28 @@ impl Actor {
         subscription.check();
         let fetched = state.wait_for(|s| s.attempts > begun);
         let _ = tokio::time::timeout(source.timeout + Duration::from_secs(5), fetched).await;
-        self.targets.iter_mut().for_each(Target::forget_rendering);
+        for target in &mut self.targets {
+            target.forget_rendering();
+            self.engine.index.seek_again(target.id);
+        }
+    }
+
+    /// Where records wait for it, deployers are asked what they had deployed: once most of a target's objects were seen, so that one
+    /// question serves all.
+    async fn ask_deployers(&self, policy: &Policy, source: &SourceState) {
+        let known = |target: &TargetId| self.targets.iter().any(|t| t.id == *target);
+        self.state.seeking.lock().retain(|target, _| known(target));
+        for target in &self.targets {
+            let Some(since) = self.state.seeking.lock().get(&target.id).copied() else {
+                continue;
+            };
+            if !self.engine.index.is_settled(target.id) && since.elapsed() < SETTLES {
+                continue;
+            }
+            self.state.seeking.lock().remove(&target.id);
+            let revision = source.revision.as_deref();
+            evidence::seek(&self.engine, &self.state, policy, target, revision).await;
+        }
     }
 
     /// The full verification, once each `verifyEvery` and for a check that was asked for.
@@ -409,7 +436,9 @@ impl Actor {
         let release = self
             .has_releases()
             .then_some(if at_work { AT_WORK } else { POLL });
-        [Some(verification), secret, stale, release]
+        let seeking = !self.state.seeking.lock().is_empty();
+        let settling = seeking.then_some(SETTLING);
+        [Some(verification), secret, stale, release, settling]
             .into_iter()
             .flatten()
             .min()

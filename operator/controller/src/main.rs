@@ -7,6 +7,7 @@ mod blame;
 mod credentials;
 mod engine;
 mod events;
+mod evidence;
 mod http;
 mod leader;
 mod log;

@@ -13,7 +13,7 @@ use crate::registry::PolicyState;
 use crate::targets::{Rendered, Target};
 
 /// Commits that are rendered again at most; objects whose baseline is another one have none.
-const MAX_REVISIONS: usize = 5;
+pub const MAX_REVISIONS: usize = 5;
 
 /// The commit that a revision's name ends with.
 fn commit_of(revision: &str) -> Option<&str> {
@@ -81,22 +81,25 @@ async fn again(
     name: &str,
     inputs: &str,
 ) -> Option<Rendered> {
-    let commit = commit_of(name)?;
+    let revision = Revision {
+        name: name.to_owned(),
+        ..fetch(engine, state, commit_of(name)?).await?
+    };
+    target.render_again(engine, state, &revision, inputs).await
+}
+
+/// Fetches a commit of the policy's own source; `None` if it is gone.
+pub async fn fetch(engine: &Arc<Engine>, state: &PolicyState, commit: &str) -> Option<Revision> {
     let history = state.view.lock().history.clone()?;
     let mut request = declared::FetchRequest::clone(&history.fetch);
     request.reference = Reference::Commit(commit.to_owned());
-    let fetched = match engine.worker.fetch(&request).await {
-        Ok(fetched) => fetched,
+    match engine.worker.fetch(&request).await {
+        Ok(fetched) => Some(fetched),
         Err(error) => {
             tracing::debug!(%error, commit, "a commit of earlier cannot be fetched");
-            return None;
+            None
         }
-    };
-    let revision = Revision {
-        name: name.to_owned(),
-        ..fetched
-    };
-    target.render_again(engine, state, &revision, inputs).await
+    }
 }
 
 /// Keeps what a revision declared of the objects whose baseline it is.

@@ -25,6 +25,8 @@ pub struct PolicyState {
     pub wake: Notify,
     /// Drifted objects of releases that wait until Helm's storage was looked at once more, and since when.
     pub deferred: Mutex<HashMap<(TargetId, ObjectId), Instant>>,
+    /// Targets with records that wait until deployers were asked what they had deployed, and since when.
+    pub seeking: Mutex<HashMap<TargetId, Instant>>,
 }
 
 /// What a policy's reconciling has led to so far.
@@ -95,6 +97,7 @@ impl Registry {
             view: Mutex::default(),
             wake: Notify::new(),
             deferred: Mutex::default(),
+            seeking: Mutex::default(),
         });
         inner.policies.insert(key.clone(), Arc::clone(&state));
         state

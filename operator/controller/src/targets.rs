@@ -121,6 +121,13 @@ pub struct Rendered {
     unserved: bool,
 }
 
+impl Rendered {
+    /// What the cluster serves matters to it.
+    fn is_by_catalog(&self) -> bool {
+        self.renderer == Renderer::Helm || self.unserved
+    }
+}
+
 /// Takes in what a renderer streams.
 struct Intake<'a> {
     catalog: &'a Catalog,
@@ -257,7 +264,7 @@ impl Target {
             }
             Ok(rendered) => {
                 self.failed = None;
-                let by_catalog = rendered.renderer == Renderer::Helm || rendered.unserved;
+                let by_catalog = rendered.is_by_catalog();
                 self.report(&rendered);
                 let told = if by_catalog { &inputs } else { &plain_inputs };
                 let by = cluster::index::Revision {
@@ -293,23 +300,60 @@ impl Target {
         revision: &Revision,
         inputs: &str,
     ) -> Option<Rendered> {
-        let From::Source { path, helm } = self.spec.from.clone() else {
-            return None;
-        };
-        let catalog = engine.catalog.catalog();
-        let request = self.request(&catalog, revision, path, helm);
+        let (catalog, request) = self.request_again(engine, revision)?;
         let same = self.plain_inputs(&request, engine) == inputs
             || inputs_digest(&request, &engine.worker_info) == inputs;
         if !same {
             return None;
         }
+        self.whole(engine, state, &catalog, &request).await
+    }
+
+    /// Renders a revision of earlier from what goes into rendering now, and says what that was; `None` if it fails.
+    pub async fn render_from_now(
+        &self,
+        engine: &Arc<Engine>,
+        state: &PolicyState,
+        revision: &Revision,
+    ) -> Option<(Rendered, cluster::index::Revision)> {
+        let (catalog, request) = self.request_again(engine, revision)?;
+        let rendered = self.whole(engine, state, &catalog, &request).await?;
+        let inputs = if rendered.is_by_catalog() {
+            inputs_digest(&request, &engine.worker_info)
+        } else {
+            self.plain_inputs(&request, engine)
+        };
+        let by = cluster::index::Revision {
+            name: revision.name.as_str().into(),
+            inputs: inputs.as_str().into(),
+        };
+        Some((rendered, by))
+    }
+
+    fn request_again(
+        &self,
+        engine: &Engine,
+        revision: &Revision,
+    ) -> Option<(Arc<Catalog>, RenderRequest)> {
+        let From::Source { path, helm } = self.spec.from.clone() else {
+            return None;
+        };
+        let catalog = engine.catalog.catalog();
+        let request = self.request(&catalog, revision, path, helm);
+        Some((catalog, request))
+    }
+
+    /// A rendering without any problem.
+    async fn whole(
+        &self,
+        engine: &Arc<Engine>,
+        state: &PolicyState,
+        catalog: &Catalog,
+        request: &RenderRequest,
+    ) -> Option<Rendered> {
+        let asked = Ask::Render(request);
         let rendered = self
-            .render(
-                engine,
-                &catalog,
-                Ask::Render(&request),
-                &state.key.namespace,
-            )
+            .render(engine, catalog, asked, &state.key.namespace)
             .await;
         rendered.ok().filter(|r| r.problems.is_empty())
     }

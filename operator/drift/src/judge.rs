@@ -403,8 +403,7 @@ fn present(
         Expected::Answer(expected) => {
             without_rewrites(&mut drifts, declared, expected, case.schema);
             let mut added = unexplained(&new, declared, expected, live, case.schema);
-            let first_sight = case.known.is_none()
-                && matches!(case.baseline, Baseline::Unknown | Baseline::Absent);
+            let first_sight = case.known.is_none() && !case.baseline.is_own_sighting();
             if first_sight && !added.is_empty() {
                 let before = added.len();
                 let owners = Foreign::of(case, live);

@@ -7,6 +7,7 @@ pub mod automation;
 pub mod bookkeeping;
 pub mod compare;
 pub mod declared;
+pub mod deployer;
 pub mod expected;
 pub mod grade;
 pub mod judge;

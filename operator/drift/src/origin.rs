@@ -130,6 +130,15 @@ impl Baseline<'_> {
         }
     }
 
+    /// True where Driftline itself saw the object in sync.
+    pub fn is_own_sighting(&self) -> bool {
+        match self {
+            Self::Declared => true,
+            Self::Earlier { evidence, .. } => *evidence == Evidence::Own,
+            Self::Unknown | Self::Absent => false,
+        }
+    }
+
     /// What it is known from.
     pub fn evidence(&self) -> Option<Evidence> {
         match self {

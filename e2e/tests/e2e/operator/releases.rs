@@ -25,7 +25,7 @@ metadata: {name: hook, annotations: {helm.sh/hook: pre-install, helm.sh/hook-del
 ";
 
 /// The account may read Helm's storage, and Driftline may act as it.
-const OPT_IN: &str = "apiVersion: rbac.authorization.k8s.io/v1
+pub(crate) const OPT_IN: &str = "apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: releases}
 rules:

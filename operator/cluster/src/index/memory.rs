@@ -34,6 +34,17 @@ pub(super) enum Base {
     Kept(Box<Kept>),
 }
 
+impl Base {
+    /// True where Driftline itself saw the object in sync.
+    pub(super) fn is_own_sighting(&self) -> bool {
+        match self {
+            Self::Declared => true,
+            Self::Kept(kept) => kept.evidence == Evidence::Own,
+            Self::Unknown | Self::Absent => false,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) at: BlobRef,
@@ -142,7 +153,7 @@ impl Inner {
         self.note_base(id, &declared.object, except, (revision, Evidence::Own));
     }
 
-    fn note_base(
+    pub(super) fn note_base(
         &mut self,
         id: DeclId,
         declared: &Value,

@@ -6,6 +6,7 @@
 //! once, so that none is longer than the index.
 
 mod asking;
+mod evidence;
 mod left;
 mod memory;
 mod observe;
@@ -15,16 +16,18 @@ mod rules;
 mod scope;
 mod slab;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use drift::automation::ReplicaBounds;
+use drift::deployer::Claim;
 use drift::rules::TargetRules;
 use drift::{GroupVersionKind, Ignored, ObjectId, Report, Residue, Undeclared, Unknown};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub use asking::{Asked, Question};
+pub use evidence::{Before, Proof, Unproven};
 pub use left::LeftBehind;
 pub use memory::Revision;
 pub use read::{Belief, Change, State, Tally};
@@ -118,6 +121,8 @@ struct Decl {
     residue_only: bool,
     /// When it was last in sync, live was literally what was declared.
     literal: bool,
+    /// Its deployer was asked what it had deployed.
+    sought: bool,
 }
 
 impl Decl {
@@ -144,6 +149,7 @@ impl Decl {
             asked: false,
             residue_only: false,
             literal: false,
+            sought: false,
         }
     }
 }
@@ -186,6 +192,8 @@ struct Inner {
     /// Baselines and expected objects.
     notes: Notes,
     residues: Residues,
+    /// Who claims to have deployed what targets declare, noted down at first sight.
+    claims: HashMap<TargetId, BTreeSet<Claim>>,
     /// What was known of targets before a restart, until their first batch.
     recalled: HashMap<TargetId, recall::Recalled>,
     /// Targets whose memory changed since it was last saved.
@@ -286,6 +294,7 @@ impl Index {
         inner.dirty.remove(&target);
         inner.unsaved.remove(&target);
         inner.recalled.remove(&target);
+        inner.claims.remove(&target);
         drop(inner);
         self.wake();
     }

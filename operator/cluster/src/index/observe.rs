@@ -276,6 +276,9 @@ impl Inner {
         if decl.left.is_some() {
             return self.judge_left(member, live, version);
         }
+        if let Some(live) = live.filter(|_| decl.is_unproven()) {
+            self.note_claims(member, live);
+        }
         let Some(Judged {
             judgement,
             known,
@@ -377,7 +380,7 @@ impl Inner {
             decl.literal = literal;
         }
         // What at first sight nobody could tell apart from an addition is no memory of being in sync.
-        let first_sight = decl.known.is_none() && matches!(decl.base, Base::Unknown | Base::Absent);
+        let first_sight = decl.known.is_none() && !decl.base.is_own_sighting();
         let target = decl.target;
         let learnt = exists && !ask && (in_sync || !first_sight);
         if learnt && decl.known.as_ref() != Some(&explained) {

@@ -104,6 +104,8 @@ pub struct Change {
     pub revision: Arc<str>,
     /// What it was declared by when it was last in sync, and how that is known; `None` where it is not, and for what is in sync.
     pub baseline: Option<(Revision, Evidence)>,
+    /// Its deployer may know what was in force before, and was not asked yet.
+    pub unproven: bool,
     /// Its state.
     pub state: State,
 }
@@ -153,6 +155,7 @@ impl Index {
                     provenance: None,
                     revision: Arc::default(),
                     baseline: None,
+                    unproven: false,
                     state: State::Dropped,
                 });
                 continue;
@@ -387,6 +390,7 @@ impl Inner {
             provenance,
             revision: revision.map(|r| Arc::clone(&r.name)).unwrap_or_default(),
             baseline,
+            unproven: decl.is_unproven() && self.claims.contains_key(&decl.target),
             state,
         })
     }

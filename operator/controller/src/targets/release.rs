@@ -13,7 +13,7 @@ use declared::{ReleaseRequest, RenderLimits};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::{Ask, Done, Failed, Target};
+use super::{Ask, Done, Failed, Rendered, Target};
 use crate::engine::Engine;
 use crate::policy::Policy;
 use crate::recall::recall;
@@ -101,6 +101,49 @@ impl Target {
         }
     }
 
+    /// What Helm deployed of a release of the target's namespace; `None` where that cannot be told.
+    pub async fn deployed_release(
+        &self,
+        engine: &Arc<Engine>,
+        state: &PolicyState,
+        policy: &Policy,
+        release: &str,
+    ) -> Option<(Rendered, cluster::index::Revision)> {
+        let (client, account) = (&engine.client, &policy.account);
+        let namespace = self.spec.namespace.as_str();
+        let unreadable = |error| tracing::debug!(%error, release, "a Helm release is no evidence");
+        let revisions = revisions_as(client, account, namespace, release).await;
+        let revisions = revisions.map_err(unreadable).ok()?;
+        let Seen::Deployed(stored) = seen(&revisions, Timestamp::now().as_second()) else {
+            return None;
+        };
+        let text = stored_as(client, account, namespace, &stored).await;
+        let text = text.map_err(unreadable).ok()?;
+        let by = cluster::index::Revision {
+            name: format!("v{}", stored.version).into(),
+            inputs: digest(&text).into(),
+        };
+        let request = self.release_request(text, release, &stored);
+        let (catalog, asked) = (engine.catalog.catalog(), Ask::Release(&request));
+        let rendered = self
+            .render(engine, &catalog, asked, &state.key.namespace)
+            .await;
+        Some((rendered.ok()?, by))
+    }
+
+    fn release_request(&self, text: String, release: &str, stored: &Stored) -> ReleaseRequest {
+        ReleaseRequest {
+            stored: text,
+            namespace: self.spec.namespace.clone(),
+            name: release.to_owned(),
+            version: stored.version,
+            limits: RenderLimits {
+                file_bytes: UNPACKED,
+                ..RenderLimits::default()
+            },
+        }
+    }
+
     /// What was uninstalled is missing because somebody wanted it so: nothing is declared any more, and that is no drift.
     fn forget_release(
         &mut self,
@@ -163,16 +206,7 @@ impl Target {
             Err(error) => return self.refuse(self.refused(engine, policy, &error)),
         };
         let inputs = digest(&text);
-        let request = ReleaseRequest {
-            stored: text,
-            namespace: self.spec.namespace.clone(),
-            name: release.to_owned(),
-            version: stored.version,
-            limits: RenderLimits {
-                file_bytes: UNPACKED,
-                ..RenderLimits::default()
-            },
-        };
+        let request = self.release_request(text, release, stored);
         let begun = Instant::now();
         let asked = Ask::Release(&request);
         let result = self
