@@ -157,7 +157,7 @@ impl Seeker<'_> {
         is_same_repository(flux::url(&repository), self.place.url).then_some(deployed)
     }
 
-    /// A kind in the last of its versions, by text: `v1` before `v1beta2`.
+    /// A kind in the version with the shortest name: `v1` before `v1beta2`.
     fn served(&self, group: &str, kind: &str) -> Option<(GroupVersionKind, &Resource)> {
         let versions = self.catalog.versions(&GroupKind::new(group, kind));
         let kind = versions.into_iter().min_by_key(|k| k.version.len())?;

@@ -97,9 +97,9 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// True if nothing but a roll-out is missing. What `kubectl apply` last applied may have been an edit, and proves no roll-out.
+    /// True if nothing but a roll-out is missing. What was not deployed from a commit may have been an edit, and proves no roll-out.
     pub fn is_pending(&self) -> bool {
-        self.origin == Origin::GitAhead && self.evidence != Some(Evidence::LastApplied)
+        self.origin == Origin::GitAhead && self.evidence.is_none_or(Evidence::is_of_a_commit)
     }
 }
 

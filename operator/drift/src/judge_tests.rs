@@ -178,6 +178,17 @@ fn a_default_that_changed_since_is_not_drift() {
     assert_eq!(judge(&case, Some(&before)).verdict, Verdict::InSync);
     let first_sight = judge(&world.case(Expected::Answer(&now)), Some(&before));
     assert_eq!(first_sight.verdict, Verdict::Unknown(Unknown::Unverified));
+    // What its deployer deployed says nothing of what the server once made of that.
+    let by_deployer = Case {
+        baseline: Baseline::Earlier {
+            object: &world.declared.object,
+            except: &[],
+            evidence: Evidence::ArgoCD,
+        },
+        ..world.case(Expected::Answer(&now))
+    };
+    let judged = judge(&by_deployer, Some(&before)).verdict;
+    assert_eq!(judged, Verdict::Unknown(Unknown::Unverified));
 }
 
 #[test]

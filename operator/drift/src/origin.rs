@@ -47,6 +47,14 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// True where what was deployed was a commit of the policy's own repository. `kubectl apply` and `helm upgrade --set` deploy anything.
+    pub fn is_of_a_commit(self) -> bool {
+        match self {
+            Self::Own | Self::ArgoCD | Self::Flux => true,
+            Self::Helm | Self::LastApplied => false,
+        }
+    }
+
     /// The word used in records.
     pub fn as_str(self) -> &'static str {
         match self {

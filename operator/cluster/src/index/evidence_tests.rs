@@ -20,7 +20,7 @@ fn proof(name: &str, before: Before) -> Proof {
     Proof {
         id: id(name),
         before,
-        evidence: Evidence::Helm,
+        evidence: Evidence::Flux,
     }
 }
 
@@ -90,7 +90,7 @@ fn what_the_deployer_deployed_tells_who_moved() {
         let changes = index.take_changes(10);
         let of_a = changes.iter().find(|c| c.id == id("a")).expect("a change");
         let (_, evidence) = of_a.baseline.clone().expect("a baseline");
-        assert_eq!(evidence, Evidence::Helm);
+        assert_eq!(evidence, Evidence::Flux);
         // Seen in sync, it is our own.
         index.observe(&scope(), &helm(live("a", "1", 10)));
         index.observe(&scope(), &helm(live("a", "2", 11)));
@@ -98,6 +98,19 @@ fn what_the_deployer_deployed_tells_who_moved() {
         let of_a = changes.iter().find(|c| c.id == id("a")).expect("a change");
         assert_eq!(of_a.baseline.clone().map(|b| b.1), Some(Evidence::Own));
     }
+}
+
+#[test]
+fn a_release_may_have_been_a_hotfix_and_proves_no_commit() {
+    let index = first_sight();
+    let objects = index.unproven(TARGET).expect("something").objects;
+    let release = Proof {
+        evidence: Evidence::Helm,
+        ..proof("a", earlier("2"))
+    };
+    index.prove(TARGET, &objects, vec![release]);
+    listed(&index, &[helm(live("a", "2", 5)), helm(live("c", "1", 6))]);
+    assert_eq!(origin(&index, "a"), Some(("drifted", Origin::GitAhead)));
 }
 
 #[test]

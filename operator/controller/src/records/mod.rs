@@ -1,6 +1,7 @@
 //! DriftRecords: written by the leader from what the index says has changed.
 
 mod content;
+mod deployers;
 mod orphans;
 mod store;
 mod written;
@@ -28,7 +29,7 @@ use serde_json::json;
 use crate::engine::Engine;
 use crate::events::{Events, Note};
 use crate::policy::PolicyKey;
-use crate::registry::{PolicyState, TargetView};
+use crate::registry::PolicyState;
 pub use content::whole_seconds;
 pub use store::Standing;
 use store::{Entry, Store};
@@ -59,9 +60,6 @@ pub struct Records {
 
 /// How long a commit may take to be rolled out before that is told.
 const PENDING_AFTER: Duration = Duration::from_secs(60);
-
-/// How long a record waits for what its object's deployer knows.
-const DEPLOYER: Duration = Duration::from_secs(60);
 
 /// How long the server is given to say whether it is itself what keeps an object from being as declared.
 const DOUBT: Duration = Duration::from_secs(3);
@@ -346,37 +344,6 @@ impl Records {
         if polled.is_some_and(|at| at > since) {
             deferred.remove(&key);
             return false;
-        }
-        policy.wake.notify_one();
-        true
-    }
-
-    /// What was not in sync when it was first seen may be told with an origin once its deployer was asked; but it is told.
-    fn awaits_deployer(&self, policy: &PolicyState, change: &Change) -> bool {
-        if !change.unproven || !matches!(change.state, State::Drifted(_)) {
-            return false;
-        }
-        let target = change.target;
-        let is_release = |t: &TargetView| t.id == target && t.is_release;
-        if policy.view.lock().targets.iter().any(is_release) {
-            return false;
-        }
-        let mut seeking = policy.seeking.lock();
-        let is_first = !seeking.contains_key(&target);
-        let since = *seeking.entry(target).or_insert_with(Instant::now);
-        drop(seeking);
-        if since.elapsed() >= DEPLOYER {
-            return false;
-        }
-        if is_first {
-            let engine = Arc::clone(&self.engine);
-            tokio::spawn(async move {
-                tokio::time::sleep(DEPLOYER).await;
-                let policy = engine.registry.target(target).map(|(policy, _)| policy);
-                if policy.is_some_and(|p| p.seeking.lock().get(&target) == Some(&since)) {
-                    engine.index.requeue(target);
-                }
-            });
         }
         policy.wake.notify_one();
         true
