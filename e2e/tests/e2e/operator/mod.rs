@@ -15,5 +15,6 @@ mod rendering;
 mod rules;
 mod security;
 mod sources;
+mod stamps;
 mod status;
 pub(crate) mod support;
