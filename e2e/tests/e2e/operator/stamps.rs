@@ -368,6 +368,7 @@ spec: {selector: {app: web}, ports: [{port: 80}]}
 async fn nobody_is_named_where_writes_were_missed_or_the_policy_is_not_as_it_has_to_be() {
     let world = World::own(Options::default(), &[FLAG]).await;
     logged(&world, "stamps are believed").await;
+    one_answer_serves_all_of_a_shape(&world).await;
     let team = Team::new(&world, "untrusted").await;
     team.declare(WEB).await;
     let level = |value: &str| json!({"data": {"level": value}});
@@ -422,4 +423,21 @@ async fn nobody_is_named_where_writes_were_missed_or_the_policy_is_not_as_it_has
         .kubectl(["get", "mutatingadmissionpolicies", "-o", "name"])
         .await;
     assert_eq!(left, "");
+}
+
+/// Our own policy sees these creations, but changes nothing that is compared.
+async fn one_answer_serves_all_of_a_shape(world: &World) {
+    let team = Team::new(world, "shapes").await;
+    let web = WEB.split("---").next().unwrap();
+    let all: Vec<String> = (0..8)
+        .map(|n| web.replace("name: web}\nspec", &format!("name: web-{n}}}\nspec")))
+        .collect();
+    team.declare(&all.join("---\n")).await;
+    let operator = world.operator.read().await;
+    let asked = operator.as_ref().unwrap();
+    let asked = asked.metric("driftline_dry_runs_total").await.unwrap();
+    assert!(
+        (1.0..=4.0).contains(&asked),
+        "{asked} dry runs for one shape"
+    );
 }
