@@ -93,7 +93,7 @@ pub struct DriftRecordStatus {
     pub uid: Option<String>,
     /// The apiVersion it was compared in.
     pub api_version: String,
-    /// Who did it, where the drift is about the object as a whole.
+    /// What is known of who did it, where the drift is about the object as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Actor>,
     /// What the object was compared with to tell a live edit from a commit that is not rolled out; absent where there is nothing.
@@ -257,8 +257,15 @@ fn any_value(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Actor {
-    /// What this is known from: ManagedFields or None. ManagedFields names a tool as it calls itself, not a person; None: nobody is known.
+    /// What this is known from. Stamp: the user whom the API server authenticated for exactly this write. ManagedFields: a tool as it calls
+    /// itself, not a person. None: nobody is known.
     pub evidence: String,
+    /// The authenticated user, only where that is proven.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// The workload that runs as that user, where it is a service account that exactly one uses.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub workload: String,
     /// The field manager.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub manager: String,
@@ -271,6 +278,9 @@ pub struct Actor {
     /// When the manager last wrote to the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
+    /// What else is known where something was removed, which leaves no owner: who wrote last before, not who removed it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// Short texts for columns.

@@ -143,7 +143,14 @@ impl Operator {
         options: OperatorOptions,
     ) -> Result<Self> {
         let compare = options.arguments.iter().any(|a| a == "--compare-secrets");
-        let settings = [format!("secrets.compareLive={compare}")];
+        let stamp = options
+            .arguments
+            .iter()
+            .any(|a| a.starts_with("--stamp-policy"));
+        let settings = [
+            format!("secrets.compareLive={compare}"),
+            format!("attribution.stamp.enabled={stamp}"),
+        ];
         install(
             tools,
             cluster.kubeconfig_path(),

@@ -33,6 +33,11 @@
 {{- include "driftline.fullname" . }}-dry-run-only
 {{- end }}
 
+{{/* The stamp's policy and binding. */}}
+{{- define "driftline.stampPolicy" -}}
+{{- include "driftline.fullname" . }}-stamp
+{{- end }}
+
 {{- define "driftline.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "driftline.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}

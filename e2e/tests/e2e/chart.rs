@@ -6,6 +6,7 @@
 mod dry_run;
 mod rights;
 mod served;
+mod stamp;
 mod support;
 mod teams;
 mod upgrade;
@@ -89,6 +90,10 @@ async fn wrong_values_are_refused_with_the_reason() {
         (
             r#"{"worker": {"env": {"LD_PRELOAD": "x"}}}"#.into(),
             "LD_PRELOAD",
+        ),
+        (
+            r#"{"attribution": {"stamp": {"enabled": "yes"}}}"#.into(),
+            "/attribution/stamp/enabled",
         ),
         (
             r#"{"secrets": {"compareLive": "yes"}}"#.into(),

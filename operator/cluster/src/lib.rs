@@ -8,13 +8,16 @@ pub mod dry_run;
 pub mod error;
 pub mod guard;
 pub mod index;
+mod installed;
 pub mod mutators;
 pub mod openapi;
 pub mod read;
 pub mod release;
+pub mod stamp;
 pub mod store;
 pub mod trigger;
 pub mod watch;
+pub mod workloads;
 
 pub use account::Account;
 pub use error::{Category, Error, Result};

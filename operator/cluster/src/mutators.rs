@@ -4,10 +4,12 @@
 use drift::GroupVersionKind;
 use kube::Client;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::call;
 use crate::discovery::{Catalog, Resource, Served};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::stamp;
 
 /// What mutating webhooks and policies look at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,21 +27,15 @@ struct Rule {
 #[derive(Deserialize)]
 struct List {
     #[serde(default)]
-    items: Option<Vec<Item>>,
+    items: Option<Vec<Value>>,
 }
 
 #[derive(Deserialize)]
 struct Item {
-    metadata: Metadata,
     #[serde(default)]
     webhooks: Vec<Webhook>,
     #[serde(default)]
     spec: Spec,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    name: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -63,11 +59,11 @@ struct Constraints {
 const GROUP: &str = "admissionregistration.k8s.io";
 
 impl Mutators {
-    /// All there are now, except the policy named `own`.
+    /// All there are now, except the stamp named `own` while it is as it has to be: it writes only what is never compared.
     ///
     /// # Errors
     /// Where the API server does not answer or refuses.
-    pub async fn read(client: &Client, catalog: &Catalog, own: &str) -> Result<Self> {
+    pub async fn read(client: &Client, catalog: &Catalog, own: Option<&str>) -> Result<Self> {
         let mut rules = Vec::new();
         for (kind, versions) in [
             ("MutatingWebhookConfiguration", &["v1"][..]),
@@ -87,10 +83,16 @@ impl Mutators {
             let action = format!("list the {plural}");
             let list: List = call::get_json(client, &url, &action, call::CALL).await?;
             for item in list.items.unwrap_or_default() {
-                if item.metadata.name != own {
-                    rules.extend(item.webhooks.into_iter().flat_map(|w| w.rules));
-                    rules.extend(item.spec.match_constraints.resource_rules);
+                if own.is_some_and(|own| is_own_stamp(&item, own)) {
+                    continue;
                 }
+                let item = serde_json::from_value(item);
+                let item: Item = item.map_err(|source| Error::Undecodable {
+                    action: action.clone(),
+                    source,
+                })?;
+                rules.extend(item.webhooks.into_iter().flat_map(|w| w.rules));
+                rules.extend(item.spec.match_constraints.resource_rules);
             }
         }
         Ok(Self { rules })
@@ -108,6 +110,11 @@ impl Mutators {
             .iter()
             .any(|r| is(&r.api_groups, &kind.group_kind.group) && plural(&r.resources))
     }
+}
+
+fn is_own_stamp(item: &Value, own: &str) -> bool {
+    item.pointer("/metadata/name").and_then(Value::as_str) == Some(own)
+        && stamp::policy_differs(item, own).is_none()
 }
 
 #[cfg(test)]
@@ -138,5 +145,15 @@ mod tests {
         assert!(sees(rule(&["*"], &["*/*"])));
         assert!(!sees(rule(&[""], &["pods"])));
         assert!(!sees(rule(&["apps"], &["deployments/scale"])));
+    }
+
+    #[test]
+    fn our_own_stamp_hinders_nobody_while_it_is_unchanged() {
+        let mut policy = stamp::policy("driftline-stamp");
+        assert!(is_own_stamp(&policy, "driftline-stamp"));
+        assert!(!is_own_stamp(&policy, "other"));
+        policy["spec"]["mutations"][0]["applyConfiguration"]["expression"] =
+            json!("Object{spec: Object.spec{replicas: 1}}");
+        assert!(!is_own_stamp(&policy, "driftline-stamp"));
     }
 }

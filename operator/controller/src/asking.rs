@@ -9,9 +9,6 @@ use drift::GroupVersionKind;
 
 use crate::engine::Engine;
 
-/// The policy that stamps edits; it only writes annotations that are never compared.
-const STAMP: &str = "driftline-stamp";
-
 /// The kinds that the dry-run account may create.
 pub async fn askable(
     engine: &Engine,
@@ -47,7 +44,8 @@ pub async fn askable(
 /// Tells the index for which kinds one answer serves all objects of a shape: those that no admission webhook or policy sees.
 pub async fn share(engine: &Engine) {
     let catalog = engine.catalog.catalog();
-    let mutators = match Mutators::read(&engine.client, &catalog, STAMP).await {
+    let stamp = engine.options.stamp_policy.as_deref();
+    let mutators = match Mutators::read(&engine.client, &catalog, stamp).await {
         Ok(mutators) => Some(mutators),
         Err(error) => {
             tracing::debug!(%error, "what admission changes is not known; the server is asked about each object by itself");

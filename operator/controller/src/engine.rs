@@ -20,6 +20,7 @@ use crate::registry::Registry;
 use crate::sources::Sources;
 use crate::turns::Turns;
 use crate::watches::Watches;
+use crate::workloads::Workloads;
 
 /// Everything that policies share.
 pub struct Engine {
@@ -45,6 +46,8 @@ pub struct Engine {
     pub memory: Memory,
     /// Who wrote the lines that drifted.
     pub blames: Blames,
+    /// Which workloads run as which service accounts.
+    pub workloads: Workloads,
     /// Turns at rendering.
     pub renders: Turns,
     /// True while this replica may write.

@@ -23,11 +23,13 @@ mod records;
 mod registry;
 mod run;
 mod sources;
+mod stamps;
 mod status;
 mod targets;
 mod turns;
 mod verify;
 mod watches;
+mod workloads;
 
 use std::process::ExitCode;
 

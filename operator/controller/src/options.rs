@@ -74,6 +74,9 @@ pub struct RunOptions {
     /// The admission policy, and its binding, that keep the dry-run account to dry runs.
     #[arg(long, default_value = "driftline-dry-run-only")]
     pub guard_policy: String,
+    /// The admission policy, and its binding, that stamp objects with who wrote them. Without it no stamp is believed.
+    #[arg(long)]
+    pub stamp_policy: Option<String>,
     /// The lease by which replicas agree on the one that writes.
     #[arg(long, default_value = "driftline")]
     pub lease_name: String,

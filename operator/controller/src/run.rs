@@ -31,7 +31,8 @@ use crate::sources::Sources;
 use crate::status::Statuses;
 use crate::turns::Turns;
 use crate::watches::{Watches, follow_catalog};
-use crate::{policies, questions};
+use crate::workloads::Workloads;
+use crate::{policies, questions, stamps};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -97,13 +98,14 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
         registry: Registry::default(),
         metrics,
         blames: Blames::default(),
+        workloads: Workloads::default(),
         renders: Turns::new(crate::options::RENDERS, crate::options::RENDERS - 1),
         leading,
         client,
         watch_client,
         options,
     });
-    let guard = ask_expected(&engine, &rights);
+    let guard = (ask_expected(&engine, &rights), stamps::keep(&engine));
     let (stop, stopped) = watch::channel(false);
     let election = elect(&engine, lead, stopped);
     let records = start(&engine);

@@ -324,8 +324,11 @@ impl Sink for Feed {
         match event {
             WatchEvent::Restarted => self.covered.iter().for_each(|s| self.index.restarted(s)),
             WatchEvent::Ready => self.covered.iter().for_each(|s| self.index.ready(s)),
-            WatchEvent::Listed(object) | WatchEvent::Applied(object) => {
+            WatchEvent::Listed(object) => {
                 self.index.observe(&self.scope_of(&object), &object);
+            }
+            WatchEvent::Applied(object) => {
+                self.index.applied(&self.scope_of(&object), &object);
             }
             WatchEvent::Deleted(object) => self.index.gone(&self.scope_of(&object), &object),
             WatchEvent::Undecodable { identity, message } => {

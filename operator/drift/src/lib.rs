@@ -3,6 +3,7 @@
 //! Everything here is pure: no I/O, no clock, no async, no Kubernetes client. Values come in as
 //! [`serde_json::Value`], verdicts go out as plain data. The rooms around it read the world and act on it.
 
+pub mod attribution;
 pub mod automation;
 pub mod bookkeeping;
 pub mod compare;
@@ -28,6 +29,7 @@ pub mod severity;
 pub mod shape;
 pub mod subject;
 
+pub use attribution::{Actor, ActorEvidence};
 pub use compare::{Change, FieldDrift, compare};
 pub use declared::{DeclaredObject, Problem, ProblemKind, Provenance};
 pub use grade::{Graded, Grading, Ignored, grade};

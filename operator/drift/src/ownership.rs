@@ -8,7 +8,7 @@ use crate::path::{FieldPath, Step};
 use crate::residue::extras;
 use crate::schema::Schema;
 
-/// Who changed a field, as far as `managedFields` tells.
+/// A write, as far as `managedFields` tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribution {
     /// The field manager's name.
@@ -101,6 +101,21 @@ impl<'a> Owners<'a> {
         managers.map(|e| text(e, "manager")).collect()
     }
 
+    /// The last write that left an owner, whatever it wrote but the status.
+    pub fn last_write(&self) -> Option<Attribution> {
+        let entries = self.entries.iter();
+        entries
+            .filter(|e| text(e, "subresource") != "status")
+            .max_by_key(|e| text(e, "time"))
+            .map(attribution)
+    }
+
+    /// False if something else of the object was written after this: then this was not written by the object's last write.
+    pub fn may_be_newest(&self, write: &Attribution) -> bool {
+        let at = write.at.as_deref().unwrap_or_default();
+        self.entries.iter().all(|e| text(e, "time").as_str() <= at)
+    }
+
     fn latest(&self, steps: &[Step], atomic: usize) -> Option<Attribution> {
         self.entries
             .iter()
@@ -109,12 +124,16 @@ impl<'a> Owners<'a> {
                     .is_some_and(|f| owns(f, steps, atomic) || owns_string_data(f, steps, atomic))
             })
             .max_by_key(|e| text(e, "time"))
-            .map(|e| Attribution {
-                manager: text(e, "manager"),
-                operation: text(e, "operation"),
-                subresource: text(e, "subresource"),
-                at: Some(text(e, "time")).filter(|t| !t.is_empty()),
-            })
+            .map(attribution)
+    }
+}
+
+fn attribution(entry: &Value) -> Attribution {
+    Attribution {
+        manager: text(entry, "manager"),
+        operation: text(entry, "operation"),
+        subresource: text(entry, "subresource"),
+        at: Some(text(entry, "time")).filter(|t| !t.is_empty()),
     }
 }
 

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::Change;
+use crate::attribution::Actor;
 use crate::compare::FieldDrift;
 use crate::declared::DeclaredObject;
 use crate::grade::{Graded, said};
 use crate::judge::{Basis, JudgedField, ObjectChange};
 use crate::lines::line_of;
 use crate::origin::{Evidence, Origin};
-use crate::ownership::{Attribution, Owners};
+use crate::ownership::Owners;
 use crate::path::FieldPath;
 use crate::redact::{Shown, show, show_path, show_short};
 use crate::schema::Schema;
@@ -34,6 +35,10 @@ pub struct Report {
     pub fields: Vec<ReportedField>,
     /// How many more differ.
     pub more_fields: u32,
+    /// Everything of the object was compared, and all that differs is among the fields. Whoever judged it sets that.
+    pub complete: bool,
+    /// Who, where this is about the object as a whole.
+    pub by: Actor,
     /// The gravest of all fields; for a whole object its own.
     pub origin: Origin,
     /// What the baseline is known from, where there is one.
@@ -66,7 +71,9 @@ pub struct ReportedField {
     /// The values, as far as they may be shown.
     pub shown: Shown,
     /// Who.
-    pub by: Option<Attribution>,
+    pub by: Actor,
+    /// Of where it is, how it differs and what is live there.
+    pub digest: u64,
     /// The line on which it is declared; 0 where not known.
     pub line: u32,
 }
@@ -81,9 +88,20 @@ pub fn report(
 ) -> Report {
     let finding = &graded.finding;
     let owners = live.map(Owners::of);
-    let by = |field: &JudgedField| match field.drift.live {
-        Some(_) => owners.as_ref()?.owner(&field.drift.path, schema),
-        None => owners.as_ref()?.owner_of_absence(&field.drift.path, schema),
+    let by = |field: &JudgedField| {
+        let (Some(live), Some(owners)) = (live, &owners) else {
+            return Actor::default();
+        };
+        let path = &field.drift.path;
+        if field.drift.live.is_some() {
+            return Actor::of_owner(owners.owner(path, schema));
+        }
+        // Only what was there before has been removed.
+        let removed = matches!(field.origin, Origin::LiveEdited | Origin::Diverged);
+        match owners.owner_of_absence(path, schema) {
+            None if removed => Actor::of_removal(live),
+            owner => Actor::of_owner(owner),
+        }
     };
     let told = told(graded, live);
     let more = told.len().saturating_sub(MAX_FIELDS);
@@ -99,6 +117,7 @@ pub fn report(
             origin: field.origin,
             shown: show(kind, &drift),
             by: by(field),
+            digest: field_digest(&drift),
             line: line_of(&declared.object, &declared.lines, &drift.path),
             place: drift.path,
         })
@@ -110,6 +129,11 @@ pub fn report(
         digest: digest(graded, &fields),
         fields,
         more_fields: u32::try_from(more).unwrap_or(u32::MAX),
+        complete: false,
+        by: match (finding.change, live) {
+            (ObjectChange::Terminating, Some(live)) => Actor::of_removal(live),
+            _ => Actor::default(),
+        },
         origin: finding.origin,
         evidence: finding.evidence,
         uid: finding.uid.clone(),
@@ -144,6 +168,11 @@ fn told<'a>(
             .then_some((drift, field, *severity))
     };
     fields.filter_map(one).collect()
+}
+
+fn field_digest(drift: &FieldDrift) -> u64 {
+    let text = format!("{} {:?} {:?}", drift.path, drift.change, drift.live);
+    xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }
 
 fn digest(graded: &Graded, shown: &[ReportedField]) -> u64 {

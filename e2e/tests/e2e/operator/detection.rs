@@ -112,6 +112,12 @@ async fn an_edit_by_a_client_with_an_odd_name_is_reported_by_that_name() {
         .filter_map(|f| f["by"]["manager"].as_str())
         .collect();
     assert!(by.contains(&"🦀 \"x\""), "{by:?}");
+    let removed = &record["status"]["fields"].as_array().unwrap();
+    let removed = removed.iter().find(|f| f["change"] == "Missing").unwrap();
+    assert_eq!(removed["by"]["evidence"], "None", "{removed}");
+    let message = removed["by"]["message"].as_str().unwrap_or_default();
+    let start = "removed; the last write was by 🦀 \"x\", at 2";
+    assert!(message.starts_with(start), "{message}");
 }
 
 #[tokio::test]
@@ -122,6 +128,14 @@ async fn what_is_deleted_is_missing_and_created_again_it_is_in_sync() {
     let record = team.record("ConfigMap", "settings", |_| true).await;
     assert_eq!(record["status"]["change"], "Missing");
     assert_eq!(record["status"]["display"]["fields"], "missing");
+    let by = &record["status"]["by"];
+    assert_eq!(by["evidence"], "None", "{by}");
+    let message = by["message"].as_str().unwrap_or_default();
+    assert!(
+        message.starts_with("removed; the last write was by kubectl, at 2"),
+        "{message}"
+    );
+    assert_eq!(record["status"]["display"]["by"], "last write by kubectl");
     team.apply(WEB).await;
     team.closed("ConfigMap", "settings").await;
 

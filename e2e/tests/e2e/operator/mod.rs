@@ -16,5 +16,6 @@ mod rendering;
 mod rules;
 mod security;
 mod sources;
+mod stamps;
 mod status;
 pub(crate) mod support;

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::Client;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -16,28 +15,17 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
+pub use crate::installed::GuardState;
 pub use policy::{RESOURCES, binding, policy, role};
 
 use crate::access::{self, Attributes};
 use crate::account::Account;
 use crate::call;
 use crate::error::{Error, Result};
+use crate::installed::{self, Installed, Times, age, unreadable};
 use crate::trigger::{Trigger, cluster_wide};
 use crate::watch::WatchOptions;
-
-/// Whether dry-run creations may be asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GuardState {
-    /// Everything is in order.
-    Trusted,
-    /// It is not, or that could not be found out.
-    Untrusted {
-        /// What is wrong and what to do, in one sentence.
-        reason: String,
-    },
-}
 
 /// What is guarded, and how often it is looked at.
 #[derive(Debug, Clone)]
@@ -70,6 +58,32 @@ impl GuardOptions {
     }
 }
 
+impl GuardOptions {
+    fn times(&self) -> Times {
+        Times {
+            interval: self.interval,
+            blind_interval: self.blind_interval,
+            settle: self.settle,
+        }
+    }
+}
+
+/// The guard, as it has to be.
+struct DryRunOnly {
+    client: Client,
+    options: GuardOptions,
+}
+
+impl Installed for DryRunOnly {
+    fn name(&self) -> String {
+        format!("ValidatingAdmissionPolicy {}", self.options.policy_name)
+    }
+
+    async fn check(&self) -> std::result::Result<Duration, String> {
+        check(&self.client, &self.options).await
+    }
+}
+
 /// Watches over the guard. Dropping it stops that; the last state then stays as it is, so keep it while questions are asked.
 #[derive(Debug)]
 pub struct Guard {
@@ -86,7 +100,12 @@ impl Guard {
         let (publish, state) = watch::channel(GuardState::Untrusted { reason });
         Self {
             state,
-            task: tokio::spawn(keep(client, rbac, options, publish)),
+            task: tokio::spawn(async move {
+                let own = Arc::new(own_objects(&client, &options));
+                let times = options.times();
+                let installed = DryRunOnly { client, options };
+                installed::keep(installed, vec![rbac, own], times, publish).await;
+            }),
         }
     }
 
@@ -99,40 +118,6 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-async fn keep(
-    client: Client,
-    rights: Arc<Trigger>,
-    options: GuardOptions,
-    publish: watch::Sender<GuardState>,
-) {
-    let own = own_objects(&client, &options);
-    let (mut rights_changed, mut own_changed) = (rights.changes(), own.changes());
-    let mut in_order_since = None;
-    loop {
-        let state = check_settled(&client, &options, &mut in_order_since).await;
-        if let GuardState::Untrusted { reason } = &state {
-            tracing::debug!(reason, "the guard of the dry-run account is not in order");
-        }
-        publish.send_if_modified(|before| {
-            let changed = *before != state;
-            *before = state.clone();
-            changed
-        });
-        let wait = match state {
-            GuardState::Trusted if rights.is_complete() && own.is_complete() => options.interval,
-            GuardState::Trusted => options.blind_interval,
-            // A policy that is settling is looked at again when it should have settled.
-            GuardState::Untrusted { .. } => options.blind_interval.min(options.settle),
-        };
-        tokio::select! {
-            _ = rights_changed.changed() => {}
-            _ = own_changed.changed() => {}
-            () = tokio::time::sleep(wait.max(Duration::from_millis(100))) => {}
-            () = publish.closed() => return,
-        }
     }
 }
 
@@ -174,38 +159,11 @@ fn own_objects(client: &Client, options: &GuardOptions) -> Trigger {
     Trigger::spawn(client, scopes, Duration::from_millis(20))
 }
 
-/// The state, with the time that API servers need to put a policy into force.
-async fn check_settled(
-    client: &Client,
-    options: &GuardOptions,
-    in_order_since: &mut Option<Instant>,
-) -> GuardState {
-    match check(client, options).await {
-        Ok(age) => {
-            let since = *in_order_since.get_or_insert_with(Instant::now);
-            // The age rests on two clocks, so it is believed only where it is far beyond what is needed.
-            if age >= options.settle * 6 || since.elapsed() >= options.settle {
-                return GuardState::Trusted;
-            }
-            let reason = format!(
-                "ValidatingAdmissionPolicy {} was installed or changed a moment ago; wait {} s for it to be in force",
-                options.policy_name,
-                options.settle.as_secs()
-            );
-            GuardState::Untrusted { reason }
-        }
-        Err(reason) => {
-            *in_order_since = None;
-            GuardState::Untrusted { reason }
-        }
-    }
-}
-
 /// How old policy and binding are, if everything is in order; else what is not.
 async fn check(client: &Client, options: &GuardOptions) -> std::result::Result<Duration, String> {
     let name = &options.policy_name;
     let again = "install it again from the chart";
-    let live_policy = own_object(
+    let live_policy = installed::read(
         client,
         "validatingadmissionpolicies",
         "ValidatingAdmissionPolicy",
@@ -215,7 +173,7 @@ async fn check(client: &Client, options: &GuardOptions) -> std::result::Result<D
     if let Some(why) = policy::policy_differs(&live_policy, name, &options.account) {
         return Err(format!("{why}; {again}"));
     }
-    let live_binding = own_object(
+    let live_binding = installed::read(
         client,
         "validatingadmissionpolicybindings",
         "ValidatingAdmissionPolicyBinding",
@@ -233,50 +191,6 @@ async fn check(client: &Client, options: &GuardOptions) -> std::result::Result<D
     }
     canaries(client, &options.account).await?;
     Ok(age(&live_policy).min(age(&live_binding)))
-}
-
-async fn own_object(
-    client: &Client,
-    plural: &str,
-    kind: &str,
-    name: &str,
-) -> std::result::Result<Value, String> {
-    let url = format!(
-        "/apis/{}/{plural}/{}",
-        policy::API_VERSION,
-        call::escape(name)
-    );
-    let answer: Result<Value> =
-        call::get_json(client, &url, &format!("read {kind} {name}"), call::CALL).await;
-    answer.map_err(|error| match error.status() {
-        Some(404) => format!("{kind} {name} does not exist; install it from the chart"),
-        _ => unreadable(&error),
-    })
-}
-
-fn unreadable(error: &Error) -> String {
-    format!(
-        "the guard of the dry-run account cannot be checked, because Driftline {error}; see that the API server answers and that Driftline's role is as in the chart"
-    )
-}
-
-/// How long ago an object was created or last written.
-fn age(object: &Value) -> Duration {
-    let time = |value: Option<&Value>| value?.as_str()?.parse::<Timestamp>().ok();
-    let metadata = object.get("metadata");
-    let created = time(metadata.and_then(|m| m.get("creationTimestamp")));
-    let managed = metadata.and_then(|m| m.get("managedFields")?.as_array());
-    let written = managed
-        .into_iter()
-        .flatten()
-        .map(|entry| time(entry.get("time")));
-    let newest = written.chain([created]).flatten().max();
-    newest.map_or(Duration::ZERO, |at| {
-        Timestamp::now()
-            .duration_since(at)
-            .try_into()
-            .unwrap_or(Duration::ZERO)
-    })
 }
 
 /// Rights that other authorizers than RBAC may give do not show in roles. Asking for a few that would be fatal finds the crude cases.
@@ -395,21 +309,5 @@ async fn list<T: DeserializeOwned>(client: &Client, path: &str) -> Result<Vec<T>
         if token.is_empty() {
             return Ok(all);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn the_age_is_that_of_the_last_write() {
-        let old = json!({"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z"}});
-        assert!(age(&old) > Duration::from_secs(3600));
-        let now = Timestamp::now().to_string();
-        let edited = json!({"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z", "managedFields": [{"time": now}]}});
-        assert!(age(&edited) < Duration::from_secs(60));
-        assert_eq!(age(&json!({})), Duration::ZERO);
     }
 }

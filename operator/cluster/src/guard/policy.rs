@@ -1,11 +1,9 @@
 //! The admission policy that keeps the dry-run account to dry runs, and whether a live one still means the same.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::account::Account;
-
-/// The API group and version of the policy and its binding.
-pub(super) const API_VERSION: &str = "admissionregistration.k8s.io/v1";
+use crate::installed::{API_VERSION, differs};
 
 /// The ValidatingAdmissionPolicy, as it has to be installed.
 pub fn policy(name: &str, account: &Account) -> Value {
@@ -129,61 +127,6 @@ pub(super) fn binding_differs(live: &Value, name: &str) -> Option<String> {
         "ValidatingAdmissionPolicyBinding",
         name,
     )
-}
-
-fn differs(live: &Value, wanted: &Value, kind: &str, name: &str) -> Option<String> {
-    if live.pointer("/metadata/deletionTimestamp").is_some() {
-        return Some(format!("{kind} {name} is being deleted"));
-    }
-    let (live, wanted) = (meaning(live), meaning(wanted));
-    let keys: std::collections::BTreeSet<&String> = live.keys().chain(wanted.keys()).collect();
-    let field = keys
-        .into_iter()
-        .find(|key| live.get(*key) != wanted.get(*key))?;
-    Some(format!(
-        "{kind} {name} is not as installed: spec.{field} differs"
-    ))
-}
-
-/// A spec without what means nothing: defaults that the server adds, and words for people. Everything unknown stays, and so counts as
-/// a difference: a field that a later version brings may switch the policy off.
-fn meaning(object: &Value) -> Map<String, Value> {
-    let mut spec = object
-        .get("spec")
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default();
-    for constraints in ["matchConstraints", "matchResources"] {
-        if let Some(constraints) = spec.get_mut(constraints).and_then(Value::as_object_mut) {
-            drop_default(constraints, "matchPolicy", &json!("Equivalent"));
-            drop_default(constraints, "namespaceSelector", &json!({}));
-            drop_default(constraints, "objectSelector", &json!({}));
-            drop_default(constraints, "excludeResourceRules", &json!([]));
-        }
-    }
-    drop_default(&mut spec, "matchResources", &json!({}));
-    for empty in ["variables", "auditAnnotations"] {
-        drop_default(&mut spec, empty, &json!([]));
-    }
-    for validation in spec
-        .get_mut("validations")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        if let Some(validation) = validation.as_object_mut() {
-            validation.remove("message");
-            validation.remove("reason");
-        }
-    }
-    spec.retain(|_, value| !value.is_null());
-    spec
-}
-
-fn drop_default(map: &mut Map<String, Value>, key: &str, default: &Value) {
-    if map.get(key) == Some(default) {
-        map.remove(key);
-    }
 }
 
 #[cfg(test)]

@@ -374,6 +374,7 @@ impl Inner {
         self.unsaved.insert(target);
         self.expect(id, Expectation::AsDeclared);
         self.set_base(id, Base::Declared);
+        self.stamps.forget(id);
         self.set(id, Known::InSync);
         true
     }

@@ -15,6 +15,7 @@ mod recall;
 mod rules;
 mod scope;
 mod slab;
+mod stamps;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use left::{Leaving, Left};
 use memory::{Base, Residues};
 use scope::{ScopeId, Scopes};
 use slab::{DeclId, Slab};
+use stamps::Stamps;
 
 /// A target of a policy, numbered by whoever declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -194,6 +196,7 @@ struct Inner {
     residues: Residues,
     /// Who claims to have deployed what targets declare, noted down at first sight.
     claims: HashMap<TargetId, BTreeSet<Claim>>,
+    stamps: Stamps,
     /// What was known of targets before a restart, until their first batch.
     recalled: HashMap<TargetId, recall::Recalled>,
     /// Targets whose memory changed since it was last saved.
@@ -349,6 +352,7 @@ impl Inner {
                 return None;
             }
             if decl.scope == scope {
+                self.stamps.close(known);
                 decl.digest = digest;
                 decl.version = 0;
                 decl.epoch = epoch;
@@ -510,6 +514,7 @@ impl Inner {
         self.expect(id, Expectation::Unsettled);
         self.set_base(id, Base::Unknown);
         self.take_left(id);
+        self.stamps.forget(id);
         let Some(decl) = self.slab.remove(id) else {
             return;
         };

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use drift::judge::{Case, Judgement, judge};
-use drift::{Ignored, Schema, Unknown, Verdict, report};
+use drift::{Ignored, Report, Schema, Unknown, Verdict, report};
 use serde_json::Value;
 
 use super::asking::Expectation;
 use super::memory::{Base, Recalled};
 use super::slab::DeclId;
+use super::stamps::Sight;
 use super::{Index, Inner, Known, ScopeKey, TargetId, key_of, key_of_object};
 
 impl Index {
@@ -23,6 +24,7 @@ impl Index {
         };
         state.schema = schema;
         for member in state.members.clone() {
+            inner.stamps.close(member);
             if let Some(decl) = inner.slab.get_mut(member) {
                 decl.version = 0;
             }
@@ -56,7 +58,7 @@ impl Index {
         let members: Vec<DeclId> = state.members.iter().copied().collect();
         for member in members {
             if inner.slab.get(member).is_some_and(|d| d.epoch != epoch) {
-                inner.judge_one(member, None, 0);
+                inner.judge_one(member, Sight::Gone(None), 0);
                 // Whatever is seen of it from now on counts, be it the version that was known before.
                 if let Some(decl) = inner.slab.get_mut(member) {
                     decl.version = 0;
@@ -119,29 +121,31 @@ impl Index {
         self.wake();
     }
 
-    /// A live object, from a list, a watch event or a read. True if it is a declared one.
+    /// A live object, from a list or a read. True if it is a declared one.
     pub fn observe(&self, scope: &ScopeKey, live: &Value) -> bool {
+        self.saw(scope, live, Sight::Look(live))
+    }
+
+    /// A live object was created or changed, as a watch tells it: write by write. True if it is a declared one.
+    pub fn applied(&self, scope: &ScopeKey, live: &Value) -> bool {
+        self.saw(scope, live, Sight::Event(live))
+    }
+
+    /// A live object was deleted; its last state.
+    pub fn gone(&self, scope: &ScopeKey, last: &Value) {
+        self.saw(scope, last, Sight::Gone(Some(last)));
+    }
+
+    fn saw(&self, scope: &ScopeKey, object: &Value, sight: Sight<'_>) -> bool {
         let mut inner = self.inner.lock();
-        let hit = inner.for_each(scope, live, |inner, member, version| {
-            inner.judge_one(member, Some(live), version)
+        let hit = inner.for_each(scope, object, |inner, member, version| {
+            inner.judge_one(member, sight, version)
         });
         drop(inner);
         if hit {
             self.wake();
         }
         hit
-    }
-
-    /// A live object was deleted.
-    pub fn gone(&self, scope: &ScopeKey, last: &Value) {
-        let mut inner = self.inner.lock();
-        let hit = inner.for_each(scope, last, |inner, member, version| {
-            inner.judge_one(member, None, version)
-        });
-        drop(inner);
-        if hit {
-            self.wake();
-        }
     }
 
     /// A live object exists that cannot be read.
@@ -164,6 +168,7 @@ impl Index {
             if inner.slab.get(member).is_none_or(|d| d.left.is_some()) {
                 continue;
             }
+            inner.stamps.forget(member);
             inner.set(member, Known::Unknown(Unknown::NotCompared));
         }
         drop(inner);
@@ -183,7 +188,7 @@ impl Index {
             .map(|(i, _)| i)
             .collect();
         for member in members {
-            inner.judge_one(member, None, 0);
+            inner.judge_one(member, Sight::Gone(None), 0);
         }
         drop(inner);
         self.wake();
@@ -266,27 +271,31 @@ impl Inner {
         !members.is_empty()
     }
 
-    pub(super) fn judge_one(&mut self, member: DeclId, live: Option<&Value>, version: u64) {
+    pub(super) fn judge_one(&mut self, member: DeclId, sight: Sight<'_>, version: u64) {
+        let live = sight.live();
         let Some(decl) = self.slab.get(member) else {
             return;
         };
         if decl.verdict == Known::Unknown(Unknown::NotRendered) {
-            return;
+            return self.stamps.forget(member);
         }
         if decl.left.is_some() {
+            self.stamps.forget(member);
             return self.judge_left(member, live, version);
         }
         if let Some(live) = live.filter(|_| decl.is_unproven()) {
             self.note_claims(member, live);
         }
+        let step = self.step(member, sight, version);
         let Some(Judged {
             judgement,
-            known,
+            mut known,
             ignored,
         }) = self.judged(member, live)
         else {
             return;
         };
+        self.attribute(member, (sight, version), step, &mut known);
         let Some(decl) = self.slab.get_mut(member) else {
             return;
         };
@@ -340,7 +349,14 @@ impl Inner {
             Verdict::Pending(finding) | Verdict::Drifted(finding) => {
                 let grading = self.graded(member, &declared, *finding)?;
                 ignored = grading.ignored;
-                let told = |graded| report(kind, &declared, &state.schema, live, graded);
+                let complete = !judgement.ask && judgement.rest.is_none();
+                let told = |graded| {
+                    let report = report(kind, &declared, &state.schema, live, graded);
+                    Report {
+                        complete: complete && report.more_fields == 0,
+                        ..report
+                    }
+                };
                 match &grading.left {
                     Some(left) if left.finding.is_pending() => Known::Pending(Arc::new(told(left))),
                     Some(left) => Known::Drifted(Arc::new(told(left))),

@@ -30,6 +30,7 @@ impl Inner {
     /// Lets a verdict be replaced by the next look at the same live object.
     pub(super) fn judge_again(&mut self, id: DeclId) -> Option<Reread> {
         let object = self.identity(id)?;
+        self.stamps.close(id);
         let decl = self.slab.get_mut(id)?;
         decl.version = 0;
         let scope = self.scopes.get(decl.scope)?;

@@ -3,7 +3,7 @@
 use cluster::index::Change;
 use drift::{Evidence, ObjectChange, ObjectId, Report, ReportedField};
 use driftline_crds::{
-    Actor, Baseline, BaselineEvidence, DeclaredAt, Display, DriftRecord, DriftRecordSpec,
+    Baseline, BaselineEvidence, DeclaredAt, Display, DriftRecord, DriftRecordSpec,
     DriftRecordStatus, Field, Origin, POLICY_LABEL, RecordChange, RecordState, SEVERITY_LABEL,
     Severity, Subject, TARGET_LABEL,
 };
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use sha2::{Digest as _, Sha256};
 
+use super::by;
 use crate::registry::PolicyState;
 
 /// The longest name of an object that a record's name begins with.
@@ -137,9 +138,9 @@ pub fn status(
             .rule
             .as_ref()
             .map(|rule| drift::redact::cut(rule, 1024).to_owned()),
-        by: None,
+        by: Some(by::actor(&report.by)).filter(|by| !by.message.is_empty()),
         baseline: baseline(change, report),
-        display: display(&change.id, report),
+        display: display(&change.id, report, &fields),
         fields,
         more_fields: report.more_fields,
     }
@@ -178,14 +179,15 @@ fn baseline(change: &Change, report: &Report) -> Option<Baseline> {
 }
 
 fn field(field: &ReportedField, before: Option<&DriftRecordStatus>, now: Timestamp) -> Field {
-    let by = actor(field);
     let (declared, live) = (field.shown.declared.clone(), field.shown.live.clone());
     let change = field.change.as_str().to_owned();
-    let known = before.and_then(|b| {
+    let same = before.and_then(|b| {
         b.fields
             .iter()
-            .find(|f| f.path == field.path && f.change == change && f.live == live && f.by == by)
+            .find(|f| f.path == field.path && f.change == change && f.live == live)
     });
+    let by = by::or_proven(by::actor(&field.by), same);
+    let known = same.filter(|f| by::is_same(&f.by, &by));
     // The manager's time is an upper bound for this field, and the best there is; clocks may disagree.
     let since = known
         .and_then(|f| f.since.clone())
@@ -218,23 +220,8 @@ fn severity(severity: drift::Severity) -> Severity {
     }
 }
 
-fn actor(field: &ReportedField) -> Actor {
-    let Some(by) = &field.by else {
-        return Actor {
-            evidence: "None".to_owned(),
-            ..Actor::default()
-        };
-    };
-    Actor {
-        evidence: "ManagedFields".to_owned(),
-        manager: drift::redact::cut(&drift::redact::printable(&by.manager), 128).to_owned(),
-        operation: by.operation.clone(),
-        subresource: by.subresource.clone(),
-        at: by.at.as_deref().and_then(|t| t.parse().ok()).map(Time),
-    }
-}
-
-fn display(id: &ObjectId, report: &Report) -> Display {
+fn display(id: &ObjectId, report: &Report, fields: &[Field]) -> Display {
+    let by = by::display(report, fields);
     let total = report.fields.len() + usize::try_from(report.more_fields).unwrap_or(0);
     let fields = match report.change {
         ObjectChange::Missing => "missing".to_owned(),
@@ -251,20 +238,13 @@ fn display(id: &ObjectId, report: &Report) -> Display {
             format!("{total}: {}{rest}", first.join(", "))
         }
     };
-    let mut by: Vec<&str> = report
-        .fields
-        .iter()
-        .filter_map(|f| Some(f.by.as_ref()?.manager.as_str()))
-        .collect();
-    by.sort_unstable();
-    by.dedup();
     let cut =
         |text: String, most| drift::redact::cut(&drift::redact::printable(&text), most).to_owned();
     Display {
         subject: cut(id.to_string(), 512),
         fields: cut(fields, 256),
         origin: report.origin.as_str().to_owned(),
-        by: cut(by.join(", "), 128),
+        by: cut(by, 128),
     }
 }
 

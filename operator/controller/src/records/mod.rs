@@ -1,5 +1,6 @@
 //! DriftRecords: written by the leader from what the index says has changed.
 
+mod by;
 mod content;
 mod deployers;
 mod orphans;
@@ -418,7 +419,12 @@ impl Records {
             before.filter(|_| was_open),
             (state, since),
         );
-        self.say_who_wrote(policy, change, &mut status, before.filter(|_| was_open));
+        let open_before = before.filter(|_| was_open);
+        self.say_who_wrote(policy, change, &mut status, open_before);
+        let workloads = &self.engine.workloads;
+        workloads
+            .fill(&self.engine, policy, &mut status, open_before)
+            .await;
         if was_open && before == Some(&status) {
             return Ok(());
         }
