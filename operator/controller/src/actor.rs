@@ -281,6 +281,10 @@ impl Actor {
     async fn bring_into_step(&mut self, policy: &Policy) -> bool {
         let catalog = self.engine.catalog.catalog();
         for target in &self.targets {
+            let index = &self.engine.index;
+            for unlisted in index.look(target.id, &target.looks(&catalog)) {
+                self.engine.watches.relist(&unlisted);
+            }
             let scopes = self.engine.index.scopes_of(target.id);
             let denied = denied(&self.engine, policy, &catalog, scopes.clone()).await;
             for scope in scopes {

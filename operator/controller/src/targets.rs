@@ -174,6 +174,29 @@ impl Target {
         self.forget_rendering();
     }
 
+    /// The scopes in which it asks about what nobody declares. None before it has declared something itself: a list that came
+    /// before would be taken for what nobody declares.
+    pub fn looks(&self, catalog: &Catalog) -> HashSet<ScopeKey> {
+        if self.view.revision.is_none() {
+            return HashSet::new();
+        }
+        let scopes = |kind: &drift::GroupKind, namespaces: &[String]| -> Vec<ScopeKey> {
+            let Some(kind) = catalog.versions(kind).into_iter().next() else {
+                return Vec::new();
+            };
+            let namespaced = catalog.resource(&kind).is_some_and(|r| r.namespaced);
+            if !namespaced {
+                return vec![ScopeKey::new(kind, None)];
+            }
+            let scope = |n: &String| ScopeKey::new(kind.clone(), Some(n.as_str().into()));
+            namespaces.iter().map(scope).collect()
+        };
+        let looks = self.spec.objects.iter();
+        looks
+            .flat_map(|l| l.kinds.iter().flat_map(|k| scopes(k, &l.namespaces)))
+            .collect()
+    }
+
     /// Makes the next update render again even if nothing seems to have changed.
     pub fn forget_rendering(&mut self) {
         self.done = None;

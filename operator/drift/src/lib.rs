@@ -25,6 +25,7 @@ pub mod rules;
 pub mod schema;
 pub mod severity;
 pub mod subject;
+pub mod undeclared;
 
 pub use compare::{Change, FieldDrift, compare};
 pub use declared::{DeclaredObject, Problem, ProblemKind, Provenance};

@@ -30,7 +30,9 @@ pub(super) struct Left {
     /// The revision that declared it last.
     pub(super) revision: Arc<Revision>,
     /// It has been gone from Git for long enough to count as drift.
-    told: bool,
+    pub(super) told: bool,
+    /// Nobody ever declared it.
+    pub(super) never_declared: bool,
 }
 
 /// An orphan as it is remembered across restarts.
@@ -118,6 +120,10 @@ impl Inner {
         how: Leaving,
     ) -> Option<Reread> {
         let decl = self.slab.get(id)?;
+        if decl.is_undeclared() {
+            self.queue(id);
+            return None;
+        }
         let was_orphan = decl.is_orphan();
         let never_live = match &decl.verdict {
             Known::Drifted(report) | Known::Pending(report) => {
@@ -192,6 +198,7 @@ impl Inner {
                 at: Some(at),
                 revision,
                 told: false,
+                never_declared: false,
             }));
         }
         true
@@ -230,7 +237,16 @@ impl Inner {
             }
             return self.remove(id);
         };
-        let Some((finding, as_declared, declared)) = self.found_left(id, live) else {
+        let undeclared = self.slab.get(id).is_some_and(Decl::is_undeclared);
+        let found = if undeclared {
+            self.found_undeclared(id, live)
+        } else {
+            self.found_left(id, live)
+        };
+        let Some((finding, as_declared, declared)) = found else {
+            if undeclared {
+                self.remove(id);
+            }
             return;
         };
         let Some(grading) = self.graded(id, &declared, finding) else {
@@ -296,7 +312,7 @@ impl Inner {
         let mut all: Vec<LeftBehind> = self
             .slab
             .iter()
-            .filter(|(_, d)| d.target == target)
+            .filter(|(_, d)| d.target == target && !d.is_undeclared())
             .filter_map(|(id, decl)| {
                 let left = decl.left.as_ref()?;
                 let scope = &self.scopes.get(decl.scope)?.key;
@@ -379,6 +395,7 @@ impl Inner {
                 inputs: entry.inputs.as_str().into(),
             }),
             told: false,
+            never_declared: false,
         };
         let (epoch, _) = self.listing(scope);
         let unknown = if complete {
@@ -401,7 +418,7 @@ impl Inner {
 }
 
 /// A declaration of which nothing is known but the object.
-fn bare(object: Value) -> DeclaredObject {
+pub(super) fn bare(object: Value) -> DeclaredObject {
     DeclaredObject {
         object,
         provenance: Provenance {

@@ -14,6 +14,7 @@ mod recall;
 mod rules;
 mod scope;
 mod slab;
+mod undeclared;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -192,6 +193,8 @@ struct Inner {
     unsaved: HashSet<TargetId>,
     /// What autoscalers may set replicas to; `None` before they were listed.
     bounds: Option<HashMap<u128, ReplicaBounds>>,
+    /// The scopes in which targets ask about what nobody declares.
+    looked: HashMap<ScopeId, Vec<TargetId>>,
     /// Targets whose counts changed.
     dirty: HashSet<TargetId>,
 }
@@ -279,6 +282,8 @@ impl Index {
         for id in inner.slab.ids(|d| d.target == target) {
             inner.remove(id);
         }
+        let looked: Vec<ScopeId> = inner.looked_at(target).collect();
+        looked.into_iter().for_each(|s| inner.look_away(target, s));
         inner.targets.remove(&target);
         inner.rules.remove(&target);
         inner.tallies.retain(|(t, _), _| *t != target);
@@ -539,3 +544,5 @@ mod left_tests;
 mod rules_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undeclared_tests;

@@ -125,8 +125,10 @@ impl Index {
         let hit = inner.for_each(scope, live, |inner, member, version| {
             inner.judge_one(member, Some(live), version)
         });
+        inner.notice(scope, live);
+        let changed = hit || !inner.changes.is_empty();
         drop(inner);
-        if hit {
+        if changed {
             self.wake();
         }
         hit

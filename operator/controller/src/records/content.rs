@@ -119,6 +119,7 @@ pub fn status(
             ObjectChange::Missing => RecordChange::Missing,
             ObjectChange::Terminating => RecordChange::Terminating,
             ObjectChange::Orphaned => RecordChange::Orphaned,
+            ObjectChange::Undeclared => RecordChange::Undeclared,
         },
         owner,
         first_seen: before.map_or(Time(now), |b| b.first_seen.clone()),
@@ -240,6 +241,7 @@ fn display(id: &ObjectId, report: &Report) -> Display {
         ObjectChange::Missing => "missing".to_owned(),
         ObjectChange::Terminating => "terminating".to_owned(),
         ObjectChange::Orphaned => "no longer declared".to_owned(),
+        ObjectChange::Undeclared => "not declared".to_owned(),
         ObjectChange::Changed => {
             let first: Vec<&str> = report
                 .fields

@@ -9,7 +9,7 @@ use super::{Entry, Note, PENDING_AFTER, Place, Records, WriteError};
 
 /// True for an orphan that does not count yet.
 pub(super) fn waits(state: &State) -> bool {
-    matches!(state, State::Pending(report) if report.change == ObjectChange::Orphaned)
+    matches!(state, State::Pending(report) if matches!(report.change, ObjectChange::Orphaned | ObjectChange::Undeclared))
 }
 
 impl Records {

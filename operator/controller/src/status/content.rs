@@ -332,12 +332,8 @@ fn what_drifted(sum: Tally) -> String {
         let all = sum.declared();
         format!("{} of {all} objects are not as declared", sum.drifted)
     });
-    let orphaned = (sum.orphaned > 0).then(|| {
-        format!(
-            "{} that are still there are no longer declared",
-            sum.orphaned
-        )
-    });
+    let orphaned =
+        (sum.orphaned > 0).then(|| format!("{} more are there and not declared", sum.orphaned));
     let said: Vec<String> = [declared, orphaned].into_iter().flatten().collect();
     said.join("; ")
 }
