@@ -21,6 +21,7 @@ use crate::records::whole_seconds;
 use crate::registry::PolicyState;
 use crate::sources::{SourceState, Subscription};
 use crate::targets::{Target, denied, reread};
+use crate::undeclared;
 use crate::verify::verify;
 
 /// The wait after a step that failed; doubled each time up to a minute.
@@ -28,6 +29,8 @@ const RETRY: Duration = Duration::from_secs(2);
 /// How often Helm's storage is looked at, and how often while Helm is at work.
 const POLL: Duration = Duration::from_secs(30);
 const AT_WORK: Duration = Duration::from_secs(2);
+/// How soon it is looked again whether the tools are known that declare objects besides policies.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Declarations of a target about which the server is asked again with each full verification, those asked about longest ago first.
 const ASKED_AGAIN: usize = 100;
@@ -54,7 +57,12 @@ pub async fn run(engine: Arc<Engine>, key: PolicyKey, mut spec: watch::Receiver<
         .status
         .as_ref()
         .and_then(|s| s.last_handled_check.clone());
-    let state = engine.registry.policy(&key, &uid);
+    let was_compared = spec
+        .borrow()
+        .status
+        .as_ref()
+        .is_some_and(|s| s.targets.iter().any(|t| t.revision.is_some()));
+    let state = engine.registry.policy(&key, &uid, was_compared);
     let mut actor = Actor {
         engine,
         state,
@@ -234,8 +242,8 @@ impl Actor {
     }
 
     fn drop_all(&mut self) {
-        for target in self.targets.drain(..) {
-            self.engine.index.forget(target.id);
+        for target in std::mem::take(&mut self.targets) {
+            self.forget(target.id);
         }
         self.subscription = None;
         self.opening = None;
@@ -259,8 +267,13 @@ impl Actor {
             self.targets.push(target);
         }
         for gone in old {
-            self.engine.index.forget(gone.id);
+            self.forget(gone.id);
         }
+    }
+
+    fn forget(&self, target: TargetId) {
+        self.engine.index.forget(target);
+        undeclared::look_away(&self.engine, target);
     }
 
     /// What the rules say may have changed is read and judged again at once.
@@ -280,11 +293,9 @@ impl Actor {
     /// Access reviews and watches.
     async fn bring_into_step(&mut self, policy: &Policy) -> bool {
         let catalog = self.engine.catalog.catalog();
-        for target in &self.targets {
-            let index = &self.engine.index;
-            for unlisted in index.look(target.id, &target.looks(&catalog)) {
-                self.engine.watches.relist(&unlisted);
-            }
+        for target in &mut self.targets {
+            target.view.asks.find_unserved(&catalog);
+            undeclared::look(&self.engine, &catalog, target);
             let scopes = self.engine.index.scopes_of(target.id);
             let denied = denied(&self.engine, policy, &catalog, scopes.clone()).await;
             for scope in scopes {
@@ -413,7 +424,12 @@ impl Actor {
         let release = self
             .has_releases()
             .then_some(if at_work { AT_WORK } else { POLL });
-        [Some(verification), secret, stale, release]
+        let looking = self
+            .targets
+            .iter()
+            .any(|t| undeclared::waits(t, &self.engine));
+        let looking = looking.then_some(LOOK);
+        [Some(verification), secret, stale, release, looking]
             .into_iter()
             .flatten()
             .min()

@@ -25,6 +25,7 @@ mod sources;
 mod status;
 mod targets;
 mod turns;
+mod undeclared;
 mod verify;
 mod watches;
 

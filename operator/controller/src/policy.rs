@@ -491,12 +491,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_yet_is_refused_and_not_passed_over() {
-        let asked = policy(|p| {
-            p["spec"]["targets"][0]["kubernetes"]["undeclared"] =
-                json!({"objects": [{"kinds": ["ConfigMap"]}]});
-        });
-        assert_eq!(asked, Err(PolicyError::UndeclaredObjects("app".to_owned())));
+    fn who_asks_about_undeclared_objects_asks_where_the_target_is() {
+        let asked = |namespaces: Value| {
+            let policy = policy(|p| {
+                p["spec"]["targets"][0]["kubernetes"]["undeclared"] = json!({"objects": [{"kinds": ["ConfigMap", "apps/Deployment"], "namespaces": namespaces}]});
+            });
+            policy.expect("parses").targets[0].objects[0].clone()
+        };
+        let kinds = asked(json!([])).kinds;
+        assert_eq!(kinds[1], drift::GroupKind::new("apps", "Deployment"));
+        assert_eq!(asked(json!([])).namespaces, ["shop"]);
+        assert_eq!(asked(json!(["a", "b"])).namespaces, ["a", "b"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cluster::Account;
 use cluster::index::TargetId;
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::blame::History;
 use crate::policy::PolicyKey;
+use crate::undeclared::Asks;
 
 /// A policy as status and records need it.
 #[derive(Debug)]
@@ -25,6 +26,28 @@ pub struct PolicyState {
     pub wake: Notify,
     /// Drifted objects of releases that wait until Helm's storage was looked at once more, and since when.
     pub deferred: Mutex<HashMap<(TargetId, ObjectId), Instant>>,
+    /// Since when it has been known.
+    pub begun: Instant,
+    /// It had compared something before this operator started.
+    pub was_compared: bool,
+}
+
+/// How long it is waited for what a policy declares before objects are told that nobody declares; longer for one that has declared
+/// something before.
+const UNHEARD: Duration = Duration::from_secs(60);
+const SILENT: Duration = Duration::from_secs(3600);
+
+impl PolicyState {
+    /// True while what it declares is not known yet and may still come.
+    fn is_undecided(&self) -> bool {
+        let limit = if self.was_compared { SILENT } else { UNHEARD };
+        let view = self.view.lock();
+        if view.stalled.is_some() || view.targets.is_empty() {
+            return self.begun.elapsed() < limit;
+        }
+        let waits = |t: &TargetView| !t.is_declared && t.begun.elapsed() < limit;
+        view.targets.iter().any(waits)
+    }
 }
 
 /// What a policy's reconciling has led to so far.
@@ -63,6 +86,12 @@ pub struct TargetView {
     pub is_release: bool,
     /// When Helm's storage was last looked at while Helm was not at work: no change before that is part of a roll-out.
     pub polled: Option<Instant>,
+    /// Since when it has been there.
+    pub begun: Instant,
+    /// All that it declares was read, at some revision.
+    pub is_declared: bool,
+    /// What it asks about objects that nobody declares.
+    pub asks: Asks,
 }
 
 /// All policies and targets.
@@ -84,7 +113,7 @@ struct Inner {
 
 impl Registry {
     /// Adds a policy, or gives the one that is there with the same uid.
-    pub fn policy(&self, key: &PolicyKey, uid: &str) -> Arc<PolicyState> {
+    pub fn policy(&self, key: &PolicyKey, uid: &str, was_compared: bool) -> Arc<PolicyState> {
         let mut inner = self.inner.lock();
         if let Some(state) = inner.policies.get(key).filter(|p| p.uid == uid) {
             return Arc::clone(state);
@@ -95,6 +124,8 @@ impl Registry {
             view: Mutex::default(),
             wake: Notify::new(),
             deferred: Mutex::default(),
+            begun: Instant::now(),
+            was_compared,
         });
         inner.policies.insert(key.clone(), Arc::clone(&state));
         state
@@ -141,6 +172,15 @@ impl Registry {
     /// True once all policies there are have been listed.
     pub fn is_listed(&self) -> bool {
         self.inner.lock().listed
+    }
+
+    /// A policy of which it is not known yet what it declares, if there is one, and since when it has been so.
+    pub fn undecided(&self) -> Option<(PolicyKey, Duration)> {
+        let all = self.all();
+        let found = all.iter().filter(|p| p.is_undecided());
+        found
+            .map(|p| (p.key.clone(), p.begun.elapsed()))
+            .max_by_key(|(_, since)| *since)
     }
 
     /// Says that a policy's status may have changed.

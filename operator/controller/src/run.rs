@@ -31,7 +31,7 @@ use crate::sources::Sources;
 use crate::status::Statuses;
 use crate::turns::Turns;
 use crate::watches::{Watches, follow_catalog};
-use crate::{policies, questions};
+use crate::{policies, questions, undeclared};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -80,6 +80,7 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
     let engine = Arc::new(Engine {
         pending: Default::default(),
         leaving: Default::default(),
+        beyond: Default::default(),
         memory: Memory::default(),
         index: Arc::new(Index::new()),
         catalog,
@@ -229,6 +230,7 @@ fn start(engine: &Arc<Engine>) -> Arc<Records> {
     tokio::spawn(follow_catalog(Arc::clone(engine)));
     tokio::spawn(blame::run(Arc::clone(engine)));
     tokio::spawn(Memory::run(Arc::clone(engine)));
+    tokio::spawn(undeclared::run(Arc::clone(engine)));
     tokio::spawn(policies::run(Arc::clone(engine), statuses));
     records
 }

@@ -26,6 +26,7 @@ use crate::engine::Engine;
 use crate::policy::{From, Policy, TargetSpec};
 use crate::recall::recall;
 use crate::registry::{PolicyState, TargetView};
+use crate::undeclared::Asks;
 
 /// How many objects are read one by one after a commit; more in one scope, and the scope is listed anew.
 const MAX_SINGLE_READS: usize = 100;
@@ -150,6 +151,9 @@ impl Target {
             checked_at: None,
             is_release: spec.is_release(),
             polled: None,
+            begun: Instant::now(),
+            is_declared: false,
+            asks: Asks::of(&spec),
         };
         Self {
             id,
@@ -171,30 +175,8 @@ impl Target {
         // What the place of before declares was not dropped by Git.
         self.elsewhere |= !self.spec.is_same_place(spec);
         self.spec = spec.clone();
+        self.view.asks = Asks::of(spec);
         self.forget_rendering();
-    }
-
-    /// The scopes in which it asks about what nobody declares. None before it has declared something itself: a list that came
-    /// before would be taken for what nobody declares.
-    pub fn looks(&self, catalog: &Catalog) -> HashSet<ScopeKey> {
-        if self.view.revision.is_none() {
-            return HashSet::new();
-        }
-        let scopes = |kind: &drift::GroupKind, namespaces: &[String]| -> Vec<ScopeKey> {
-            let Some(kind) = catalog.versions(kind).into_iter().next() else {
-                return Vec::new();
-            };
-            let namespaced = catalog.resource(&kind).is_some_and(|r| r.namespaced);
-            if !namespaced {
-                return vec![ScopeKey::new(kind, None)];
-            }
-            let scope = |n: &String| ScopeKey::new(kind.clone(), Some(n.as_str().into()));
-            namespaces.iter().map(scope).collect()
-        };
-        let looks = self.spec.objects.iter();
-        looks
-            .flat_map(|l| l.kinds.iter().flat_map(|k| scopes(k, &l.namespaces)))
-            .collect()
     }
 
     /// Makes the next update render again even if nothing seems to have changed.
@@ -475,6 +457,7 @@ impl Target {
             elsewhere: std::mem::take(&mut self.elsewhere),
             denied,
         };
+        self.view.is_declared |= complete;
         let rereads = engine.index.declare(self.id, batch);
         if !rereads.is_empty() {
             tokio::spawn(reread(Arc::clone(engine), rereads));
@@ -677,6 +660,7 @@ pub async fn read_one(
         return Ok(());
     };
     engine.metrics.object_reads.inc();
+    let noticed = engine.index.noticed(scope, &id.name);
     match cluster::read::object(
         &engine.client,
         &scope.kind,
@@ -689,7 +673,12 @@ pub async fn read_one(
         Some(live) => {
             engine.index.observe(scope, &live);
         }
-        None => engine.index.absent(scope, id),
+        None => {
+            engine.index.absent(scope, id);
+            if let Some(version) = noticed {
+                engine.index.vanished(scope, id, version);
+            }
+        }
     }
     Ok(())
 }

@@ -1,98 +1,19 @@
-//! Objects that nobody declares: which of them are nobody's doing either, because the cluster makes them by itself.
-//!
-//! A row that leaves something out must name it as narrowly as it can: what it names could be made by hand to hide in it.
+//! Objects that nobody declares: which of them are nobody's doing either, because the cluster makes them by itself or a controller
+//! owns them, and which say of themselves that somebody else declares them.
+
+mod claims;
+mod system;
 
 use serde_json::Value;
 
+use crate::grade::Graded;
 use crate::judge::{Finding, ObjectChange};
 use crate::origin::Origin;
-use crate::subject::ObjectId;
+use crate::severity::Severity;
+use crate::subject::{GroupKind, ObjectId};
 
-/// What else has to hold of an object that a row names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Only {
-    /// Nothing.
-    Any,
-    /// It lies in this namespace.
-    In(&'static str),
-    /// It has this label.
-    Label(&'static str, &'static str),
-    /// It is a Secret of this type.
-    Type(&'static str),
-}
-
-/// Objects that the cluster makes by itself.
-#[derive(Debug)]
-pub struct SystemRow {
-    /// The kind, as in rules.
-    pub kind: &'static str,
-    /// The name; a star at its end stands for any rest.
-    pub name: &'static str,
-    /// What else has to hold.
-    pub only: Only,
-    /// Who makes it.
-    pub reason: &'static str,
-    /// Where that is said.
-    pub source: &'static str,
-}
-
-const fn row(
-    kind: &'static str,
-    name: &'static str,
-    only: Only,
-    reason: &'static str,
-    source: &'static str,
-) -> SystemRow {
-    SystemRow {
-        kind,
-        name,
-        only,
-        reason,
-        source,
-    }
-}
-
-/// What the cluster makes by itself and no controller owns.
-#[rustfmt::skip]
-pub const SYSTEM_ROWS: &[SystemRow] = &[
-    row("ConfigMap", "kube-root-ca.crt", Only::Any, "one in each namespace, by the root CA publisher", "https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/"),
-    row("ServiceAccount", "default", Only::Any, "one in each namespace, by the service account controller", "https://kubernetes.io/docs/concepts/security/service-accounts/#default-service-accounts"),
-    row("Service", "kubernetes", Only::In("default"), "the API server's own", "https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster/"),
-    row("Endpoints", "kubernetes", Only::In("default"), "the API server's own", "https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster/"),
-    row("discovery.k8s.io/EndpointSlice", "kubernetes", Only::In("default"), "the API server's own", "https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster/"),
-    row("Endpoints", "*", Only::Label("endpoints.kubernetes.io/managed-by", "endpoint-controller"), "of Services with a selector", "https://kubernetes.io/docs/reference/labels-annotations-taints/"),
-    row("coordination.k8s.io/Lease", "*", Only::Any, "of whoever elects a leader, and of nodes", "https://kubernetes.io/docs/concepts/architecture/leases/"),
-    row("Event", "*", Only::Any, "what happened", "https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/"),
-    row("events.k8s.io/Event", "*", Only::Any, "what happened", "https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/"),
-    row("Secret", "sh.helm.release.v1.*", Only::Type("helm.sh/release.v1"), "Helm's storage", "https://helm.sh/docs/topics/advanced/#storage-backends"),
-    row("Secret", "*", Only::Type("kubernetes.io/service-account-token"), "tokens of service accounts, filled in by the control plane", "https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets"),
-    row("Secret", "bootstrap-token-*", Only::In("kube-system"), "tokens with which nodes join", "https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/"),
-    row("Namespace", "default", Only::Any, "there from the start", "https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/#initial-namespaces"),
-    row("Namespace", "kube-system", Only::Any, "there from the start", "https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/#initial-namespaces"),
-    row("Namespace", "kube-public", Only::Any, "there from the start", "https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/#initial-namespaces"),
-    row("Namespace", "kube-node-lease", Only::Any, "there from the start", "https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/#initial-namespaces"),
-    row("scheduling.k8s.io/PriorityClass", "system-cluster-critical", Only::Any, "there from the start", "https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/"),
-    row("scheduling.k8s.io/PriorityClass", "system-node-critical", Only::Any, "there from the start", "https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/"),
-];
-
-impl SystemRow {
-    fn speaks_of(&self, id: &ObjectId, live: &Value) -> bool {
-        let named = match self.name.strip_suffix('*') {
-            Some(start) => id.name.starts_with(start),
-            None => *id.name == *self.name,
-        };
-        let holds = match self.only {
-            Only::Any => true,
-            Only::In(namespace) => id.namespace.as_deref() == Some(namespace),
-            Only::Label(key, value) => {
-                let labels = live.get("metadata").and_then(|m| m.get("labels"));
-                labels.and_then(|l| l.get(key)?.as_str()) == Some(value)
-            }
-            Only::Type(kind) => live.get("type").and_then(Value::as_str) == Some(kind),
-        };
-        named && holds && id.group_kind.to_string() == self.kind
-    }
-}
+pub use claims::{Declarer, Tool, claim};
+pub use system::{Only, SYSTEM_ROWS, SystemRow};
 
 /// The controller that a live object says it belongs to, as far as it names one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +26,14 @@ pub struct Owner {
     pub name: String,
     /// Its uid: another object of that name is not it.
     pub uid: String,
+}
+
+impl Owner {
+    /// Its kind.
+    pub fn group_kind(&self) -> GroupKind {
+        let group = self.api_version.split_once('/').map_or("", |(g, _)| g);
+        GroupKind::new(group, &self.kind)
+    }
 }
 
 /// Whose doing an object is that nobody declares.
@@ -143,6 +72,40 @@ pub fn doing(id: &ObjectId, live: &Value) -> Doing {
     controller.map_or(Doing::Somebody, Doing::Controller)
 }
 
+/// Raises how grave an object that nobody declares is, by what it may do: a Pod that may do anything on its node is graver than
+/// others. What a rule has graded stays.
+pub fn raise(graded: &mut Graded, live: &Value) {
+    if graded.applied.is_empty() && templates(live).any(is_privileged) {
+        graded.severity = graded.severity.max(Severity::Critical);
+    }
+}
+
+/// The specs of the Pods that an object is or makes.
+fn templates(live: &Value) -> impl Iterator<Item = &Value> {
+    const PLACES: &[&str] = &[
+        "/spec",
+        "/spec/template/spec",
+        "/spec/jobTemplate/spec/template/spec",
+        "/template/spec",
+    ];
+    PLACES.iter().filter_map(|place| live.pointer(place))
+}
+
+/// Source: <https://kubernetes.io/docs/concepts/security/pod-security-standards/#baseline>.
+fn is_privileged(pod: &Value) -> bool {
+    let is_true = |value: Option<&Value>| value == Some(&Value::Bool(true));
+    let list = |key: &str| pod.get(key).and_then(Value::as_array).into_iter().flatten();
+    let containers = ["containers", "initContainers", "ephemeralContainers"];
+    ["hostNetwork", "hostPID", "hostIPC"]
+        .iter()
+        .any(|key| is_true(pod.get(key)))
+        || list("volumes").any(|v| v.get("hostPath").is_some())
+        || containers
+            .iter()
+            .flat_map(|key| list(key))
+            .any(|c| is_true(c.pointer("/securityContext/privileged")))
+}
+
 /// The finding of an object that nobody declares.
 pub fn finding(live: &Value) -> Finding {
     let text = |key: &str| Some(live.get("metadata")?.get(key)?.as_str()?.to_owned());
@@ -161,7 +124,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::subject::GroupKind;
 
     fn of(kind: &str, namespace: &str, name: &str, live: &Value) -> Doing {
         let (group, kind) = kind.split_once('/').unwrap_or(("", kind));
@@ -181,6 +143,73 @@ mod tests {
         assert!(!system("Service", "shop", "kubernetes"));
         assert!(!system("ConfigMap", "shop", "kube-root-ca.crt.2"));
         assert!(!system("ServiceAccount", "shop", "builder"));
+    }
+
+    #[test]
+    fn what_pretends_to_be_the_clusters_is_somebodys() {
+        let label =
+            json!({"metadata": {"labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}});
+        let role = "rbac.authorization.k8s.io/ClusterRole";
+        assert!(matches!(
+            of(role, "", "system:node", &label),
+            Doing::System(_)
+        ));
+        assert_eq!(of(role, "", "system:node", &json!({})), Doing::Somebody);
+        assert_eq!(of(role, "", "backdoor", &label), Doing::Somebody);
+        let token = |name: &str, labels: Value| {
+            let live = json!({"type": "kubernetes.io/service-account-token", "metadata": {
+                "labels": labels, "annotations": {"kubernetes.io/service-account.name": "web"}}});
+            of("Secret", "shop", name, &live)
+        };
+        let used = json!({"kubernetes.io/legacy-token-last-used": "2022-10-24"});
+        assert!(matches!(
+            token("web-token-abcde", used.clone()),
+            Doing::System(_)
+        ));
+        assert_eq!(token("web-token-abcde", json!({})), Doing::Somebody);
+        assert_eq!(token("mine", used), Doing::Somebody);
+    }
+
+    #[test]
+    fn a_claim_of_a_stateful_set_is_told_from_one_that_was_only_bound() {
+        let by = |fields: Value| {
+            let live = json!({"metadata": {"managedFields": [
+                {"manager": "kube-controller-manager", "operation": "Update", "fieldsV1": fields}]}});
+            of("PersistentVolumeClaim", "shop", "data-web-0", &live)
+        };
+        assert!(matches!(
+            by(json!({"f:spec": {"f:resources": {}}})),
+            Doing::System(_)
+        ));
+        let bound = json!({"f:metadata": {"f:annotations": {}}, "f:spec": {"f:volumeName": {}}});
+        assert_eq!(by(bound), Doing::Somebody);
+    }
+
+    #[test]
+    fn a_pod_that_may_do_anything_on_its_node_is_graver() {
+        let privileged = json!({"spec": {"template": {"spec": {"containers": [{"securityContext": {"privileged": true}}]}}}});
+        let host = json!({"spec": {"volumes": [{"hostPath": {"path": "/"}}], "containers": []}});
+        let plain = json!({"spec": {"hostNetwork": false, "containers": [{"name": "a"}]}});
+        let severity = |live: &Value, applied: Vec<crate::grade::Applied>| {
+            let mut graded = Graded {
+                finding: finding(live),
+                severities: Vec::new(),
+                severity: Severity::High,
+                applied,
+            };
+            raise(&mut graded, live);
+            graded.severity
+        };
+        assert_eq!(severity(&privileged, vec![]), Severity::Critical);
+        assert_eq!(severity(&host, vec![]), Severity::Critical);
+        assert_eq!(severity(&plain, vec![]), Severity::High);
+        let action = crate::rules::Action::Severity(Severity::High);
+        let rule = crate::grade::Applied {
+            index: 0,
+            action,
+            fields: 0,
+        };
+        assert_eq!(severity(&host, vec![rule]), Severity::High);
     }
 
     #[test]

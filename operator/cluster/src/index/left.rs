@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use drift::judge::{Case, Finding, judge};
 use drift::orphan::{is_left_on_purpose, orphaned};
+use drift::undeclared::finding;
 use drift::{
     DeclaredObject, Evidence, GroupVersionKind, ObjectChange, ObjectId, Origin, Provenance,
     Unknown, report,
@@ -33,6 +34,8 @@ pub(super) struct Left {
     pub(super) told: bool,
     /// Nobody ever declared it.
     pub(super) never_declared: bool,
+    /// What an object that nobody declares says of itself, where that is not confirmed.
+    pub(super) claim: Option<Box<str>>,
 }
 
 /// An orphan as it is remembered across restarts.
@@ -121,6 +124,7 @@ impl Inner {
     ) -> Option<Reread> {
         let decl = self.slab.get(id)?;
         if decl.is_undeclared() {
+            // Whether something of the target cannot be read decides whether it counts.
             self.queue(id);
             return None;
         }
@@ -199,6 +203,7 @@ impl Inner {
                 revision,
                 told: false,
                 never_declared: false,
+                claim: None,
             }));
         }
         true
@@ -219,11 +224,12 @@ impl Inner {
         true
     }
 
-    /// An object that some target declares is nobody's orphan.
+    /// An object that some target declares is nobody's orphan, and not undeclared.
     pub(super) fn end_orphans(&mut self, key: u128) {
+        let declared = self.is_declared(key);
         let orphans: Vec<DeclId> = self
             .chain(key)
-            .filter(|(_, d)| d.is_orphan())
+            .filter(|(_, d)| d.is_orphan() && (declared || !d.is_undeclared()))
             .map(|(id, _)| id)
             .collect();
         orphans.into_iter().for_each(|id| self.remove(id));
@@ -239,24 +245,25 @@ impl Inner {
         };
         let undeclared = self.slab.get(id).is_some_and(Decl::is_undeclared);
         let found = if undeclared {
-            self.found_undeclared(id, live)
+            Some((finding(live), false, bare(live.clone())))
         } else {
             self.found_left(id, live)
         };
         let Some((finding, as_declared, declared)) = found else {
-            if undeclared {
-                self.remove(id);
-            }
             return;
         };
-        let Some(grading) = self.graded(id, &declared, finding) else {
+        let Some(mut grading) = self.graded(id, &declared, finding) else {
             return;
         };
+        if undeclared && let Some(left) = &mut grading.left {
+            drift::undeclared::raise(left, live);
+        }
         let told = self.slab.get(id).and_then(|d| {
             let scope = self.scopes.get(d.scope)?;
             let kind = &scope.key.kind.group_kind;
             let left = grading.left.as_ref()?;
-            Some(report(kind, &declared, &scope.schema, Some(live), left))
+            let report = report(kind, &declared, &scope.schema, Some(live), left);
+            Some(report.with_claim(d.left.as_ref().and_then(|l| l.claim.as_deref())))
         });
         if as_declared {
             self.set_base(id, Base::Declared);
@@ -396,6 +403,7 @@ impl Inner {
             }),
             told: false,
             never_declared: false,
+            claim: None,
         };
         let (epoch, _) = self.listing(scope);
         let unknown = if complete {

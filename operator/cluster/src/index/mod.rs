@@ -6,6 +6,7 @@
 //! once, so that none is longer than the index.
 
 mod asking;
+mod beyond;
 mod left;
 mod memory;
 mod observe;
@@ -26,6 +27,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub use asking::{Asked, Question};
+pub use beyond::{LeftOut, OwnerQuestion, OwnerState, Standing};
 pub use left::LeftBehind;
 pub use memory::Revision;
 pub use read::{Belief, Change, State, Tally};
@@ -34,6 +36,7 @@ pub use scope::ScopeKey;
 
 use crate::store::{BlobRef, Blobs, Notes};
 use asking::{Expectation, Shapes};
+use beyond::Beyond;
 use left::{Leaving, Left};
 use memory::{Base, Residues};
 use scope::{ScopeId, Scopes};
@@ -193,8 +196,8 @@ struct Inner {
     unsaved: HashSet<TargetId>,
     /// What autoscalers may set replicas to; `None` before they were listed.
     bounds: Option<HashMap<u128, ReplicaBounds>>,
-    /// The scopes in which targets ask about what nobody declares.
-    looked: HashMap<ScopeId, Vec<TargetId>>,
+    /// Where targets ask about what nobody declares, and what is known for that.
+    beyond: Beyond,
     /// Targets whose counts changed.
     dirty: HashSet<TargetId>,
 }
@@ -206,6 +209,8 @@ pub struct Index {
     changed: Notify,
     asked: Notify,
     dirtied: Notify,
+    /// Told when there are objects to look at again, or owners to ask about.
+    wondered: Notify,
 }
 
 /// The hash of an identity. 128 bits: two objects of one cluster never share it by accident.
@@ -282,7 +287,7 @@ impl Index {
         for id in inner.slab.ids(|d| d.target == target) {
             inner.remove(id);
         }
-        let looked: Vec<ScopeId> = inner.looked_at(target).collect();
+        let looked: Vec<ScopeId> = inner.beyond.looked_at(target).collect();
         looked.into_iter().for_each(|s| inner.look_away(target, s));
         inner.targets.remove(&target);
         inner.rules.remove(&target);
@@ -305,6 +310,9 @@ impl Index {
         }
         if !inner.dirty.is_empty() {
             self.dirtied.notify_one();
+        }
+        if inner.beyond.is_wondering() {
+            self.wondered.notify_one();
         }
     }
 }
@@ -439,6 +447,10 @@ impl Inner {
             .slab
             .ids(|d| d.target == target && changed.contains(&d.scope));
         members.into_iter().for_each(|id| self.queue(id));
+        for scope in changed {
+            let now = self.denied.get(&(target, scope)).cloned();
+            self.recount_declared(target, scope, old.get(&scope), now.as_ref());
+        }
     }
 
     /// A target's declaration of an object.
@@ -514,6 +526,9 @@ impl Inner {
         self.tally(decl.target, decl.scope).remove(&decl.verdict);
         self.tallies.retain(|_, t| !t.is_empty());
         self.dirty.insert(decl.target);
+        if !decl.is_undeclared() {
+            self.was_declared(key, &object);
+        }
         if decl.verdict != Known::InSync {
             // Pending and unknown ones may have had a record before.
             self.dropped.push_back((decl.target, object));

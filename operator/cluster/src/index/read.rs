@@ -248,7 +248,12 @@ impl Index {
             .iter()
             .filter(|((t, _), tally)| *t == target && tally.declared() > 0)
             .map(|((_, id), tally)| (*id, *tally))
-            .chain(inner.looked_at(target).map(|id| (id, Tally::default())))
+            .chain(
+                inner
+                    .beyond
+                    .looked_at(target)
+                    .map(|id| (id, Tally::default())),
+            )
             .filter_map(|(id, tally)| {
                 let scope = inner.scopes.get(id)?;
                 let left_out = scope.trouble.clone().filter(|t| *t == Unknown::NotCompared);
@@ -289,7 +294,7 @@ impl Index {
     pub fn scopes(&self) -> Vec<(ScopeKey, usize)> {
         let inner = self.inner.lock();
         let members = inner.scopes.iter().filter(|s| !s.members.is_empty());
-        let empty = inner.looked.keys().filter_map(|s| inner.scopes.get(*s));
+        let empty = inner.beyond.looked().filter_map(|s| inner.scopes.get(s));
         members
             .chain(empty.filter(|s| s.members.is_empty()))
             .map(|s| (s.key.clone(), s.members.len()))
@@ -326,10 +331,14 @@ impl Index {
     /// What the index believes of a scope's objects, by name.
     pub fn beliefs(&self, scope: &ScopeKey) -> Vec<(String, Belief)> {
         let inner = self.inner.lock();
-        let Some(scope) = inner.scopes.id(scope).and_then(|id| inner.scopes.get(id)) else {
+        let Some(place) = inner.scopes.id(scope) else {
+            return Vec::new();
+        };
+        let Some(scope) = inner.scopes.get(place) else {
             return Vec::new();
         };
         let members = scope.members.iter().filter_map(|m| inner.slab.get(*m));
+        let aside = inner.beyond.beliefs(place);
         let belief = |d: &Decl| Belief {
             version: d.version,
             exists: match &d.verdict {
@@ -339,10 +348,12 @@ impl Index {
                 Known::Drifted(report) | Known::Pending(report) => {
                     report.change != ObjectChange::Missing
                 }
-                Known::Unknown(_) => false,
+                // Nobody declares it, and rules ignore that.
+                Known::Unknown(_) => d.is_undeclared(),
             },
         };
-        members.map(|d| (d.name.to_string(), belief(d))).collect()
+        let members = members.map(|d| (d.name.to_string(), belief(d)));
+        members.chain(aside).collect()
     }
 }
 
@@ -353,7 +364,7 @@ impl Inner {
         let empty = move |s: &ScopeId| !self.tallies.contains_key(&(target, *s));
         declared
             .map(|(_, s)| *s)
-            .chain(self.looked_at(target).filter(empty))
+            .chain(self.beyond.looked_at(target).filter(empty))
     }
 
     fn effective(&self, decl: &Decl) -> State {

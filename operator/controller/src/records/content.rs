@@ -138,6 +138,10 @@ pub fn status(
             .rule
             .as_ref()
             .map(|rule| drift::redact::cut(rule, 1024).to_owned()),
+        claim: report
+            .claim
+            .as_ref()
+            .map(|claim| drift::redact::cut(&drift::redact::printable(claim), 512).to_owned()),
         by: None,
         baseline: baseline(change, report),
         display: display(&change.id, report),
@@ -241,6 +245,9 @@ fn display(id: &ObjectId, report: &Report) -> Display {
         ObjectChange::Missing => "missing".to_owned(),
         ObjectChange::Terminating => "terminating".to_owned(),
         ObjectChange::Orphaned => "no longer declared".to_owned(),
+        ObjectChange::Undeclared if report.claim.is_some() => {
+            "not declared (what it says of itself is not confirmed)".to_owned()
+        }
         ObjectChange::Undeclared => "not declared".to_owned(),
         ObjectChange::Changed => {
             let first: Vec<&str> = report

@@ -1,9 +1,13 @@
 //! Orphans: nothing is told of an object that has been gone from Git for less than a minute. It is being removed, or moved to
 //! another target that has not been fetched yet.
 
+use std::time::Duration;
+
 use cluster::index::{Change, State};
 use drift::ObjectChange;
 use jiff::Timestamp;
+
+use crate::undeclared;
 
 use super::{Entry, Note, PENDING_AFTER, Place, Records, WriteError};
 
@@ -11,6 +15,9 @@ use super::{Entry, Note, PENDING_AFTER, Place, Records, WriteError};
 pub(super) fn waits(state: &State) -> bool {
     matches!(state, State::Pending(report) if matches!(report.change, ObjectChange::Orphaned | ObjectChange::Undeclared))
 }
+
+/// How soon an object is looked at again that may only not be told because a policy is not known yet.
+const UNDECIDED: Duration = Duration::from_secs(5);
 
 impl Records {
     /// Has an orphan told after a minute; at once where a record of it is open, as after a restart.
@@ -24,20 +31,27 @@ impl Records {
         let rest = PENDING_AFTER
             .checked_sub(waited)
             .filter(|r| !told && !r.is_zero());
+        let undecided = is_undeclared(&change.state) && self.engine.registry.undecided().is_some();
+        let rest = rest.or(undecided.then_some(UNDECIDED));
         let Some(rest) = rest else {
             self.engine.index.ripen(target, id);
             return Ok(());
         };
-        if let Some(entry) = open {
+        if let Some(entry) = open.filter(|_| !told) {
             self.close(place.policy, place.name, entry, Note::Dropped)
                 .await?;
         }
         let engine = self.engine.clone();
         let id = id.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(rest + std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(rest + Duration::from_millis(100)).await;
+            undeclared::confirm(&engine, target, &id).await;
             engine.index.touch(target, &id);
         });
         Ok(())
     }
+}
+
+fn is_undeclared(state: &State) -> bool {
+    matches!(state, State::Pending(report) if report.change == ObjectChange::Undeclared)
 }
