@@ -136,9 +136,15 @@ impl Actor {
             Ok(policy) => policy,
             Err(error) => {
                 self.drop_all();
+                self.state.view.lock().is_unfit = true;
                 return self.stall(object, error.reason(), &error.to_string());
             }
         };
+        {
+            let mut view = self.state.view.lock();
+            view.is_unfit = false;
+            view.account = Some(policy.account.clone());
+        }
         if let Err(wait) = self.subscribe(object, &policy).await {
             return wait;
         }
@@ -366,7 +372,6 @@ impl Actor {
         let mut view = self.state.view.lock();
         view.generation = object.metadata.generation;
         view.owner.clone_from(&policy.owner);
-        view.account = Some(policy.account.clone());
         view.stalled = None;
         view.source_error = source
             .error
@@ -424,11 +429,8 @@ impl Actor {
         let release = self
             .has_releases()
             .then_some(if at_work { AT_WORK } else { POLL });
-        let looking = self
-            .targets
-            .iter()
-            .any(|t| undeclared::waits(t, &self.engine));
-        let looking = looking.then_some(LOOK);
+        let waits = self.targets.iter().any(|t| t.waits_for_tools);
+        let looking = waits.then_some(LOOK);
         [Some(verification), secret, stale, release, looking]
             .into_iter()
             .flatten()

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::options::RunOptions;
 
 /// A policy's namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyKey {
     pub namespace: String,
     pub name: String,

@@ -42,6 +42,9 @@ impl PolicyState {
     fn is_undecided(&self) -> bool {
         let limit = if self.was_compared { SILENT } else { UNHEARD };
         let view = self.view.lock();
+        if view.is_unfit {
+            return false;
+        }
         if view.stalled.is_some() || view.targets.is_empty() {
             return self.begun.elapsed() < limit;
         }
@@ -62,6 +65,8 @@ pub struct View {
     pub history: Option<History>,
     /// The policy is wrong, or cannot be worked with until somebody mends something: reason and message.
     pub stalled: Option<(String, String)>,
+    /// The policy itself is wrong: it declares nothing.
+    pub is_unfit: bool,
     /// The source did not answer the last time: reason and message.
     pub source_error: Option<(String, String)>,
     /// Three intervals have passed without an answer of the source.
@@ -174,13 +179,11 @@ impl Registry {
         self.inner.lock().listed
     }
 
-    /// A policy of which it is not known yet what it declares, if there is one, and since when it has been so.
-    pub fn undecided(&self) -> Option<(PolicyKey, Duration)> {
-        let all = self.all();
-        let found = all.iter().filter(|p| p.is_undecided());
-        found
-            .map(|p| (p.key.clone(), p.begun.elapsed()))
-            .max_by_key(|(_, since)| *since)
+    /// The policies of which it is not known yet what they declare.
+    pub fn undecided(&self) -> Vec<Arc<PolicyState>> {
+        let mut all = self.all();
+        all.retain(|p| p.is_undecided());
+        all
     }
 
     /// Says that a policy's status may have changed.

@@ -51,6 +51,8 @@ pub struct Target {
     elsewhere: bool,
     /// Helm is at work on it.
     pub at_work: bool,
+    /// It asks about objects that nobody declares, and what Argo CD and Flux declare is not known yet.
+    pub waits_for_tools: bool,
     pub view: TargetView,
 }
 
@@ -163,6 +165,7 @@ impl Target {
             recalled: false,
             elsewhere: false,
             at_work: false,
+            waits_for_tools: false,
             view,
         }
     }

@@ -17,3 +17,4 @@ mod security;
 mod sources;
 mod status;
 pub(crate) mod support;
+mod undeclared;

@@ -133,29 +133,3 @@ async fn an_orphan_is_known_after_a_restart_too() {
     team.closed("ConfigMap", "left").await;
     team.in_sync().await;
 }
-
-#[tokio::test]
-async fn what_nobody_declares_is_told_where_the_policy_asks() {
-    let team = Team::new(World::shared().await, "undeclared").await;
-    team.apply(FIVE).await;
-    let by_hand = "{apiVersion: v1, kind: ConfigMap, metadata: {name: hand}, data: {a: b}}";
-    team.apply(by_hand).await;
-    team.commit(&[("deploy/app.yaml", FIVE)]).await;
-    let objects = json!([{"kinds": ["ConfigMap", "ServiceAccount"]}]);
-    team.policy(|p| {
-        p["spec"]["targets"][0]["kubernetes"]["undeclared"] = json!({"objects": objects})
-    })
-    .await;
-    let begun = Instant::now();
-    team.in_sync().await;
-    nothing_is_told(&team, begun).await;
-    let record = team.record("ConfigMap", "hand", |_| true).await;
-    assert_eq!(record["status"]["change"], "Undeclared");
-    assert_eq!(record["status"]["origin"], "LiveEdited");
-    // The account of the team itself, which Git does not declare either.
-    team.record("ServiceAccount", "drift", |_| true).await;
-    team.drifted(2).await;
-    assert_eq!(team.open_records().await.len(), 2);
-    team.kubectl(["delete", "configmap", "hand"]).await;
-    team.closed("ConfigMap", "hand").await;
-}

@@ -245,7 +245,8 @@ impl Inner {
         };
         let undeclared = self.slab.get(id).is_some_and(Decl::is_undeclared);
         let found = if undeclared {
-            Some((finding(live), false, bare(live.clone())))
+            // Its labels are their author's words: no rule goes by them.
+            Some((finding(live), false, bare(Value::Null)))
         } else {
             self.found_left(id, live)
         };

@@ -9,6 +9,7 @@ mod asking;
 mod beyond;
 mod left;
 mod memory;
+mod noticed;
 mod observe;
 mod read;
 mod recall;

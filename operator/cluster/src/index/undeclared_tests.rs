@@ -290,23 +290,39 @@ fn all_live_objects_are_known_where_a_target_asks() {
 #[test]
 fn what_rules_say_holds_for_what_nobody_declares() {
     let index = asking();
-    let text = RuleText {
-        matches: MatchText {
-            kinds: vec!["ConfigMap".into()],
-            names: vec!["scratch-*".into()],
-            ..MatchText::default()
-        },
+    let ignored = |matches: MatchText| RuleText {
+        matches,
         ignore: Some("by hand".into()),
         severity: None,
     };
+    let texts = [
+        ignored(MatchText {
+            kinds: vec!["ConfigMap".into()],
+            names: vec!["scratch-*".into()],
+            ..MatchText::default()
+        }),
+        ignored(MatchText {
+            labels: BTreeMap::from([("scratch".into(), "yes".into())]),
+            ..MatchText::default()
+        }),
+    ];
     let rules = TargetRules {
         target: "app".into(),
-        rules: Arc::new(Rules::parse(&[text], &["app"]).expect("rules")),
+        rules: Arc::new(Rules::parse(&texts, &["app"]).expect("rules")),
     };
     index.set_rules(TARGET, rules);
-    listed(&index, &[live("scratch-1", "1", 6), live("hand", "1", 7)]);
+    let mut labelled = live("labelled", "1", 8);
+    labelled["metadata"]["labels"] = json!({"scratch": "yes"});
+    listed(
+        &index,
+        &[live("scratch-1", "1", 6), live("hand", "1", 7), labelled],
+    );
     assert_eq!(index.state(TARGET, &id("scratch-1")), Some(State::Ignored));
     assert!(undeclared(&index, "hand"));
+    assert!(
+        undeclared(&index, "labelled"),
+        "whoever made it could set the label"
+    );
 }
 
 #[test]

@@ -11,13 +11,10 @@ use crate::undeclared;
 
 use super::{Entry, Note, PENDING_AFTER, Place, Records, WriteError};
 
-/// True for an orphan that does not count yet.
+/// True for an orphan, or an object that nobody declares, that does not count yet.
 pub(super) fn waits(state: &State) -> bool {
     matches!(state, State::Pending(report) if matches!(report.change, ObjectChange::Orphaned | ObjectChange::Undeclared))
 }
-
-/// How soon an object is looked at again that may only not be told because a policy is not known yet.
-const UNDECIDED: Duration = Duration::from_secs(5);
 
 impl Records {
     /// Has an orphan told after a minute; at once where a record of it is open, as after a restart.
@@ -31,21 +28,23 @@ impl Records {
         let rest = PENDING_AFTER
             .checked_sub(waited)
             .filter(|r| !told && !r.is_zero());
-        let undecided = is_undeclared(&change.state) && self.engine.registry.undecided().is_some();
-        let rest = rest.or(undecided.then_some(UNDECIDED));
-        let Some(rest) = rest else {
-            self.engine.index.ripen(target, id);
-            return Ok(());
-        };
         if let Some(entry) = open.filter(|_| !told) {
             self.close(place.policy, place.name, entry, Note::Dropped)
                 .await?;
         }
+        if is_undeclared(&change.state) {
+            let least = if told { Duration::ZERO } else { PENDING_AFTER };
+            undeclared::tell(&self.engine, target, id, least);
+            return Ok(());
+        }
+        let Some(rest) = rest else {
+            self.engine.index.ripen(target, id);
+            return Ok(());
+        };
         let engine = self.engine.clone();
         let id = id.clone();
         tokio::spawn(async move {
             tokio::time::sleep(rest + Duration::from_millis(100)).await;
-            undeclared::confirm(&engine, target, &id).await;
             engine.index.touch(target, &id);
         });
         Ok(())

@@ -20,13 +20,12 @@ use crate::engine::Engine;
 use crate::policy::PolicyKey;
 use crate::records::Records;
 use crate::registry::{PolicyState, TargetView};
+use crate::undeclared;
 
 /// The shortest time between two writes of one policy's status.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a write may take.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How long a policy may keep others waiting before they say so.
-const UNDECIDED: Duration = Duration::from_secs(60);
 /// The longest status, in bytes of JSON.
 const MAX_BYTES: usize = 16 << 10;
 
@@ -179,12 +178,11 @@ impl Statuses {
             };
             *left_out.entry(by).or_default() += count;
         }
-        let waits = engine.registry.undecided();
         Some(Beyond {
             unserved: asks.unserved.clone(),
             secrets: asks.is_about_secrets() && !engine.options.compare_secrets,
             tools_unknown: !engine.index.knows_tools(),
-            undecided: waits.filter(|(_, since)| *since > UNDECIDED).map(|w| w.0),
+            undecided: undeclared::waits_for(engine, target.id),
             unread,
             left_out,
         })

@@ -15,7 +15,21 @@ use serde_json::Value;
 use crate::engine::Engine;
 
 #[derive(Default)]
-pub struct Watches(Mutex<BTreeMap<Tool, (GroupVersionKind, WatchHandle, Arc<Feed>)>>);
+pub struct Watches(Mutex<BTreeMap<Tool, Running>>);
+
+struct Running {
+    kind: GroupVersionKind,
+    /// Ends the watch when it goes.
+    handle: WatchHandle,
+    feed: Arc<Feed>,
+}
+
+impl Running {
+    fn end(self) {
+        drop(self.handle);
+        self.feed.end();
+    }
+}
 
 impl Watches {
     /// Starts and stops watches so that they fit what the cluster serves.
@@ -29,14 +43,11 @@ impl Watches {
                     .find(|v| catalog.resource(v).is_some_and(|r| r.can_watch()))
             });
             let Some(kind) = served else {
-                if let Some((_, handle, feed)) = running.remove(&tool) {
-                    drop(handle);
-                    feed.end();
-                }
+                running.remove(&tool).into_iter().for_each(Running::end);
                 engine.index.set_tool(tool, Standing::Unserved);
                 continue;
             };
-            if running.get(&tool).is_some_and(|(k, ..)| *k == kind) {
+            if running.get(&tool).is_some_and(|r| r.kind == kind) {
                 continue;
             }
             let Some(resource) = catalog.resource(&kind) else {
@@ -58,16 +69,17 @@ impl Watches {
                 engine.watch_options.clone(),
                 Arc::clone(&feed) as Arc<dyn Sink>,
             );
-            running.insert(tool, (kind, handle, feed));
+            let started = Running { kind, handle, feed };
+            running
+                .insert(tool, started)
+                .into_iter()
+                .for_each(Running::end);
         }
     }
 
     pub fn stop(&self) {
         let stopped = std::mem::take(&mut *self.0.lock());
-        stopped.into_values().for_each(|(_, handle, feed)| {
-            drop(handle);
-            feed.end();
-        });
+        stopped.into_values().for_each(Running::end);
     }
 }
 

@@ -170,7 +170,7 @@ impl SystemRow {
             Some(start) => id.name.starts_with(start),
             None => *id.name == **name,
         };
-        self.names.iter().any(|n| named(n))
+        self.names.iter().any(named)
             && id.group_kind.to_string() == self.kind
             && self.only.holds(id, live)
     }
@@ -178,7 +178,7 @@ impl SystemRow {
 
 impl Only {
     fn holds(self, id: &ObjectId, live: &Value) -> bool {
-        let of = |map: &str, key: &str| Some(live.get("metadata")?.get(map)?.get(key)?.as_str()?);
+        let of = |map: &str, key: &str| live.get("metadata")?.get(map)?.get(key)?.as_str();
         let is_type = |kind: &str| live.get("type").and_then(Value::as_str) == Some(kind);
         match self {
             Self::Any => true,
