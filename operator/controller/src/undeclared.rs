@@ -79,6 +79,11 @@ impl Asks {
         !self.kinds.is_empty()
     }
 
+    /// True if it asks about a kind that the cluster serves.
+    pub fn is_served(&self) -> bool {
+        self.unserved.len() < self.kinds.len()
+    }
+
     /// True if it asks about Secrets.
     pub fn is_about_secrets(&self) -> bool {
         self.kinds.iter().any(GroupKind::is_secret)

@@ -360,6 +360,17 @@ async fn after_a_restart_nothing_is_told_before_it_is_known_what_others_declare(
         .delete(&policy.name_any(), &Default::default())
         .await
         .unwrap();
-    team.record("ConfigMap", "theirs", |_| true).await;
-    assert_eq!(team.told().await, ["theirs"]);
+    let record = team.record("ConfigMap", "theirs", |_| true).await;
+    // What is told stays told after one more restart, and what went meanwhile is closed.
+    world.kill_operator().await;
+    world.start_operator(&[]).await;
+    let begun = Instant::now();
+    team.drifted(1).await;
+    assert!(begun.elapsed() < TOLD_AFTER / 2);
+    let again = team.record("ConfigMap", "theirs", |_| true).await;
+    assert_eq!(again["status"]["firstSeen"], record["status"]["firstSeen"]);
+    world.kill_operator().await;
+    team.kubectl(["delete", "configmap", "theirs"]).await;
+    world.start_operator(&[]).await;
+    team.closed("ConfigMap", "theirs").await;
 }

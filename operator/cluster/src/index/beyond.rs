@@ -252,6 +252,11 @@ impl Beyond {
         self.questions.extend(due.map(|a| Arc::clone(&a.question)));
     }
 
+    /// True while nothing is known of an owner.
+    pub(super) fn is_asked(&self, uid: &str) -> bool {
+        self.owners.get(uid).is_none_or(|a| a.state.is_none())
+    }
+
     /// The kind of an owner that cannot be read.
     pub(super) fn unread_owner(&self, uid: &str) -> Option<GroupKind> {
         let asked = self.owners.get(uid)?;

@@ -169,6 +169,16 @@ impl Index {
         id.is_some_and(|id| inner.beyond.is_looked(id))
     }
 
+    /// True while it cannot be told whether nobody declares an object: a target has not begun to look, or an owner is asked about.
+    pub fn is_open_question(&self, target: TargetId, id: &ObjectId) -> bool {
+        let inner = self.inner.lock();
+        let beyond = &inner.beyond;
+        let aside = beyond.aside.get(&key_of_object(id));
+        beyond.looked_at(target).next().is_none()
+            || Tool::LISTING.into_iter().any(|t| beyond.tool(t).is_none())
+            || aside.is_some_and(|a| matches!(&a.why, Why::Owned(uid) if beyond.is_asked(uid)))
+    }
+
     /// True if anything at all is known of an object.
     pub fn knows(&self, scope: &ScopeKey, name: &str) -> bool {
         let inner = self.inner.lock();

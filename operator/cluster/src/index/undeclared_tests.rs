@@ -128,12 +128,17 @@ fn an_owner_counts_only_if_it_lives() {
     let (with, without) = (owned("with", "u1", 6), owned("without", "u2", 7));
     listed(&index, &[with.clone(), without.clone()]);
     assert!(!undeclared(&index, "with") && !undeclared(&index, "without"));
+    Tool::LISTING
+        .into_iter()
+        .for_each(|t| index.set_tool(t, Standing::Unserved));
+    assert!(index.is_open_question(TARGET, &id("with")));
     let asked = index.take_owner_questions(10);
     let uids: Vec<&str> = asked.iter().map(|q| q.owner.uid.as_str()).collect();
     assert_eq!(uids, ["u1", "u2"]);
     assert_eq!(asked[0].namespace.as_deref(), Some("shop"));
     index.set_owner("u1", OwnerState::Lives);
     index.set_owner("u2", OwnerState::Gone);
+    assert!(!index.is_open_question(TARGET, &id("with")));
     let objects = [with, without];
     assert_eq!(look_again(&index, &objects), ["without"]);
     assert!(!undeclared(&index, "with"));

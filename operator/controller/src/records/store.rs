@@ -38,6 +38,13 @@ impl Entry {
 }
 
 impl Entry {
+    /// True if it says that nobody declares the object.
+    pub fn is_undeclared(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|s| s.change == RecordChange::Undeclared)
+    }
+
     /// It tells of an object that is there and not declared.
     pub fn is_orphan(&self) -> bool {
         self.status
