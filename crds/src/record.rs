@@ -80,6 +80,10 @@ pub struct DriftRecordStatus {
     /// Which rules of the policy applied and what they did, by their index in spec.rules; absent where none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+    /// For what nobody declares: what it says of itself, and why that is not believed, such as an annotation of Argo CD that no
+    /// Application confirms, or an owner that is gone. Anybody who can edit the object can write that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
     /// Who is responsible, from the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,

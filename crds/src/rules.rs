@@ -107,7 +107,9 @@ pub struct Undeclared {
     /// default) or Ignore.
     #[serde(default)]
     pub fields: UndeclaredFields,
-    /// Objects to report where nobody declares them. Not available yet: a policy that asks for them is stalled and says so. Default: none.
+    /// Kinds and namespaces in which live objects are reported that nobody declares: no policy, no Application of Argo CD, no
+    /// Kustomization or HelmRelease of Flux that lists them. Left out is also what the cluster makes by itself and what a live
+    /// controller owns. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub objects: Vec<UndeclaredObjects>,

@@ -71,6 +71,51 @@ pub async fn named(
 }
 
 #[derive(Deserialize)]
+struct Identified {
+    metadata: Uid,
+}
+
+#[derive(Deserialize)]
+struct Uid {
+    #[serde(default)]
+    uid: String,
+}
+
+/// The uid of a live object, read without the rest of it; `None` if it does not exist.
+///
+/// # Errors
+/// Where the API server does not answer or refuses.
+pub async fn uid(
+    client: &Client,
+    kind: &GroupVersionKind,
+    resource: &Resource,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<Option<String>> {
+    let namespace = namespace.filter(|_| resource.namespaced);
+    let path = call::collection(
+        &kind.group_kind.group,
+        &kind.version,
+        &resource.plural,
+        namespace,
+    );
+    let action = format!("read which {} {name} is", kind.group_kind.kind);
+    let builder = http::Request::builder()
+        .method(http::Method::GET)
+        .uri(format!("{path}/{}", call::escape(name)))
+        .header(
+            http::header::ACCEPT,
+            "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+        );
+    let request = call::with_body(builder, &action, Vec::new())?;
+    match call::json::<Identified>(client, request, &action, call::CALL).await {
+        Ok(object) => Ok(Some(object.metadata.uid)),
+        Err(error) if error.category() == Category::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Deserialize)]
 struct Page {
     #[serde(default)]
     metadata: PageMetadata,

@@ -22,6 +22,7 @@ use crate::records::whole_seconds;
 use crate::registry::PolicyState;
 use crate::sources::{SourceState, Subscription};
 use crate::targets::{Target, denied, reread};
+use crate::undeclared;
 use crate::verify::verify;
 
 /// The wait after a step that failed; doubled each time up to a minute.
@@ -29,6 +30,8 @@ const RETRY: Duration = Duration::from_secs(2);
 /// How often Helm's storage is looked at, and how often while Helm is at work.
 const POLL: Duration = Duration::from_secs(30);
 const AT_WORK: Duration = Duration::from_secs(2);
+/// How soon it is looked again whether the tools are known that declare objects besides policies.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long deployers are not asked because some of a target's objects have not been seen yet, and how often that is looked at.
 const SETTLES: Duration = Duration::from_secs(5);
@@ -59,7 +62,12 @@ pub async fn run(engine: Arc<Engine>, key: PolicyKey, mut spec: watch::Receiver<
         .status
         .as_ref()
         .and_then(|s| s.last_handled_check.clone());
-    let state = engine.registry.policy(&key, &uid);
+    let was_compared = spec
+        .borrow()
+        .status
+        .as_ref()
+        .is_some_and(|s| s.targets.iter().any(|t| t.revision.is_some()));
+    let state = engine.registry.policy(&key, &uid, was_compared);
     let mut actor = Actor {
         engine,
         state,
@@ -133,9 +141,15 @@ impl Actor {
             Ok(policy) => policy,
             Err(error) => {
                 self.drop_all();
+                self.state.view.lock().is_unfit = true;
                 return self.stall(object, error.reason(), &error.to_string());
             }
         };
+        {
+            let mut view = self.state.view.lock();
+            view.is_unfit = false;
+            view.account = Some(policy.account.clone());
+        }
         if let Err(wait) = self.subscribe(object, &policy).await {
             return wait;
         }
@@ -240,8 +254,8 @@ impl Actor {
     }
 
     fn drop_all(&mut self) {
-        for target in self.targets.drain(..) {
-            self.engine.index.forget(target.id);
+        for target in std::mem::take(&mut self.targets) {
+            self.forget(target.id);
         }
         self.subscription = None;
         self.opening = None;
@@ -265,8 +279,13 @@ impl Actor {
             self.targets.push(target);
         }
         for gone in old {
-            self.engine.index.forget(gone.id);
+            self.forget(gone.id);
         }
+    }
+
+    fn forget(&self, target: TargetId) {
+        self.engine.index.forget(target);
+        undeclared::look_away(&self.engine, target);
     }
 
     /// What the rules say may have changed is read and judged again at once.
@@ -286,7 +305,9 @@ impl Actor {
     /// Access reviews and watches.
     async fn bring_into_step(&mut self, policy: &Policy) -> bool {
         let catalog = self.engine.catalog.catalog();
-        for target in &self.targets {
+        for target in &mut self.targets {
+            target.view.asks.find_unserved(&catalog);
+            undeclared::look(&self.engine, &catalog, target);
             let scopes = self.engine.index.scopes_of(target.id);
             let denied = denied(&self.engine, policy, &catalog, scopes.clone()).await;
             for scope in scopes {
@@ -378,7 +399,6 @@ impl Actor {
         let mut view = self.state.view.lock();
         view.generation = object.metadata.generation;
         view.owner.clone_from(&policy.owner);
-        view.account = Some(policy.account.clone());
         view.stalled = None;
         view.source_error = source
             .error
@@ -438,12 +458,21 @@ impl Actor {
             .then_some(if at_work { AT_WORK } else { POLL });
         let seeking = !self.state.seeking.lock().is_empty();
         let settling = seeking.then_some(SETTLING);
-        [Some(verification), secret, stale, release, settling]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(verification)
-            .max(Duration::from_millis(100))
+        let waits = self.targets.iter().any(|t| t.waits_for_tools);
+        let looking = waits.then_some(LOOK);
+        [
+            Some(verification),
+            secret,
+            stale,
+            release,
+            settling,
+            looking,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(verification)
+        .max(Duration::from_millis(100))
     }
 }
 

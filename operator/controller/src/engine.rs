@@ -19,6 +19,7 @@ use crate::pending::Pending;
 use crate::registry::Registry;
 use crate::sources::Sources;
 use crate::turns::Turns;
+use crate::undeclared::Beyond;
 use crate::watches::Watches;
 use crate::workloads::Workloads;
 
@@ -43,6 +44,8 @@ pub struct Engine {
     pub pending: Pending,
     /// Since when objects have been gone from Git that are still there.
     pub leaving: Pending,
+    /// What is looked at for objects that nobody declares.
+    pub beyond: Beyond,
     pub memory: Memory,
     /// Who wrote the lines that drifted.
     pub blames: Blames,

@@ -102,7 +102,7 @@ fn event(
         Note::Ignored => format!("{subject_name} differs only in what rules of the policy ignore"),
         Note::Dropped => format!("{subject_name} is no longer declared by this policy"),
         Note::NoOrphan => {
-            format!("{subject_name} is gone as Git says, or declared by another target")
+            format!("{subject_name} is gone, or accounted for by another declaration or owner")
         }
         Note::Unstable => {
             format!("{subject_name} differs only where two renderings of one commit do not agree")

@@ -27,6 +27,7 @@ mod stamps;
 mod status;
 mod targets;
 mod turns;
+mod undeclared;
 mod verify;
 mod watches;
 mod workloads;

@@ -20,6 +20,11 @@ impl Pending {
         *since.entry((target, id.clone())).or_insert(now)
     }
 
+    /// Since when an object has waited, if it does.
+    pub fn since(&self, target: TargetId, id: &ObjectId) -> Option<Timestamp> {
+        self.since.lock().get(&(target, id.clone())).copied()
+    }
+
     /// Notes that an object does not wait any more.
     pub fn is_over(&self, target: TargetId, id: &ObjectId) {
         let mut since = self.since.lock();

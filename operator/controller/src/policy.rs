@@ -8,7 +8,7 @@ use declared::{HelmOptions, Reference};
 use drift::rules::{MatchText, RuleError, RuleText, Rules};
 use driftline_crds::{
     DriftPolicy, Enforcement, GitReference, GitSource, KubernetesTarget, Owner, PolicyRule, Target,
-    UndeclaredFields,
+    UndeclaredFields, UndeclaredObjects,
 };
 use kube::ResourceExt as _;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::options::RunOptions;
 
 /// A policy's namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyKey {
     pub namespace: String,
     pub name: String,
@@ -69,6 +69,15 @@ pub struct TargetSpec {
     pub from: From,
     /// Whether fields that are not declared are looked at.
     pub undeclared: drift::Undeclared,
+    /// Where live objects that nobody declares are drift.
+    pub objects: Vec<Look>,
+}
+
+/// Kinds and namespaces in which an object that nobody declares is drift.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    pub kinds: Vec<drift::GroupKind>,
+    pub namespaces: Vec<String>,
 }
 
 /// Where a target's declarations come from.
@@ -125,10 +134,6 @@ pub enum PolicyError {
     TargetKind(String),
     #[error("spec.source: name the repository; only helmRelease targets need none")]
     NoSource,
-    #[error(
-        "spec.targets: undeclared.objects of target {0:?} is not available yet; remove it (fields that Git does not declare are reported by undeclared.fields)"
-    )]
-    UndeclaredObjects(String),
     #[error("spec.targets: two are named {0:?}; give each a name of its own")]
     TargetName(String),
     #[error(transparent)]
@@ -139,7 +144,7 @@ impl PolicyError {
     /// The reason in CamelCase, for conditions.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Enforcement(_) | Self::UndeclaredObjects(_) => "NotAvailable",
+            Self::Enforcement(_) => "NotAvailable",
             Self::NoAccount { .. } => "ServiceAccountMissing",
             Self::OwnAccount(_) => "ServiceAccountRefused",
             Self::Duration { .. }
@@ -166,9 +171,6 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
     for target in &spec.targets {
         if targets.iter().any(|t| t.name == target.name) {
             return Err(PolicyError::TargetName(target.name.clone()));
-        }
-        if asks_for_objects(target) {
-            return Err(PolicyError::UndeclaredObjects(target.name.clone()));
         }
         targets.push(target_spec(target, &key.namespace)?);
     }
@@ -248,15 +250,31 @@ fn target_spec(target: &Target, namespace: &str) -> Result<TargetSpec, PolicyErr
             namespace: release.namespace.as_deref().unwrap_or(namespace).to_owned(),
             from: From::Release(release.name.clone()),
             undeclared: undeclared(release.undeclared.fields),
+            objects: looks(
+                &release.undeclared.objects,
+                release.namespace.as_deref().unwrap_or(namespace),
+            ),
         }),
         _ => Err(PolicyError::TargetKind(target.name.clone())),
     }
 }
 
-fn asks_for_objects(target: &Target) -> bool {
-    let kubernetes = target.kubernetes.iter().map(|t| &t.undeclared);
-    let release = target.helm_release.iter().map(|t| &t.undeclared);
-    kubernetes.chain(release).any(|u| !u.objects.is_empty())
+fn looks(objects: &[UndeclaredObjects], namespace: &str) -> Vec<Look> {
+    let kind = |text: &String| {
+        let (group, kind) = text.split_once('/').unwrap_or(("", text));
+        drift::GroupKind::new(group, kind)
+    };
+    let namespaces = |named: &[String]| match named {
+        [] => vec![namespace.to_owned()],
+        named => named.to_vec(),
+    };
+    objects
+        .iter()
+        .map(|o| Look {
+            kinds: o.kinds.iter().map(kind).collect(),
+            namespaces: namespaces(&o.namespaces),
+        })
+        .collect()
 }
 
 fn undeclared(fields: UndeclaredFields) -> drift::Undeclared {
@@ -288,6 +306,10 @@ fn of_source(name: &str, target: &KubernetesTarget, namespace: &str) -> TargetSp
             helm: Some(helm.unwrap_or_else(default)),
         },
         undeclared: undeclared(target.undeclared.fields),
+        objects: looks(
+            &target.undeclared.objects,
+            target.namespace.as_deref().unwrap_or(namespace),
+        ),
     }
 }
 
@@ -469,12 +491,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_yet_is_refused_and_not_passed_over() {
-        let asked = policy(|p| {
-            p["spec"]["targets"][0]["kubernetes"]["undeclared"] =
-                json!({"objects": [{"kinds": ["ConfigMap"]}]});
-        });
-        assert_eq!(asked, Err(PolicyError::UndeclaredObjects("app".to_owned())));
+    fn who_asks_about_undeclared_objects_asks_where_the_target_is() {
+        let asked = |namespaces: Value| {
+            let policy = policy(|p| {
+                p["spec"]["targets"][0]["kubernetes"]["undeclared"] = json!({"objects": [{"kinds": ["ConfigMap", "apps/Deployment"], "namespaces": namespaces}]});
+            });
+            policy.expect("parses").targets[0].objects[0].clone()
+        };
+        let kinds = asked(json!([])).kinds;
+        assert_eq!(kinds[1], drift::GroupKind::new("apps", "Deployment"));
+        assert_eq!(asked(json!([])).namespaces, ["shop"]);
+        assert_eq!(asked(json!(["a", "b"])).namespaces, ["a", "b"]);
     }
 
     #[test]

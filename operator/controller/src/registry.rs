@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cluster::Account;
 use cluster::index::TargetId;
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::blame::History;
 use crate::policy::PolicyKey;
+use crate::undeclared::Asks;
 
 /// A policy as status and records need it.
 #[derive(Debug)]
@@ -27,6 +28,31 @@ pub struct PolicyState {
     pub deferred: Mutex<HashMap<(TargetId, ObjectId), Instant>>,
     /// Targets with records that wait until deployers were asked what they had deployed, and since when.
     pub seeking: Mutex<HashMap<TargetId, Instant>>,
+    /// Since when it has been known.
+    pub begun: Instant,
+    /// It had compared something before this operator started.
+    pub was_compared: bool,
+}
+
+/// How long it is waited for what a policy declares before objects are told that nobody declares; longer for one that has declared
+/// something before.
+const UNHEARD: Duration = Duration::from_secs(60);
+const SILENT: Duration = Duration::from_secs(3600);
+
+impl PolicyState {
+    /// True while what it declares is not known yet and may still come.
+    fn is_undecided(&self) -> bool {
+        let limit = if self.was_compared { SILENT } else { UNHEARD };
+        let view = self.view.lock();
+        if view.is_unfit {
+            return false;
+        }
+        if view.stalled.is_some() || view.targets.is_empty() {
+            return self.begun.elapsed() < limit;
+        }
+        let waits = |t: &TargetView| !t.is_declared && t.begun.elapsed() < limit;
+        view.targets.iter().any(waits)
+    }
 }
 
 /// What a policy's reconciling has led to so far.
@@ -41,6 +67,8 @@ pub struct View {
     pub history: Option<History>,
     /// The policy is wrong, or cannot be worked with until somebody mends something: reason and message.
     pub stalled: Option<(String, String)>,
+    /// The policy itself is wrong: it declares nothing.
+    pub is_unfit: bool,
     /// The source did not answer the last time: reason and message.
     pub source_error: Option<(String, String)>,
     /// Three intervals have passed without an answer of the source.
@@ -65,6 +93,12 @@ pub struct TargetView {
     pub is_release: bool,
     /// When Helm's storage was last looked at while Helm was not at work: no change before that is part of a roll-out.
     pub polled: Option<Instant>,
+    /// Since when it has been there.
+    pub begun: Instant,
+    /// All that it declares was read, at some revision.
+    pub is_declared: bool,
+    /// What it asks about objects that nobody declares.
+    pub asks: Asks,
 }
 
 /// All policies and targets.
@@ -86,7 +120,7 @@ struct Inner {
 
 impl Registry {
     /// Adds a policy, or gives the one that is there with the same uid.
-    pub fn policy(&self, key: &PolicyKey, uid: &str) -> Arc<PolicyState> {
+    pub fn policy(&self, key: &PolicyKey, uid: &str, was_compared: bool) -> Arc<PolicyState> {
         let mut inner = self.inner.lock();
         if let Some(state) = inner.policies.get(key).filter(|p| p.uid == uid) {
             return Arc::clone(state);
@@ -98,6 +132,8 @@ impl Registry {
             wake: Notify::new(),
             deferred: Mutex::default(),
             seeking: Mutex::default(),
+            begun: Instant::now(),
+            was_compared,
         });
         inner.policies.insert(key.clone(), Arc::clone(&state));
         state
@@ -144,6 +180,13 @@ impl Registry {
     /// True once all policies there are have been listed.
     pub fn is_listed(&self) -> bool {
         self.inner.lock().listed
+    }
+
+    /// The policies of which it is not known yet what they declare.
+    pub fn undecided(&self) -> Vec<Arc<PolicyState>> {
+        let mut all = self.all();
+        all.retain(|p| p.is_undecided());
+        all
     }
 
     /// Says that a policy's status may have changed.

@@ -32,7 +32,7 @@ use crate::status::Statuses;
 use crate::turns::Turns;
 use crate::watches::{Watches, follow_catalog};
 use crate::workloads::Workloads;
-use crate::{policies, questions, stamps};
+use crate::{policies, questions, stamps, undeclared};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -81,6 +81,7 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
     let engine = Arc::new(Engine {
         pending: Default::default(),
         leaving: Default::default(),
+        beyond: Default::default(),
         memory: Memory::default(),
         index: Arc::new(Index::new()),
         catalog,
@@ -231,6 +232,7 @@ fn start(engine: &Arc<Engine>) -> Arc<Records> {
     tokio::spawn(follow_catalog(Arc::clone(engine)));
     tokio::spawn(blame::run(Arc::clone(engine)));
     tokio::spawn(Memory::run(Arc::clone(engine)));
+    tokio::spawn(undeclared::run(Arc::clone(engine)));
     tokio::spawn(policies::run(Arc::clone(engine), statuses));
     records
 }

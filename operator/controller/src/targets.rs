@@ -26,6 +26,7 @@ use crate::engine::Engine;
 use crate::policy::{From, Policy, TargetSpec};
 use crate::recall::recall;
 use crate::registry::{PolicyState, TargetView};
+use crate::undeclared::Asks;
 
 /// How many objects are read one by one after a commit; more in one scope, and the scope is listed anew.
 const MAX_SINGLE_READS: usize = 100;
@@ -50,6 +51,8 @@ pub struct Target {
     elsewhere: bool,
     /// Helm is at work on it.
     pub at_work: bool,
+    /// It asks about objects that nobody declares, and what Argo CD and Flux declare is not known yet.
+    pub waits_for_tools: bool,
     pub view: TargetView,
 }
 
@@ -157,6 +160,9 @@ impl Target {
             checked_at: None,
             is_release: spec.is_release(),
             polled: None,
+            begun: Instant::now(),
+            is_declared: false,
+            asks: Asks::of(&spec),
         };
         Self {
             id,
@@ -166,6 +172,7 @@ impl Target {
             recalled: false,
             elsewhere: false,
             at_work: false,
+            waits_for_tools: false,
             view,
         }
     }
@@ -178,6 +185,7 @@ impl Target {
         // What the place of before declares was not dropped by Git.
         self.elsewhere |= !self.spec.is_same_place(spec);
         self.spec = spec.clone();
+        self.view.asks = Asks::of(spec);
         self.forget_rendering();
     }
 
@@ -496,6 +504,7 @@ impl Target {
             elsewhere: std::mem::take(&mut self.elsewhere),
             denied,
         };
+        self.view.is_declared |= complete;
         let rereads = engine.index.declare(self.id, batch);
         if !rereads.is_empty() {
             tokio::spawn(reread(Arc::clone(engine), rereads));
@@ -698,6 +707,7 @@ pub async fn read_one(
         return Ok(());
     };
     engine.metrics.object_reads.inc();
+    let noticed = engine.index.noticed(scope, &id.name);
     match cluster::read::object(
         &engine.client,
         &scope.kind,
@@ -710,7 +720,12 @@ pub async fn read_one(
         Some(live) => {
             engine.index.observe(scope, &live);
         }
-        None => engine.index.absent(scope, id),
+        None => {
+            engine.index.absent(scope, id);
+            if let Some(version) = noticed {
+                engine.index.vanished(scope, id, version);
+            }
+        }
     }
     Ok(())
 }

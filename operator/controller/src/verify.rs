@@ -16,6 +16,7 @@ const LAG: Duration = Duration::from_secs(3);
 
 /// Verifies all scopes of a target.
 pub async fn verify(engine: &Engine, target: TargetId) -> cluster::Result<()> {
+    engine.index.review_owners();
     for scope in engine.index.scopes_of(target) {
         let Some(listing) = list(engine, &scope).await? else {
             continue;
@@ -65,6 +66,15 @@ fn doubtful(engine: &Engine, scope: &ScopeKey, listing: &Listing) -> Vec<(String
     if !engine.index.is_ready(scope) {
         return Vec::new();
     }
+    let unheard: Vec<(String, Doubt)> = if engine.index.is_looked(scope) {
+        let names = listing.objects.keys();
+        names
+            .filter(|name| !engine.index.knows(scope, name))
+            .map(|name| (name.clone(), Doubt::Newer))
+            .collect()
+    } else {
+        Vec::new()
+    };
     let beliefs = engine.index.beliefs(scope).into_iter();
     beliefs
         .filter_map(|(name, belief)| {
@@ -73,6 +83,7 @@ fn doubtful(engine: &Engine, scope: &ScopeKey, listing: &Listing) -> Vec<(String
                 doubt(belief, listing.objects.get(&name).copied(), listing.version)?,
             ))
         })
+        .chain(unheard)
         .collect()
 }
 

@@ -68,7 +68,7 @@ fn presence(change: ObjectChange) -> Option<Presence> {
     match change {
         ObjectChange::Changed => None,
         ObjectChange::Missing | ObjectChange::Terminating => Some(Presence::Gone),
-        ObjectChange::Orphaned => Some(Presence::Extra),
+        ObjectChange::Orphaned | ObjectChange::Undeclared => Some(Presence::Extra),
     }
 }
 

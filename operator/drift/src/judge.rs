@@ -49,6 +49,8 @@ pub enum ObjectChange {
     Terminating,
     /// It was declared, is not any more, and is still there.
     Orphaned,
+    /// It is there, and nobody declares it.
+    Undeclared,
 }
 
 impl ObjectChange {
@@ -59,6 +61,7 @@ impl ObjectChange {
             Self::Missing => "Missing",
             Self::Terminating => "Terminating",
             Self::Orphaned => "Orphaned",
+            Self::Undeclared => "Undeclared",
         }
     }
 }

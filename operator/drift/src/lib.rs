@@ -28,6 +28,7 @@ pub mod schema;
 pub mod severity;
 pub mod shape;
 pub mod subject;
+pub mod undeclared;
 
 pub use attribution::{Actor, ActorEvidence};
 pub use compare::{Change, FieldDrift, compare};

@@ -47,6 +47,8 @@ pub struct Report {
     pub uid: Option<String>,
     /// When deletion was asked for (RFC 3339).
     pub deleted_at: Option<String>,
+    /// What the object says of who declares or owns it, where that is not confirmed.
+    pub claim: Option<String>,
     /// Of everything that differs, withheld values included: equal reports are about equal findings.
     pub digest: u64,
 }
@@ -138,6 +140,18 @@ pub fn report(
         evidence: finding.evidence,
         uid: finding.uid.clone(),
         deleted_at: finding.deleted_at.clone(),
+        claim: None,
+    }
+}
+
+impl Report {
+    /// Adds what the object says of itself.
+    pub fn with_claim(mut self, claim: Option<&str>) -> Self {
+        if let Some(claim) = claim {
+            self.digest ^= xxhash_rust::xxh3::xxh3_64(claim.as_bytes());
+            self.claim = Some(claim.to_owned());
+        }
+        self
     }
 }
 

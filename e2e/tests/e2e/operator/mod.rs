@@ -19,3 +19,4 @@ mod sources;
 mod stamps;
 mod status;
 pub(crate) mod support;
+mod undeclared;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use drift::judge::{Case, Finding, judge};
 use drift::orphan::{is_left_on_purpose, orphaned};
+use drift::undeclared::finding;
 use drift::{
     DeclaredObject, Evidence, GroupVersionKind, ObjectChange, ObjectId, Origin, Provenance,
     Unknown, report,
@@ -30,7 +31,11 @@ pub(super) struct Left {
     /// The revision that declared it last.
     pub(super) revision: Arc<Revision>,
     /// It has been gone from Git for long enough to count as drift.
-    told: bool,
+    pub(super) told: bool,
+    /// Nobody ever declared it.
+    pub(super) never_declared: bool,
+    /// What an object that nobody declares says of itself, where that is not confirmed.
+    pub(super) claim: Option<Box<str>>,
 }
 
 /// An orphan as it is remembered across restarts.
@@ -118,6 +123,11 @@ impl Inner {
         how: Leaving,
     ) -> Option<Reread> {
         let decl = self.slab.get(id)?;
+        if decl.is_undeclared() {
+            // Whether something of the target cannot be read decides whether it counts.
+            self.queue(id);
+            return None;
+        }
         let was_orphan = decl.is_orphan();
         let never_live = match &decl.verdict {
             Known::Drifted(report) | Known::Pending(report) => {
@@ -192,6 +202,8 @@ impl Inner {
                 at: Some(at),
                 revision,
                 told: false,
+                never_declared: false,
+                claim: None,
             }));
         }
         true
@@ -212,11 +224,12 @@ impl Inner {
         true
     }
 
-    /// An object that some target declares is nobody's orphan.
+    /// An object that some target declares is nobody's orphan, and not undeclared.
     pub(super) fn end_orphans(&mut self, key: u128) {
+        let declared = self.is_declared(key);
         let orphans: Vec<DeclId> = self
             .chain(key)
-            .filter(|(_, d)| d.is_orphan())
+            .filter(|(_, d)| d.is_orphan() && (declared || !d.is_undeclared()))
             .map(|(id, _)| id)
             .collect();
         orphans.into_iter().for_each(|id| self.remove(id));
@@ -230,17 +243,28 @@ impl Inner {
             }
             return self.remove(id);
         };
-        let Some((finding, as_declared, declared)) = self.found_left(id, live) else {
+        let undeclared = self.slab.get(id).is_some_and(Decl::is_undeclared);
+        let found = if undeclared {
+            // Its labels are their author's words: no rule goes by them.
+            Some((finding(live), false, bare(Value::Null)))
+        } else {
+            self.found_left(id, live)
+        };
+        let Some((finding, as_declared, declared)) = found else {
             return;
         };
-        let Some(grading) = self.graded(id, &declared, finding) else {
+        let Some(mut grading) = self.graded(id, &declared, finding) else {
             return;
         };
+        if undeclared && let Some(left) = &mut grading.left {
+            drift::undeclared::raise(left, live);
+        }
         let told = self.slab.get(id).and_then(|d| {
             let scope = self.scopes.get(d.scope)?;
             let kind = &scope.key.kind.group_kind;
             let left = grading.left.as_ref()?;
-            Some(report(kind, &declared, &scope.schema, Some(live), left))
+            let report = report(kind, &declared, &scope.schema, Some(live), left);
+            Some(report.with_claim(d.left.as_ref().and_then(|l| l.claim.as_deref())))
         });
         if as_declared {
             self.set_base(id, Base::Declared);
@@ -296,7 +320,7 @@ impl Inner {
         let mut all: Vec<LeftBehind> = self
             .slab
             .iter()
-            .filter(|(_, d)| d.target == target)
+            .filter(|(_, d)| d.target == target && !d.is_undeclared())
             .filter_map(|(id, decl)| {
                 let left = decl.left.as_ref()?;
                 let scope = &self.scopes.get(decl.scope)?.key;
@@ -379,6 +403,8 @@ impl Inner {
                 inputs: entry.inputs.as_str().into(),
             }),
             told: false,
+            never_declared: false,
+            claim: None,
         };
         let (epoch, _) = self.listing(scope);
         let unknown = if complete {
@@ -401,7 +427,7 @@ impl Inner {
 }
 
 /// A declaration of which nothing is known but the object.
-fn bare(object: Value) -> DeclaredObject {
+pub(super) fn bare(object: Value) -> DeclaredObject {
     DeclaredObject {
         object,
         provenance: Provenance {

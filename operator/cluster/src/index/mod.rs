@@ -6,9 +6,11 @@
 //! once, so that none is longer than the index.
 
 mod asking;
+mod beyond;
 mod evidence;
 mod left;
 mod memory;
+mod noticed;
 mod observe;
 mod read;
 mod recall;
@@ -16,6 +18,7 @@ mod rules;
 mod scope;
 mod slab;
 mod stamps;
+mod undeclared;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -28,6 +31,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub use asking::{Asked, Question};
+pub use beyond::{LeftOut, OwnerQuestion, OwnerState, Standing};
 pub use evidence::{Before, Proof, Unproven};
 pub use left::LeftBehind;
 pub use memory::Revision;
@@ -37,6 +41,7 @@ pub use scope::ScopeKey;
 
 use crate::store::{BlobRef, Blobs, Notes};
 use asking::{Expectation, Shapes};
+use beyond::Beyond;
 use left::{Leaving, Left};
 use memory::{Base, Residues};
 use scope::{ScopeId, Scopes};
@@ -203,6 +208,8 @@ struct Inner {
     unsaved: HashSet<TargetId>,
     /// What autoscalers may set replicas to; `None` before they were listed.
     bounds: Option<HashMap<u128, ReplicaBounds>>,
+    /// Where targets ask about what nobody declares, and what is known for that.
+    beyond: Beyond,
     /// Targets whose counts changed.
     dirty: HashSet<TargetId>,
 }
@@ -214,6 +221,8 @@ pub struct Index {
     changed: Notify,
     asked: Notify,
     dirtied: Notify,
+    /// Told when there are objects to look at again, or owners to ask about.
+    wondered: Notify,
 }
 
 /// The hash of an identity. 128 bits: two objects of one cluster never share it by accident.
@@ -290,6 +299,8 @@ impl Index {
         for id in inner.slab.ids(|d| d.target == target) {
             inner.remove(id);
         }
+        let looked: Vec<ScopeId> = inner.beyond.looked_at(target).collect();
+        looked.into_iter().for_each(|s| inner.look_away(target, s));
         inner.targets.remove(&target);
         inner.rules.remove(&target);
         inner.tallies.retain(|(t, _), _| *t != target);
@@ -312,6 +323,9 @@ impl Index {
         }
         if !inner.dirty.is_empty() {
             self.dirtied.notify_one();
+        }
+        if inner.beyond.is_wondering() {
+            self.wondered.notify_one();
         }
     }
 }
@@ -447,6 +461,10 @@ impl Inner {
             .slab
             .ids(|d| d.target == target && changed.contains(&d.scope));
         members.into_iter().for_each(|id| self.queue(id));
+        for scope in changed {
+            let now = self.denied.get(&(target, scope)).cloned();
+            self.recount_declared(target, scope, old.get(&scope), now.as_ref());
+        }
     }
 
     /// A target's declaration of an object.
@@ -523,6 +541,9 @@ impl Inner {
         self.tally(decl.target, decl.scope).remove(&decl.verdict);
         self.tallies.retain(|_, t| !t.is_empty());
         self.dirty.insert(decl.target);
+        if !decl.is_undeclared() {
+            self.was_declared(key, &object);
+        }
         if decl.verdict != Known::InSync {
             // Pending and unknown ones may have had a record before.
             self.dropped.push_back((decl.target, object));
@@ -553,3 +574,5 @@ mod left_tests;
 mod rules_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undeclared_tests;

@@ -55,6 +55,10 @@ impl Index {
         state.ready = true;
         let was_in_trouble = state.trouble.take().is_some();
         let epoch = state.epoch;
+        inner.beyond.forget_older(id, epoch);
+        let Some(state) = inner.scopes.get(id) else {
+            return;
+        };
         let members: Vec<DeclId> = state.members.iter().copied().collect();
         for member in members {
             if inner.slab.get(member).is_some_and(|d| d.epoch != epoch) {
@@ -95,6 +99,7 @@ impl Index {
             // With its definition has gone what was left.
             let orphans = inner.slab.ids(|d| d.scope == id && d.is_orphan());
             orphans.into_iter().for_each(|o| inner.remove(o));
+            inner.beyond.forget_scope(id);
         }
         let Some(state) = inner.scopes.get_mut(id) else {
             return;
@@ -141,8 +146,12 @@ impl Index {
         let hit = inner.for_each(scope, object, |inner, member, version| {
             inner.judge_one(member, sight, version)
         });
+        let noticed = match sight {
+            Sight::Gone(_) => inner.vanish(scope, object),
+            Sight::Look(_) | Sight::Event(_) => inner.notice(scope, object),
+        };
         drop(inner);
-        if hit {
+        if hit || noticed {
             self.wake();
         }
         hit
@@ -217,6 +226,7 @@ impl Index {
                 inner.queue(member);
             }
         }
+        inner.recount_declared(target, id, before.as_ref(), denied.as_ref());
         inner.dirty.insert(target);
         drop(inner);
         self.wake();
@@ -255,7 +265,7 @@ impl Inner {
         let epoch = self.scopes.get(id).map_or(0, |s| s.epoch);
         let members: Vec<DeclId> = self
             .chain(key)
-            .filter(|(_, d)| d.scope == id)
+            .filter(|(_, d)| d.scope == id && !d.is_undeclared())
             .map(|(i, _)| i)
             .collect();
         for member in &members {

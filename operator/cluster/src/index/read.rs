@@ -5,6 +5,7 @@ use std::sync::Arc;
 use drift::{Evidence, ObjectChange, ObjectId, Report, Unknown};
 
 use super::memory::{Base, Revision};
+use super::scope::ScopeId;
 use super::slab::DeclId;
 use super::{Decl, Index, Inner, Known, ScopeKey, TargetId};
 
@@ -21,10 +22,18 @@ pub struct Tally {
     pub unverified: u32,
     /// Nothing can be said.
     pub unknown: u32,
-    /// Not declared any more, still there, and for long enough to be told: drifted besides.
+    /// Not declared, or not any more, still there, and for long enough to be told: drifted besides.
     pub orphaned: u32,
     /// Not declared any more, and not told.
     pub left: u32,
+}
+
+/// True for what is there and not declared.
+fn is_beyond(report: &Report) -> bool {
+    matches!(
+        report.change,
+        ObjectChange::Orphaned | ObjectChange::Undeclared
+    )
 }
 
 impl Tally {
@@ -41,8 +50,8 @@ impl Tally {
     fn slot(&mut self, known: &Known) -> &mut u32 {
         match known {
             Known::InSync => &mut self.in_sync,
-            Known::Drifted(report) if report.change == ObjectChange::Orphaned => &mut self.orphaned,
-            Known::Pending(report) if report.change == ObjectChange::Orphaned => &mut self.left,
+            Known::Drifted(report) if is_beyond(report) => &mut self.orphaned,
+            Known::Pending(report) if is_beyond(report) => &mut self.left,
             Known::Unknown(Unknown::NotDeclared) => &mut self.left,
             Known::Drifted(_) => &mut self.drifted,
             Known::Pending(_) => &mut self.pending,
@@ -241,16 +250,24 @@ impl Index {
             .tallies
             .iter()
             .filter(|((t, _), tally)| *t == target && tally.declared() > 0)
-            .filter_map(|((_, id), tally)| {
-                let scope = inner.scopes.get(*id)?;
+            .map(|((_, id), tally)| (*id, *tally))
+            .chain(
+                inner
+                    .beyond
+                    .looked_at(target)
+                    .map(|id| (id, Tally::default())),
+            )
+            .filter_map(|(id, tally)| {
+                let scope = inner.scopes.get(id)?;
                 let left_out = scope.trouble.clone().filter(|t| *t == Unknown::NotCompared);
                 let reason = left_out
-                    .or_else(|| inner.denied.get(&(target, *id)).cloned())
+                    .or_else(|| inner.denied.get(&(target, id)).cloned())
                     .or_else(|| scope.trouble.clone())?;
                 Some((scope.key.clone(), reason, tally.declared()))
             })
             .collect();
-        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found.sort_by(|a, b| a.0.cmp(&b.0).then(b.2.cmp(&a.2)));
+        found.dedup_by(|a, b| a.0 == b.0);
         found
     }
 
@@ -276,36 +293,33 @@ impl Index {
         }
     }
 
-    /// The scopes in which something is declared, with their number of declarations.
+    /// The scopes in which something is declared or asked about, with their number of objects.
     pub fn scopes(&self) -> Vec<(ScopeKey, usize)> {
         let inner = self.inner.lock();
-        inner
-            .scopes
-            .iter()
-            .filter(|s| !s.members.is_empty())
+        let members = inner.scopes.iter().filter(|s| !s.members.is_empty());
+        let empty = inner.beyond.looked().filter_map(|s| inner.scopes.get(s));
+        members
+            .chain(empty.filter(|s| s.members.is_empty()))
             .map(|s| (s.key.clone(), s.members.len()))
             .collect()
     }
 
-    /// The scopes in which a target declares something.
+    /// The scopes in which a target declares something or asks about what nobody declares.
     pub fn scopes_of(&self, target: TargetId) -> Vec<ScopeKey> {
         let inner = self.inner.lock();
         inner
-            .tallies
-            .keys()
-            .filter(|(t, _)| *t == target)
-            .filter_map(|(_, s)| Some(inner.scopes.get(*s)?.key.clone()))
+            .all_of(target)
+            .filter_map(|s| Some(inner.scopes.get(s)?.key.clone()))
             .collect()
     }
 
     /// True once each scope of a target has been listed or is known to be unreadable, and no object waits to be read.
     pub fn is_settled(&self, target: TargetId) -> bool {
         let inner = self.inner.lock();
-        let mut scopes = inner.tallies.keys().filter(|(t, _)| *t == target);
-        scopes.all(|(_, s)| {
+        inner.all_of(target).all(|s| {
             inner
                 .scopes
-                .get(*s)
+                .get(s)
                 .is_some_and(|s| s.ready || s.trouble.is_some())
         })
     }
@@ -320,10 +334,14 @@ impl Index {
     /// What the index believes of a scope's objects, by name.
     pub fn beliefs(&self, scope: &ScopeKey) -> Vec<(String, Belief)> {
         let inner = self.inner.lock();
-        let Some(scope) = inner.scopes.id(scope).and_then(|id| inner.scopes.get(id)) else {
+        let Some(place) = inner.scopes.id(scope) else {
+            return Vec::new();
+        };
+        let Some(scope) = inner.scopes.get(place) else {
             return Vec::new();
         };
         let members = scope.members.iter().filter_map(|m| inner.slab.get(*m));
+        let aside = inner.beyond.beliefs(place);
         let belief = |d: &Decl| Belief {
             version: d.version,
             exists: match &d.verdict {
@@ -333,14 +351,25 @@ impl Index {
                 Known::Drifted(report) | Known::Pending(report) => {
                     report.change != ObjectChange::Missing
                 }
-                Known::Unknown(_) => false,
+                // Nobody declares it, and rules ignore that.
+                Known::Unknown(_) => d.is_undeclared(),
             },
         };
-        members.map(|d| (d.name.to_string(), belief(d))).collect()
+        let members = members.map(|d| (d.name.to_string(), belief(d)));
+        members.chain(aside).collect()
     }
 }
 
 impl Inner {
+    /// The scopes that matter to a target.
+    fn all_of(&self, target: TargetId) -> impl Iterator<Item = ScopeId> {
+        let declared = self.tallies.keys().filter(move |(t, _)| *t == target);
+        let empty = move |s: &ScopeId| !self.tallies.contains_key(&(target, *s));
+        declared
+            .map(|(_, s)| *s)
+            .chain(self.beyond.looked_at(target).filter(empty))
+    }
+
     fn effective(&self, decl: &Decl) -> State {
         if let Some(why) = self.denied.get(&(decl.target, decl.scope)) {
             return State::Unknown(why.clone());

@@ -120,6 +120,7 @@ pub fn status(
             ObjectChange::Missing => RecordChange::Missing,
             ObjectChange::Terminating => RecordChange::Terminating,
             ObjectChange::Orphaned => RecordChange::Orphaned,
+            ObjectChange::Undeclared => RecordChange::Undeclared,
         },
         owner,
         first_seen: before.map_or(Time(now), |b| b.first_seen.clone()),
@@ -139,6 +140,10 @@ pub fn status(
             .as_ref()
             .map(|rule| drift::redact::cut(rule, 1024).to_owned()),
         by: Some(by::actor(&report.by)).filter(|by| !by.message.is_empty()),
+        claim: report
+            .claim
+            .as_ref()
+            .map(|claim| drift::redact::cut(&drift::redact::printable(claim), 512).to_owned()),
         baseline: baseline(change, report),
         display: display(&change.id, report, &fields),
         fields,
@@ -227,6 +232,10 @@ fn display(id: &ObjectId, report: &Report, fields: &[Field]) -> Display {
         ObjectChange::Missing => "missing".to_owned(),
         ObjectChange::Terminating => "terminating".to_owned(),
         ObjectChange::Orphaned => "no longer declared".to_owned(),
+        ObjectChange::Undeclared if report.claim.is_some() => {
+            "not declared (what it says of itself is not confirmed)".to_owned()
+        }
+        ObjectChange::Undeclared => "not declared".to_owned(),
         ObjectChange::Changed => {
             let first: Vec<&str> = report
                 .fields

@@ -30,7 +30,7 @@ use serde_json::json;
 use crate::engine::Engine;
 use crate::events::{Events, Note};
 use crate::policy::PolicyKey;
-use crate::registry::PolicyState;
+use crate::registry::{PolicyState, TargetView};
 pub use content::whole_seconds;
 pub use store::Standing;
 use store::{Entry, Store};
@@ -677,7 +677,12 @@ impl Records {
         let target = view.targets.iter().find(|t| t.name == entry.target);
         let settled =
             target.is_some_and(|t| t.ready.is_some() && self.engine.index.is_settled(t.id));
+        let open = |t: &TargetView| {
+            let asks = entry.is_undeclared() && t.asks.is_served();
+            asks && self.engine.index.is_open_question(t.id, &entry.id)
+        };
         let gone = match target {
+            Some(target) if open(target) => false,
             Some(target) => settled && self.engine.index.state(target.id, &entry.id).is_none(),
             // The policy has been read, and has no such target any more.
             None => view.generation.is_some() && view.stalled.is_none() && !view.targets.is_empty(),

@@ -38,11 +38,18 @@ impl Entry {
 }
 
 impl Entry {
-    /// It tells of an object that Git does not declare any more.
+    /// True if it says that nobody declares the object.
+    pub fn is_undeclared(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|s| s.change == RecordChange::Undeclared)
+    }
+
+    /// It tells of an object that is there and not declared.
     pub fn is_orphan(&self) -> bool {
         self.status
             .as_ref()
-            .is_some_and(|s| s.change == RecordChange::Orphaned)
+            .is_some_and(|s| matches!(s.change, RecordChange::Orphaned | RecordChange::Undeclared))
     }
 
     /// Whether the object was missing as a whole.

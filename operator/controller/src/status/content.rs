@@ -7,6 +7,7 @@ use driftline_crds::{DriftPolicyStatus, RecordCounts, Summary, TargetStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::beyond::Beyond;
 use crate::records::{MAX_OPEN, Standing};
 use crate::registry::{TargetView, View};
 
@@ -21,6 +22,8 @@ pub struct Target {
     /// Objects that cannot be compared for a reason of their own: how many, the first and why.
     pub odd: Option<(u32, ObjectId, Unknown)>,
     pub settled: bool,
+    /// What it asks about objects that nobody declares, if it does.
+    pub beyond: Option<Beyond>,
     /// Since when its oldest commit has been waiting to be rolled out.
     pub pending_since: Option<Timestamp>,
 }
@@ -157,6 +160,9 @@ fn readiness(target: &Target, account: Option<&Account>) -> (&'static str, Strin
             "live objects are being listed".to_owned(),
         );
     }
+    if let Some((reason, message)) = target.beyond.as_ref().and_then(Beyond::failing) {
+        return ("False", reason.to_owned(), message);
+    }
     let left_out: u32 = target.troubles.iter().map(|(_, _, count)| count).sum();
     let mut messages = Vec::new();
     if let Some((count, first, why)) = &target.odd {
@@ -185,6 +191,7 @@ fn readiness(target: &Target, account: Option<&Account>) -> (&'static str, Strin
             "no objects are declared; if there should be some, check the target's path".to_owned(),
         );
     }
+    messages.extend(target.beyond.as_ref().and_then(Beyond::left_out));
     ("True", view.reason.clone(), messages.join("; "))
 }
 
@@ -332,12 +339,8 @@ fn what_drifted(sum: Tally) -> String {
         let all = sum.declared();
         format!("{} of {all} objects are not as declared", sum.drifted)
     });
-    let orphaned = (sum.orphaned > 0).then(|| {
-        format!(
-            "{} that are still there are no longer declared",
-            sum.orphaned
-        )
-    });
+    let orphaned =
+        (sum.orphaned > 0).then(|| format!("{} more are there and not declared", sum.orphaned));
     let said: Vec<String> = [declared, orphaned].into_iter().flatten().collect();
     said.join("; ")
 }
@@ -404,6 +407,9 @@ mod tests {
             checked_at: None,
             is_release: false,
             polled: None,
+            begun: std::time::Instant::now(),
+            is_declared: true,
+            asks: crate::undeclared::Asks::default(),
         };
         Target {
             view,
@@ -411,6 +417,7 @@ mod tests {
             troubles: vec![],
             odd: None,
             settled: true,
+            beyond: None,
             pending_since: None,
         }
     }

@@ -1,11 +1,14 @@
 //! Policies' status: written by the leader, soon after something has changed, and only then.
 
+mod beyond;
 mod content;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use beyond::Beyond;
+use cluster::index::LeftOut;
 use driftline_crds::{DriftPolicy, DriftPolicyStatus};
 use jiff::Timestamp;
 use kube::Api;
@@ -16,7 +19,8 @@ use serde_json::json;
 use crate::engine::Engine;
 use crate::policy::PolicyKey;
 use crate::records::Records;
-use crate::registry::PolicyState;
+use crate::registry::{PolicyState, TargetView};
+use crate::undeclared;
 
 /// The shortest time between two writes of one policy's status.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -154,6 +158,36 @@ impl Statuses {
         }
     }
 
+    /// What is to be said of a target that asks about objects that nobody declares.
+    fn beyond(&self, policy: &PolicyState, target: &TargetView) -> Option<Beyond> {
+        let asks = Some(&target.asks).filter(|a| a.is_any())?;
+        let engine = &self.engine;
+        let mut left_out: BTreeMap<String, u32> = BTreeMap::new();
+        let mut unread = None;
+        for (why, count) in engine.index.left_out(target.id) {
+            let by = match why {
+                LeftOut::Elsewhere(by) => by.to_string(),
+                LeftOut::Target(other) => match engine.registry.target(other) {
+                    Some((other, _)) if other.key != policy.key => format!("policy {}", other.key),
+                    _ => continue,
+                },
+                LeftOut::OwnerUnread(kind) => {
+                    unread = unread.or(Some((kind, count)));
+                    continue;
+                }
+            };
+            *left_out.entry(by).or_default() += count;
+        }
+        Some(Beyond {
+            unserved: asks.unserved.clone(),
+            secrets: asks.is_about_secrets() && !engine.options.compare_secrets,
+            tools_unknown: !engine.index.knows_tools(),
+            undecided: undeclared::waits_for(engine, target.id),
+            unread,
+            left_out,
+        })
+    }
+
     /// The status of now; `None` before the policy has been looked at.
     fn status(
         &self,
@@ -174,6 +208,7 @@ impl Statuses {
                     troubles: index.troubles(t.id),
                     odd: (tally.unknown > 0).then(|| index.oddities(t.id)).flatten(),
                     settled: index.is_settled(t.id),
+                    beyond: self.beyond(policy, t),
                     pending_since: self
                         .engine
                         .pending

@@ -157,6 +157,7 @@ impl Target {
         self.view.ready = Some(false);
         self.view.revision = None;
         self.view.inputs = None;
+        self.view.is_declared = true;
         (self.view.reason, self.view.message) = match last {
             None => (
                 "ReleaseNotFound".to_owned(),
