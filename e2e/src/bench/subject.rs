@@ -10,6 +10,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::Result;
 
+/// What the chart sets for glibc's allocator.
+const ALLOCATOR: [(&str, &str); 2] = [
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_TRIM_THRESHOLD_", "131072"),
+];
+
 /// A running operator. Killed when dropped.
 pub struct Subject {
     leash: Leash,
@@ -44,7 +50,9 @@ impl Subject {
             format!("--kustomize={}", tools.kustomize.display()),
             format!("--helm={}", tools.helm.display()),
         ];
-        let environment = [("KUBECONFIG".to_owned(), kubeconfig.display().to_string())];
+        let mut environment = vec![("KUBECONFIG".to_owned(), kubeconfig.display().to_string())];
+        let allocator = ALLOCATOR.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        environment.extend(allocator);
         let program = program()?;
         let started = Instant::now();
         let leash = Leash::start(program, arguments, environment, log).await?;
