@@ -6,15 +6,14 @@
 use serde_json::Value;
 
 use super::{Deployed, Place, is_blank, is_commit, is_same_path, is_same_repository, object, text};
+use crate::subject::ObjectId;
 
 /// How Argo CD names the cluster that it runs in.
 const HERE: (&str, &str) = ("https://kubernetes.default.svc", "in-cluster");
 
 /// What an Application synced last; `None` where that is not certain, or where it renders something else than the target does.
 pub fn deployed(application: &Value, place: Place<'_>) -> Option<Deployed> {
-    let destination = application.get("spec")?.get("destination")?;
-    let server = text(destination, &["server"]).trim_end_matches('/');
-    if server != HERE.0 && text(destination, &["name"]) != HERE.1 {
+    if !is_here(application) {
         return None;
     }
     let status = application.get("status")?;
@@ -34,16 +33,34 @@ pub fn deployed(application: &Value, place: Place<'_>) -> Option<Deployed> {
     if attempted.is_some_and(|a| a != Some(synced) && a != Some(place.commit)) {
         return None;
     }
-    let listed = status.get("resources")?.as_array()?.iter();
-    let own = listed.filter(|r| is_blank(r.get("requiresPruning")) && is_blank(r.get("hook")));
-    let id = |r: &Value| {
-        let part = |key| text(r, &[key]);
-        object(part("group"), part("kind"), part("namespace"), part("name"))
-    };
+    status.get("resources")?;
+    let own = resources(application).filter(|r| is_blank(r.get("hook")));
     Some(Deployed {
         commit: synced.to_owned(),
-        objects: own.map(id).collect(),
+        objects: own.filter_map(object_of).collect(),
     })
+}
+
+/// True for an Application that deploys to the cluster in which it lies.
+pub(crate) fn is_here(application: &Value) -> bool {
+    let destination = |key| text(application, &["spec", "destination", key]);
+    match destination("server") {
+        "" => destination("name") == HERE.1,
+        server => server.trim_end_matches('/') == HERE.0,
+    }
+}
+
+/// What an Application lists as declared: what is to be pruned is not any more.
+pub(crate) fn resources(application: &Value) -> impl Iterator<Item = &Value> {
+    let listed = application.pointer("/status/resources");
+    let listed = listed.and_then(Value::as_array).into_iter().flatten();
+    listed.filter(|r| is_blank(r.get("requiresPruning")))
+}
+
+/// The object of an entry of an Application's lists.
+pub(crate) fn object_of(entry: &Value) -> Option<ObjectId> {
+    let part = |key| text(entry, &[key]);
+    object(part("group"), part("kind"), part("namespace"), part("name"))
 }
 
 fn is_dry_run(operation: &Value) -> bool {
@@ -197,7 +214,7 @@ mod tests {
             .expect("believed")
             .objects;
         let web = object("apps", "Deployment", "shop", "web");
-        assert_eq!(listed.into_iter().collect::<Vec<_>>(), [web]);
+        assert_eq!(listed.into_iter().map(Some).collect::<Vec<_>>(), [web]);
         // No history is kept.
         assert_eq!(
             commit_now('c', |a| a["status"]["history"] = json!([])),

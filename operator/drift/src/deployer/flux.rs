@@ -58,11 +58,18 @@ pub fn deployed(kustomization: &Value, place: Place<'_>) -> Option<Deployed> {
     if attempted != applied && attempted != place.commit {
         return None;
     }
-    let entries = status.get("inventory")?.get("entries")?.as_array()?.iter();
+    status.get("inventory")?.get("entries")?;
     Some(Deployed {
         commit: applied.to_owned(),
-        objects: entries.filter_map(|e| listed(text(e, &["id"]))).collect(),
+        objects: inventory(kustomization).collect(),
     })
+}
+
+/// What a Kustomization, or a HelmRelease, lists as applied by it.
+pub(crate) fn inventory(applier: &Value) -> impl Iterator<Item = ObjectId> {
+    let entries = applier.pointer("/status/inventory/entries");
+    let entries = entries.and_then(Value::as_array).into_iter().flatten();
+    entries.filter_map(|e| listed(text(e, &["id"])))
 }
 
 /// The commit of `main@sha1:…`, `sha1:…`, or the `main/…` of before.
@@ -77,7 +84,7 @@ fn listed(id: &str) -> Option<ObjectId> {
     let (namespace, rest) = id.split_once('_')?;
     let (rest, kind) = rest.rsplit_once('_')?;
     let (name, group) = rest.rsplit_once('_')?;
-    Some(object(group, kind, namespace, &name.replace("__", ":")))
+    object(group, kind, namespace, &name.replace("__", ":"))
 }
 
 #[cfg(test)]

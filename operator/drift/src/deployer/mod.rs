@@ -170,13 +170,10 @@ fn text<'a>(value: &'a Value, path: &[&str]) -> &'a str {
     at.and_then(Value::as_str).unwrap_or_default()
 }
 
-fn object(group: &str, kind: &str, namespace: &str, name: &str) -> ObjectId {
-    let kind = GroupKind {
-        group: group.into(),
-        kind: kind.into(),
-    };
+fn object(group: &str, kind: &str, namespace: &str, name: &str) -> Option<ObjectId> {
     let namespace = (!namespace.is_empty()).then_some(namespace);
-    ObjectId::new(kind, namespace, name)
+    let whole = !kind.is_empty() && !name.is_empty();
+    whole.then(|| ObjectId::new(GroupKind::new(group, kind), namespace, name))
 }
 
 fn is_commit(text: &str) -> bool {

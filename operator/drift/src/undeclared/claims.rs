@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::deployer::{argocd, flux};
 use crate::redact;
 use crate::subject::{GroupKind, ObjectId};
 
@@ -57,17 +58,13 @@ impl Tool {
     /// <https://fluxcd.io/flux/components/helm/helmreleases/#inventory>.
     pub fn lists(self, object: &Value) -> Vec<ObjectId> {
         match self {
-            Self::Application if is_here(object) => resources(object),
+            Self::Application if argocd::is_here(object) => with_hooks(object),
             Self::Kustomization | Self::HelmRelease => {
                 // It applies to another cluster.
                 if object.pointer("/spec/kubeConfig").is_some() {
                     return Vec::new();
                 }
-                let entries = object.pointer("/status/inventory/entries");
-                let entries = entries.and_then(Value::as_array).into_iter().flatten();
-                entries
-                    .filter_map(|e| inventory_entry(e.get("id")?.as_str()?))
-                    .collect()
+                flux::inventory(object).collect()
             }
             Self::Application | Self::Release => Vec::new(),
         }
@@ -130,52 +127,18 @@ pub fn claim(live: &Value) -> Option<Declarer> {
     by(Tool::Release, namespace, release)
 }
 
-/// True for an Application that deploys to the cluster in which it lies.
-fn is_here(application: &Value) -> bool {
-    let destination = |key: &str| {
-        let text = application.pointer("/spec/destination")?.get(key)?;
-        text.as_str().filter(|t| !t.is_empty())
+/// The hooks of its last operation are declared too, though they are no resources of it.
+fn with_hooks(application: &Value) -> Vec<ObjectId> {
+    let results = application.pointer("/status/operationState/syncResult/resources");
+    let results = results.and_then(Value::as_array).into_iter().flatten();
+    let is_hook = |r: &&Value| {
+        let hook = r.get("hookType").and_then(Value::as_str);
+        hook.is_some_and(|h| !h.is_empty())
     };
-    match (destination("server"), destination("name")) {
-        (Some(server), _) => server.trim_end_matches('/') == "https://kubernetes.default.svc",
-        (None, name) => name == Some("in-cluster"),
-    }
-}
-
-fn resources(application: &Value) -> Vec<ObjectId> {
-    let list = |place: &str| {
-        let found = application.pointer(place).and_then(Value::as_array);
-        found.into_iter().flatten()
-    };
-    // What is to be pruned is not declared any more.
-    let declared =
-        list("/status/resources").filter(|r| r.get("requiresPruning") != Some(&true.into()));
-    let hooks = list("/status/operationState/syncResult/resources").filter(|r| {
-        r.get("hookType")
-            .and_then(Value::as_str)
-            .is_some_and(|h| !h.is_empty())
-    });
-    let one = |r: &Value| {
-        let text = |key: &str| r.get(key).and_then(Value::as_str).unwrap_or_default();
-        let kind = GroupKind::new(text("group"), text("kind"));
-        let namespace = Some(text("namespace")).filter(|n| !n.is_empty());
-        let whole = !text("kind").is_empty() && !text("name").is_empty();
-        whole.then(|| ObjectId::new(kind, namespace, text("name")))
-    };
-    declared.chain(hooks).filter_map(one).collect()
-}
-
-/// An entry of Flux's inventory: NAMESPACE_NAME_GROUP_KIND, with two underscores for a colon in a name.
-///
-/// Source: <https://github.com/fluxcd/cli-utils/blob/main/pkg/object/objmetadata.go>.
-fn inventory_entry(id: &str) -> Option<ObjectId> {
-    let (namespace, rest) = id.split_once('_')?;
-    let (rest, kind) = rest.rsplit_once('_')?;
-    let (name, group) = rest.rsplit_once('_')?;
-    let namespace = Some(namespace).filter(|n| !n.is_empty());
-    let name = name.replace("__", ":");
-    let whole = !name.is_empty() && !kind.is_empty();
-    whole.then(|| ObjectId::new(GroupKind::new(group, kind), namespace, &name))
+    argocd::resources(application)
+        .chain(results.filter(is_hook))
+        .filter_map(argocd::object_of)
+        .collect()
 }
 
 #[cfg(test)]
@@ -234,7 +197,10 @@ mod tests {
 
     #[test]
     fn an_entry_of_an_inventory_names_an_object() {
-        let shown = |id: &str| inventory_entry(id).map(|i| i.to_string());
+        let shown = |id: &str| {
+            let applier = json!({"status": {"inventory": {"entries": [{"id": id}]}}});
+            flux::inventory(&applier).next().map(|i| i.to_string())
+        };
         assert_eq!(
             shown("shop_web__Service").as_deref(),
             Some("Service shop/web")
