@@ -75,6 +75,9 @@ impl Index {
                 inner.dirty.insert(target);
             }
         }
+        // Those that ask about what nobody declares wait for scopes in which nothing is declared.
+        let looking = inner.beyond.askers(id).to_vec();
+        inner.dirty.extend(looking);
         drop(inner);
         self.wake();
     }
