@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use drift::GroupVersionKind;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::Client;
@@ -9,7 +10,8 @@ use kube::client::Body;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::discovery::Resource;
+use crate::error::{Category, Error, Result};
 
 /// Connecting and the answer's headers may take this long.
 pub(crate) const HEADERS: Duration = Duration::from_secs(15);
@@ -233,6 +235,32 @@ pub(crate) fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+/// What watches and lists accept that need no more of objects than their metadata.
+pub(crate) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+/// The same for a list in one answer.
+pub(crate) const METADATA_LIST: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+
+/// The path of a kind's objects in a namespace, which says nothing about kinds that have none.
+pub(crate) fn objects(
+    kind: &GroupVersionKind,
+    resource: &Resource,
+    namespace: Option<&str>,
+) -> String {
+    let namespace = namespace.filter(|_| resource.namespaced);
+    let group = &kind.group_kind.group;
+    collection(group, &kind.version, &resource.plural, namespace)
+}
+
+/// `None` for what is not there.
+pub(crate) fn if_found<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.category() == Category::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The path of a kind's collection, without a query: `/apis/apps/v1/namespaces/shop/deployments`.

@@ -177,17 +177,7 @@ fn creation(
 
 /// The URL of a dry-run creation. There is no other URL in this module.
 fn dry_run_url(kind: &GroupVersionKind, resource: &Resource, namespace: Option<&str>) -> String {
-    let namespace = if resource.namespaced {
-        Some(namespace.unwrap_or("default"))
-    } else {
-        None
-    };
-    let path = call::collection(
-        &kind.group_kind.group,
-        &kind.version,
-        &resource.plural,
-        namespace,
-    );
+    let path = call::objects(kind, resource, Some(namespace.unwrap_or("default")));
     format!("{path}?dryRun=All&fieldManager=driftline&fieldValidation=Ignore")
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::account::Account;
 use crate::call;
 use crate::discovery::Resource;
-use crate::error::{Category, Error, Result};
+use crate::error::{Error, Result};
 
 /// Reads one live object; `None` if it does not exist.
 ///
@@ -24,20 +24,10 @@ pub async fn object(
     namespace: Option<&str>,
     name: &str,
 ) -> Result<Option<Value>> {
-    let namespace = namespace.filter(|_| resource.namespaced);
-    let path = call::collection(
-        &kind.group_kind.group,
-        &kind.version,
-        &resource.plural,
-        namespace,
-    );
+    let path = call::objects(kind, resource, namespace);
     let url = format!("{path}/{}", call::escape(name));
     let action = format!("read the {} {name}", kind.group_kind.kind);
-    match call::get_json(client, &url, &action, call::CALL).await {
-        Ok(object) => Ok(Some(object)),
-        Err(error) if error.category() == Category::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    call::if_found(call::get_json(client, &url, &action, call::CALL).await)
 }
 
 #[derive(Deserialize)]
@@ -57,12 +47,7 @@ pub async fn named(
     name: &str,
     at_most: usize,
 ) -> Result<Vec<Value>> {
-    let path = call::collection(
-        &kind.group_kind.group,
-        &kind.version,
-        &resource.plural,
-        None,
-    );
+    let path = call::objects(kind, resource, None);
     let selector = call::escape(&format!("metadata.name={name}"));
     let url = format!("{path}?limit={at_most}&fieldSelector={selector}");
     let action = format!("list the {} of name {name}", resource.plural);
@@ -92,27 +77,15 @@ pub async fn uid(
     namespace: Option<&str>,
     name: &str,
 ) -> Result<Option<String>> {
-    let namespace = namespace.filter(|_| resource.namespaced);
-    let path = call::collection(
-        &kind.group_kind.group,
-        &kind.version,
-        &resource.plural,
-        namespace,
-    );
+    let path = call::objects(kind, resource, namespace);
     let action = format!("read which {} {name} is", kind.group_kind.kind);
     let builder = http::Request::builder()
         .method(http::Method::GET)
         .uri(format!("{path}/{}", call::escape(name)))
-        .header(
-            http::header::ACCEPT,
-            "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
-        );
+        .header(http::header::ACCEPT, call::METADATA);
     let request = call::with_body(builder, &action, Vec::new())?;
-    match call::json::<Identified>(client, request, &action, call::CALL).await {
-        Ok(object) => Ok(Some(object.metadata.uid)),
-        Err(error) if error.category() == Category::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let read: Result<Identified> = call::json(client, request, &action, call::CALL).await;
+    Ok(call::if_found(read)?.map(|object| object.metadata.uid))
 }
 
 #[derive(Deserialize)]
@@ -164,13 +137,7 @@ pub async fn listing(
     resource: &Resource,
     namespace: Option<&str>,
 ) -> Result<Listing> {
-    let namespace = namespace.filter(|_| resource.namespaced);
-    let path = call::collection(
-        &kind.group_kind.group,
-        &kind.version,
-        &resource.plural,
-        namespace,
-    );
+    let path = call::objects(kind, resource, namespace);
     let action = format!("list the {} for verification", resource.plural);
     let mut listing = Listing {
         version: 0,
@@ -183,11 +150,10 @@ pub async fn listing(
             url.push_str("&continue=");
             url.push_str(&call::escape(&next));
         }
-        let accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
         let builder = http::Request::builder()
             .method(http::Method::GET)
             .uri(url)
-            .header(http::header::ACCEPT, accept);
+            .header(http::header::ACCEPT, call::METADATA_LIST);
         let request = call::with_body(builder, &action, Vec::new())?;
         let page: Page = call::json(client, request, &action, call::LONG).await?;
         let version = |text: &str| text.parse().unwrap_or(0);

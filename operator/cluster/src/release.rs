@@ -143,11 +143,10 @@ async fn list(
             url.push_str("&continue=");
             url.push_str(&call::escape(&next));
         }
-        let accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
         let builder = http::Request::builder()
             .method(http::Method::GET)
             .uri(url)
-            .header(http::header::ACCEPT, accept)
+            .header(http::header::ACCEPT, call::METADATA_LIST)
             .header("Impersonate-User", account.user());
         let request = call::with_body(builder, &action, Vec::new())?;
         let page: Page = call::json(client, request, &action, call::CALL).await?;

@@ -77,7 +77,7 @@ struct Inner {
 }
 
 /// The commit that a revision's name ends with.
-fn commit_of(revision: &str) -> Option<&str> {
+pub fn commit_of(revision: &str) -> Option<&str> {
     let (_, commit) = revision.rsplit_once("sha1:")?;
     (commit.len() == 40).then_some(commit)
 }

@@ -8,18 +8,13 @@ use cluster::index::{Recollection, Snapshot, object_key};
 use declared::{Reference, Revision};
 use serde_json::Value;
 
+use crate::blame::commit_of;
 use crate::engine::Engine;
 use crate::registry::PolicyState;
 use crate::targets::{Rendered, Target};
 
 /// Commits that are rendered again at most; objects whose baseline is another one have none.
 pub const MAX_REVISIONS: usize = 5;
-
-/// The commit that a revision's name ends with.
-fn commit_of(revision: &str) -> Option<&str> {
-    let (_, commit) = revision.rsplit_once("sha1:")?;
-    (commit.len() == 40).then_some(commit)
-}
 
 /// Recalls a target before its first declaration. Gives the rendering of the revision by which it was last in sync, where that is
 /// another one than the current.

@@ -56,9 +56,7 @@ impl GuardOptions {
             watch: WatchOptions::default(),
         }
     }
-}
 
-impl GuardOptions {
     fn times(&self) -> Times {
         Times {
             interval: self.interval,

@@ -16,11 +16,8 @@ use super::decode::{self, Decoded};
 use super::end::{End, jitter, reason_of_status, refused};
 use super::lines::{Line, Lines};
 use super::{FailureReason, Shared, Sink, WatchEvent, WatchOptions, WatchScope, add};
-use crate::call;
+use crate::call::{self, METADATA, METADATA_LIST};
 use crate::error::Error;
-
-const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 /// Where a connection begins.
 enum From {
