@@ -30,6 +30,7 @@ pub async fn answer(
     let turns = Arc::new(Semaphore::new(CONCURRENCY));
     let started = Instant::now();
     let mut trusted = false;
+    let mut told = None;
     let mut checked = None;
     loop {
         tokio::select! {
@@ -39,7 +40,7 @@ pub async fn answer(
         if let Some(wait) = PATIENCE.checked_sub(started.elapsed()) {
             let _ = tokio::time::timeout(wait, guard.wait_for(|s| *s == GuardState::Trusted)).await;
         }
-        let now_trusted = announce(&guard.borrow_and_update(), trusted);
+        let now_trusted = announce(&guard.borrow_and_update(), trusted, &mut told);
         if now_trusted && !trusted {
             engine.index.reopen_refused();
         }
@@ -61,7 +62,8 @@ pub async fn answer(
     }
 }
 
-fn announce(state: &GuardState, before: bool) -> bool {
+/// Says once what holds now; `told` is the last reason not to ask that was logged.
+fn announce(state: &GuardState, before: bool, told: &mut Option<String>) -> bool {
     match state {
         GuardState::Trusted => {
             if !before {
@@ -69,13 +71,17 @@ fn announce(state: &GuardState, before: bool) -> bool {
                     "dry-run creations may be asked for: the guard of the dry-run account is in order"
                 );
             }
+            *told = None;
             true
         }
         GuardState::Untrusted { reason } => {
-            tracing::warn!(
-                reason,
-                "dry-run creations are not asked for; first sights are judged by schema alone"
-            );
+            if told.as_ref() != Some(reason) {
+                tracing::warn!(
+                    reason,
+                    "dry-run creations are not asked for; first sights are judged by schema alone"
+                );
+                *told = Some(reason.clone());
+            }
             false
         }
     }

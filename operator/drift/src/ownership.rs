@@ -24,17 +24,22 @@ pub struct Attribution {
 /// The managers of one object.
 pub struct Owners<'a> {
     entries: &'a [Value],
+    /// When the object was created.
+    created: Option<&'a str>,
 }
 
 impl<'a> Owners<'a> {
     /// Those of a live object.
     pub fn of(live: &'a Value) -> Self {
-        let entries = live
-            .get("metadata")
+        let metadata = live.get("metadata");
+        let entries = metadata
             .and_then(|m| m.get("managedFields"))
             .and_then(Value::as_array);
         Self {
             entries: entries.map_or(&[], Vec::as_slice),
+            created: metadata
+                .and_then(|m| m.get("creationTimestamp"))
+                .and_then(Value::as_str),
         }
     }
 
@@ -73,7 +78,8 @@ impl<'a> Owners<'a> {
             && !self.entries.iter().filter(is_owner).any(spec)
     }
 
-    /// The managers that own at least half of what is declared: whoever deployed it. Nobody where ownership was emptied.
+    /// The managers that own at least half of what is declared: whoever deployed it. Where there are none, as of a Secret that
+    /// declares its name alone, the one that created the object and has not written since. Nobody where ownership was emptied.
     pub fn deployers(&self, declared: &Value, schema: &Schema) -> Vec<String> {
         /// Enough to tell; large objects have many alike.
         const LOOKED_AT: usize = 200;
@@ -98,7 +104,20 @@ impl<'a> Owners<'a> {
             !places.is_empty() && owned.count() * 2 >= places.len()
         };
         let managers = self.entries.iter().filter(owns_half);
-        managers.map(|e| text(e, "manager")).collect()
+        let managers: Vec<String> = managers.map(|e| text(e, "manager")).collect();
+        if managers.is_empty() {
+            return self.creator().into_iter().collect();
+        }
+        managers
+    }
+
+    /// The manager whose last write was the object's creation, if it is the only one of that second.
+    fn creator(&self) -> Option<String> {
+        let created = self.created?;
+        let mut then = self.entries.iter().filter(|e| text(e, "time") == created);
+        let creator = then.next()?;
+        let alone = then.next().is_none();
+        (alone && text(creator, "operation") == "Update").then(|| text(creator, "manager"))
     }
 
     /// The last write that left an owner, whatever it wrote but the status.
@@ -241,6 +260,24 @@ mod tests {
         Owners::of(live)
             .owner_of_absence(&path.parse().expect(path), &schema())
             .map(|a| a.manager)
+    }
+
+    #[test]
+    fn an_object_that_declares_next_to_nothing_was_deployed_by_its_creator() {
+        let declared = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bare"}});
+        let entry = |manager: &str, operation: &str, time: &str| json!({"manager": manager, "operation": operation, "time": time, "fieldsV1": {"f:type": {}}});
+        let (at, later) = ("2026-01-03T00:00:00Z", "2026-01-03T00:00:09Z");
+        let deployers = |entries: &[Value]| {
+            let live = json!({"metadata": {"creationTimestamp": at, "managedFields": entries}, "type": "Opaque"});
+            Owners::of(&live).deployers(&declared, &schema())
+        };
+        let kubectl = entry("kubectl", "Update", at);
+        assert_eq!(deployers(std::slice::from_ref(&kubectl)), ["kubectl"]);
+        let edit = entry("kubectl-edit", "Update", later);
+        assert_eq!(deployers(&[kubectl.clone(), edit.clone()]), ["kubectl"]);
+        assert!(deployers(&[edit]).is_empty());
+        assert!(deployers(&[kubectl, entry("kubectl-edit", "Update", at)]).is_empty());
+        assert!(deployers(&[]).is_empty());
     }
 
     /// What a Service has after `kubectl apply` and a JSON patch of its port's number.
