@@ -306,12 +306,19 @@ fn start(
 }
 
 impl Feed {
-    fn scope_of(&self, object: &Value) -> ScopeKey {
+    /// An object's scope, if the watch covers it. One of the whole cluster also sees namespaces in which something was declared a
+    /// moment ago: they have no schema yet, and compared without it a list with keys would be taken for one without.
+    fn scope_of(&self, object: &Value) -> Option<&ScopeKey> {
         let namespace = object
             .get("metadata")
             .and_then(|m| m.get("namespace"))
             .and_then(Value::as_str);
-        ScopeKey::new(self.kind.clone(), namespace.map(Into::into))
+        self.covered_in(namespace)
+    }
+
+    fn covered_in(&self, namespace: Option<&str>) -> Option<&ScopeKey> {
+        let scope = ScopeKey::new(self.kind.clone(), namespace.map(Into::into));
+        self.covered.get(&scope)
     }
 }
 
@@ -325,21 +332,28 @@ impl Sink for Feed {
             WatchEvent::Restarted => self.covered.iter().for_each(|s| self.index.restarted(s)),
             WatchEvent::Ready => self.covered.iter().for_each(|s| self.index.ready(s)),
             WatchEvent::Listed(object) => {
-                self.index.observe(&self.scope_of(&object), &object);
+                if let Some(scope) = self.scope_of(&object) {
+                    self.index.observe(scope, &object);
+                }
             }
             WatchEvent::Applied(object) => {
-                self.index.applied(&self.scope_of(&object), &object);
+                if let Some(scope) = self.scope_of(&object) {
+                    self.index.applied(scope, &object);
+                }
             }
-            WatchEvent::Deleted(object) => self.index.gone(&self.scope_of(&object), &object),
+            WatchEvent::Deleted(object) => {
+                if let Some(scope) = self.scope_of(&object) {
+                    self.index.gone(scope, &object);
+                }
+            }
             WatchEvent::Undecodable { identity, message } => {
                 tracing::warn!(kind = %self.kind, ?identity, message, "an object cannot be read");
                 if let Some(identity) = identity {
                     let namespace = identity.namespace.as_deref().filter(|n| !n.is_empty());
-                    let scope = ScopeKey::new(self.kind.clone(), namespace.map(Into::into));
-                    self.index.unreadable(
-                        &scope,
-                        &ObjectId::new(self.kind.group_kind.clone(), namespace, &identity.name),
-                    );
+                    let id = ObjectId::new(self.kind.group_kind.clone(), namespace, &identity.name);
+                    if let Some(scope) = self.covered_in(namespace) {
+                        self.index.unreadable(scope, &id);
+                    }
                 }
             }
             WatchEvent::Failed { reason, message } => {
@@ -404,4 +418,85 @@ fn forget_unused_answers(engine: &Engine) {
         }
     }
     engine.access.retain(|question| used.contains(question));
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::index::{Batch, Declaration, Revision, TargetId};
+    use cluster::store::BlobWriter;
+    use drift::{DeclaredObject, GroupKind, Provenance, Undeclared};
+    use serde_json::json;
+
+    use super::*;
+
+    fn scope(namespace: &str) -> ScopeKey {
+        let kind = GroupVersionKind::new("", "v1", "Service");
+        ScopeKey::new(kind, Some(namespace.into()))
+    }
+
+    /// An index in which a Service is declared in a namespace.
+    fn declared(namespace: &str) -> (Arc<Index>, Value) {
+        let object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": namespace}, "spec": {"ports": [{"port": 80}]}});
+        let id = ObjectId::new(GroupKind::new("", "Service"), Some(namespace), "web");
+        let mut writer = BlobWriter::new().expect("a file");
+        let provenance = Provenance {
+            file: "web.yaml".into(),
+            document: 1,
+            line: 1,
+        };
+        let (blob, digest) = writer
+            .push(&DeclaredObject {
+                object: object.clone(),
+                provenance,
+                lines: vec![],
+                unstable: vec![],
+                encrypted: false,
+            })
+            .expect("written");
+        let index = Arc::new(Index::new());
+        let batch = Batch {
+            revision: Revision {
+                name: "main@1".into(),
+                inputs: "sha256:1".into(),
+            },
+            undeclared: Undeclared::Report,
+            blobs: writer.finish().expect("finished"),
+            declarations: vec![Declaration {
+                id,
+                kind: scope(namespace).kind,
+                blob,
+                digest,
+            }],
+            complete: true,
+            elsewhere: false,
+            denied: HashMap::new(),
+        };
+        index.declare(TargetId(1), batch);
+        (index, object)
+    }
+
+    #[test]
+    fn a_service_declared_while_the_clusters_services_were_listed_was_compared_without_a_schema() {
+        let (index, mut live) = declared("new");
+        live["spec"]["ports"] = json!([{"port": 80, "protocol": "TCP", "targetPort": 80}]);
+        live["metadata"]["resourceVersion"] = "7".into();
+        let feed = |covered: &[&str]| Feed {
+            index: Arc::clone(&index),
+            kind: scope("new").kind,
+            covered: covered.iter().map(|n| scope(n)).collect(),
+            stopped: Arc::default(),
+        };
+        let version = || index.beliefs(&scope("new"))[0].1.version;
+        let events = [
+            WatchEvent::Listed(live.clone()),
+            WatchEvent::Applied(live.clone()),
+            WatchEvent::Deleted(live.clone()),
+        ];
+        for event in events {
+            feed(&["old"]).on_event(event);
+            assert_eq!(version(), 0);
+        }
+        feed(&["new", "old"]).on_event(WatchEvent::Applied(live));
+        assert_eq!(version(), 7);
+    }
 }

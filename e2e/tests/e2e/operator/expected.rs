@@ -99,6 +99,9 @@ async fn a_value_rewritten_at_admission_is_in_sync_and_an_edit_of_it_is_not() {
         .await;
 }
 
+/// Next to nothing is declared, and the server adds what it means.
+const BARE: &str = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: bare}, spec: {podSelector: {}}}";
+
 #[tokio::test]
 async fn without_the_guard_nothing_is_asked_and_zero_values_are_no_drift() {
     let world = World::own(Options::default(), &[]).await;
@@ -113,14 +116,16 @@ async fn without_the_guard_nothing_is_asked_and_zero_values_are_no_drift() {
     let team = Team::new(&world, "unguarded").await;
     team.apply(ZERO).await;
     team.apply(LEVEL).await;
+    team.apply(BARE).await;
     team.commit(&[
         ("deploy/zero.yaml", ZERO),
         ("deploy/level.yaml", &LEVEL.replace("info", "warn")),
+        ("deploy/bare.yaml", BARE),
     ])
     .await;
     team.policy(|_| {}).await;
     let status = team.drifted(1).await;
-    assert_eq!(status["summary"]["inSync"], 1, "{status}");
+    assert_eq!(status["summary"]["inSync"], 2, "{status}");
     let record = team.record("ConfigMap", "level", |_| true).await;
     assert_ne!(
         record["status"]["fields"][0]["basis"], "Expected",

@@ -378,6 +378,22 @@ subjects: [{kind: ServiceAccount, name: drift}]
         all.filter(|r| r["status"]["state"] == "Open").collect()
     }
 
+    /// Waits until so many records are open.
+    pub(crate) async fn open_records_become(&self, count: usize) {
+        let started = std::time::Instant::now();
+        loop {
+            let open = self.open_records().await.len();
+            if open == count {
+                return;
+            }
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{open} records are open, not {count}"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    }
+
     /// Asks for a check by annotation and waits for its answer: new commits are in, and everything is compared.
     pub(crate) async fn check(&self) -> Value {
         self.check_of(POLICY).await

@@ -55,6 +55,12 @@ struct Rule {
     non_resource_urls: Vec<String>,
 }
 
+impl Rule {
+    fn only_reads(&self) -> bool {
+        self.verbs.iter().all(|v| READING.contains(&v.as_str()))
+    }
+}
+
 /// A RoleBinding or ClusterRoleBinding.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -192,25 +198,19 @@ impl Rights {
                 .all(|verb| matches!(verb.as_str(), "get" | "head" | "options"));
             return (!harmless).then(|| "allows writing to URLs that are no resources".to_owned());
         }
-        if reach == Reach::Group
-            && rule
-                .verbs
-                .iter()
-                .all(|verb| READING.contains(&verb.as_str()))
+        if rule.verbs.is_empty() || (reach == Reach::Group && rule.only_reads()) {
+            return None;
+        }
+        if let Some(verb) = rule.verbs.iter().find(|verb| *verb != "create")
+            && reach == Reach::Named
         {
-            return None;
-        }
-        if let Some(verb) = rule.verbs.iter().find(|verb| *verb != "create") {
             return Some(format!(
-                "holds the verb {verb:?}, and only \"create\" can be kept to dry runs"
+                "holds the verb {verb:?}, and only \"create\" is needed to ask for dry runs"
             ));
-        }
-        if rule.verbs.is_empty() {
-            return None;
         }
         for group in &rule.api_groups {
             for resource in &rule.resources {
-                if let Some(why) = self.creation_too_wide(group, resource) {
+                if let Some(why) = self.not_kept(group, resource, reach) {
                     return Some(why);
                 }
             }
@@ -218,14 +218,16 @@ impl Rights {
         None
     }
 
-    fn creation_too_wide(&self, group: &str, resource: &str) -> Option<String> {
+    /// Why writes of a resource are not all kept to dry runs. Subresources are: but the account has no need of them, so what names it
+    /// must not give them. What its groups hold everybody holds, the operator among them.
+    fn not_kept(&self, group: &str, resource: &str, reach: Reach) -> Option<String> {
         if SELF_REVIEWS.contains(&(group, resource)) {
             return None;
         }
         if group.contains('*') || resource.contains('*') {
             return Some("holds \"*\", which covers what no admission policy is run on".to_owned());
         }
-        if resource.contains('/') {
+        if resource.contains('/') && reach == Reach::Named {
             return Some(format!("holds the subresource {resource}"));
         }
         if FORBIDDEN_GROUPS.contains(&group) {
@@ -342,9 +344,34 @@ mod tests {
             rights(rule(&["*"], &["*"], &["get", "list"]), everybody.clone()).too_wide(&account()),
             None
         );
-        let why =
-            rights(rule(&["apps"], &["deployments"], &["delete"]), everybody).too_wide(&account());
-        assert!(why.is_some_and(|why| why.contains("through one of its groups")));
+    }
+
+    #[test]
+    fn a_proxy_to_a_controller_that_everybody_may_use_switched_dry_runs_off() {
+        let everybody = json!({"kind": "Group", "name": "system:authenticated"});
+        let too_wide = |rules| rights(rules, everybody.clone()).too_wide(&account());
+        for held in [
+            rule(&[""], &["services/proxy"], &["create", "get"]),
+            rule(&["apps"], &["deployments"], &["delete", "patch"]),
+        ] {
+            assert_eq!(too_wide(held), None);
+        }
+        for not in [
+            rule(&["apps"], &["*"], &["delete"]),
+            rule(&["*"], &["services/proxy"], &["create"]),
+            rule(&["metrics.k8s.io"], &["pods"], &["delete"]),
+            rule(
+                &["admissionregistration.k8s.io"],
+                &["validatingadmissionpolicies"],
+                &["patch"],
+            ),
+        ] {
+            let why = too_wide(not.clone());
+            assert!(
+                why.is_some_and(|w| w.contains("through one of its groups")),
+                "{not}"
+            );
+        }
     }
 
     #[test]

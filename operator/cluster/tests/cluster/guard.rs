@@ -214,7 +214,7 @@ async fn the_policy_alone_keeps_a_wide_role_to_dry_runs() {
     let role = unique("wide");
     let rules = json!([
         {"apiGroups": ["", "apps"], "verbs": ["*"], "resources": ["configmaps", "pods", "pods/eviction", "pods/binding", "pods/status",
-            "pods/exec", "bindings", "deployments", "deployments/scale", "deployments/status", "serviceaccounts", "serviceaccounts/token"]},
+            "pods/exec", "services/proxy", "bindings", "deployments", "deployments/scale", "deployments/status", "serviceaccounts", "serviceaccounts/token"]},
     ]);
     post(
         &client,
@@ -299,6 +299,16 @@ async fn the_policy_alone_keeps_a_wide_role_to_dry_runs() {
         (
             Method::GET,
             format!("{core}/pods/kept/exec?command=true"),
+            json!({}),
+        ),
+        (
+            Method::GET,
+            format!("{core}/services/kept/proxy/"),
+            json!({}),
+        ),
+        (
+            Method::POST,
+            format!("{core}/services/kept/proxy/v1/cert.pem"),
             json!({}),
         ),
     ];
@@ -416,6 +426,41 @@ async fn nothing_is_asked_while_the_guard_has_been_tampered_with() {
     installed.until_trusted().await;
     delete(&client, &policy).await;
     installed.until_untrusted("does not exist").await;
+    installed.clean_up().await;
+}
+
+#[tokio::test]
+async fn what_a_group_gives_is_fine_where_the_policy_keeps_it_to_dry_runs() {
+    let (_, client) = shared().await;
+    let installed = Installed::new(&client).await;
+    let target = namespace(&client, "group").await;
+    let group = format!("system:serviceaccounts:{}", installed.account.namespace);
+    let grant = |name: &str, rule: Value| {
+        let meta = json!({"name": name, "namespace": target});
+        let role = json!({"metadata": meta, "rules": [rule]});
+        let reference =
+            json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name});
+        let subject =
+            json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group});
+        (
+            role,
+            json!({"metadata": meta, "roleRef": reference, "subjects": [subject]}),
+        )
+    };
+    let rbac = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{target}");
+    let install = async |(role, binding): (Value, Value)| {
+        post(&client, &format!("{rbac}/roles"), role).await;
+        post(&client, &format!("{rbac}/rolebindings"), binding).await;
+    };
+    let proxy =
+        json!({"apiGroups": [""], "resources": ["services/proxy"], "verbs": ["create", "get"]});
+    install(grant("proxy", proxy)).await;
+    installed.until_trusted().await;
+    let all = json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]});
+    install(grant("all", all)).await;
+    installed.until_untrusted("the Role all").await;
+    delete(&client, &format!("{rbac}/rolebindings/all")).await;
+    installed.until_trusted().await;
     installed.clean_up().await;
 }
 
