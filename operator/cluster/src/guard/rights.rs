@@ -341,15 +341,20 @@ mod tests {
         let urls = json!([{"nonResourceURLs": ["/healthz", "/version"], "verbs": ["get"]}]);
         assert_eq!(rights(urls, everybody.clone()).too_wide(&account()), None);
         assert_eq!(
-            rights(rule(&["*"], &["*"], &["get", "list"]), everybody.clone()).too_wide(&account()),
+            rights(rule(&["*"], &["*"], &["get", "list"]), everybody).too_wide(&account()),
             None
         );
     }
 
     #[test]
     fn a_proxy_to_a_controller_that_everybody_may_use_switched_dry_runs_off() {
-        let everybody = json!({"kind": "Group", "name": "system:authenticated"});
-        let too_wide = |rules| rights(rules, everybody.clone()).too_wide(&account());
+        let too_wide = |rules| {
+            rights(
+                rules,
+                json!({"kind": "Group", "name": "system:authenticated"}),
+            )
+            .too_wide(&account())
+        };
         for held in [
             rule(&[""], &["services/proxy"], &["create", "get"]),
             rule(&["apps"], &["deployments"], &["delete", "patch"]),
@@ -366,10 +371,11 @@ mod tests {
                 &["patch"],
             ),
         ] {
-            let why = too_wide(not.clone());
+            let shown = not.to_string();
+            let why = too_wide(not);
             assert!(
                 why.is_some_and(|w| w.contains("through one of its groups")),
-                "{not}"
+                "{shown}"
             );
         }
     }
