@@ -22,6 +22,7 @@ use crate::rules::{PolicyRule, Severity, Undeclared};
     status = "DriftPolicyStatus",
     validation = Rule::new("!has(self.spec.rules) || self.spec.rules.all(r, !has(r.match.targets) || r.match.targets.all(n, self.spec.targets.exists(t, t.name == n)))").message("rules.match.targets: name only targets of spec.targets").field_path(".spec.rules"),
     validation = Rule::new("has(self.spec.source) || self.spec.targets.all(t, has(t.helmRelease))").message("spec.source: name the repository; it may be left out only where every target is a helmRelease"),
+    validation = Rule::new("!has(self.spec.enforcement) || self.spec.enforcement != 'Revert' || has(self.spec.serviceAccountName)").message("enforcement: Revert writes as the policy's own account; name it in spec.serviceAccountName"),
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: at most 63 characters, because labels of records carry it"),
     printcolumn = r#"{"name":"Enforcement","type":"string","jsonPath":".spec.enforcement"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
@@ -36,9 +37,10 @@ use crate::rules::{PolicyRule, Severity, Undeclared};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DriftPolicySpec {
-    /// How far Driftline goes against drift. Only Observe is available yet: it reports and never writes.
+    /// How far Driftline goes against drift. Observe reports and never writes. Revert puts back what somebody edited live, as the service
+    /// account of the policy. Warn and Prevent are not available yet.
     #[serde(default)]
-    #[x_kube(validation = Rule::new("self == 'Observe'").message("enforcement: only Observe is available yet; Warn, Revert and Prevent will come with a later version"))]
+    #[x_kube(validation = Rule::new("self in ['Observe', 'Revert']").message("enforcement: use Observe or Revert; Warn and Prevent are not available yet"))]
     pub enforcement: Enforcement,
     /// A service account of this namespace that decides what this policy may see: only kinds that it may list are
     /// reported, only Secrets that it may get are used. May be left out in the operator's own namespace only, where the reader account of the

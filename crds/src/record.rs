@@ -67,7 +67,8 @@ pub struct KubernetesSubject {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DriftRecordStatus {
-    /// Open while it differs, Pending while only a commit is not rolled out yet, then Closed.
+    /// Open while it differs (Blocked or Contested where it was to be put back and could not), Pending while only a commit is not rolled
+    /// out yet, then Closed.
     pub state: RecordState,
     /// What is the matter with the object as a whole.
     pub change: RecordChange,
@@ -112,8 +113,51 @@ pub struct DriftRecordStatus {
     /// How many more fields differ.
     #[serde(default)]
     pub more_fields: u32,
+    /// What came of putting it back, where the policy asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcement: Option<Converged>,
     /// Short texts for columns.
     pub display: Display,
+}
+
+/// What came of putting an object back.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Converged {
+    /// How far the policy goes.
+    pub rung: crate::Enforcement,
+    /// Reverted: it is as declared again. Blocked: it could not be put back. Contested: somebody changes it back each time.
+    pub outcome: Outcome,
+    /// Why, and what mends it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// When it was last tried.
+    pub at: Time,
+    /// How many times it was put back lately; one is forgotten every five minutes.
+    #[serde(default)]
+    pub attempts: u32,
+}
+
+/// What came of putting an object back.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It is as declared again.
+    Reverted,
+    /// It could not be put back.
+    Blocked,
+    /// Somebody changes it back each time.
+    Contested,
+}
+
+impl Outcome {
+    /// The word used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reverted => "Reverted",
+            Self::Blocked => "Blocked",
+            Self::Contested => "Contested",
+        }
+    }
 }
 
 /// Whether the object still differs.
@@ -123,6 +167,10 @@ pub enum RecordState {
     Open,
     /// It differs only because a commit is not rolled out yet, for more than a minute.
     Pending,
+    /// It differs, and could not be put back.
+    Blocked,
+    /// It differs, and somebody undoes it each time it is put back.
+    Contested,
     /// It is as declared again, or not declared any more.
     Closed,
 }

@@ -18,6 +18,7 @@ pub mod store;
 pub mod trigger;
 pub mod watch;
 pub mod workloads;
+pub mod write;
 
 pub use account::Account;
 pub use error::{Category, Error, Result};

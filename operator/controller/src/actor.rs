@@ -149,6 +149,14 @@ impl Actor {
             let mut view = self.state.view.lock();
             view.is_unfit = false;
             view.account = Some(policy.account.clone());
+            let before = std::mem::replace(&mut view.terms, policy.terms.clone());
+            if before != policy.terms {
+                let targets: Vec<_> = view.targets.iter().map(|t| t.id).collect();
+                drop(view);
+                targets
+                    .into_iter()
+                    .for_each(|t| self.engine.index.requeue(t));
+            }
         }
         if let Err(wait) = self.subscribe(object, &policy).await {
             return wait;

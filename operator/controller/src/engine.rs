@@ -12,6 +12,7 @@ use kube::Client;
 use tokio::sync::watch;
 
 use crate::blame::Blames;
+use crate::converge::Converging;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::options::RunOptions;
@@ -47,6 +48,8 @@ pub struct Engine {
     /// What is looked at for objects that nobody declares.
     pub beyond: Beyond,
     pub memory: Memory,
+    /// What is or was put back.
+    pub converging: Converging,
     /// Who wrote the lines that drifted.
     pub blames: Blames,
     /// Which workloads run as which service accounts.

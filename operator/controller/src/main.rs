@@ -4,6 +4,7 @@ mod actor;
 mod asking;
 mod autoscalers;
 mod blame;
+mod converge;
 mod credentials;
 mod engine;
 mod events;

@@ -23,6 +23,7 @@ pub struct Metrics {
     fetches: Family<Labels, Histogram>,
     renders: Family<Labels, Histogram>,
     writes: Family<Labels, Counter>,
+    reverts: Family<Labels, Counter>,
     blames: Family<Labels, Counter>,
     histories: Family<Labels, Counter>,
     pub dry_runs: Counter,
@@ -58,6 +59,7 @@ impl Metrics {
             fetches: Family::new_with_constructor(seconds),
             renders: Family::new_with_constructor(seconds),
             writes: Family::default(),
+            reverts: Family::default(),
             blames: Family::default(),
             histories: Family::default(),
             dry_runs: Counter::default(),
@@ -100,6 +102,11 @@ impl Metrics {
             "writes",
             "Objects of its own that the operator wrote, by resource",
             m.writes.clone(),
+        );
+        registry.register(
+            "reverts",
+            "Objects that were to be put back, by outcome",
+            m.reverts.clone(),
         );
         registry.register(
             "write_failures",
@@ -201,6 +208,12 @@ impl Metrics {
         self.writes
             .get_or_create(&vec![("resource", resource.to_owned())])
             .clone()
+    }
+
+    /// The counter of objects that were to be put back.
+    pub fn reverts(&self, outcome: &'static str) -> Counter {
+        let labels = vec![("outcome", outcome.to_owned())];
+        self.reverts.get_or_create(&labels).clone()
     }
 
     /// Everything in text, with the gauges as of now.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cluster::Account;
 use declared::{HelmOptions, Reference};
+use drift::converge::{Rung, Terms};
 use drift::rules::{MatchText, RuleError, RuleText, Rules};
 use driftline_crds::{
     DriftPolicy, Enforcement, GitReference, GitSource, KubernetesTarget, Owner, PolicyRule, Target,
@@ -41,6 +42,8 @@ impl std::fmt::Display for PolicyKey {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     pub account: Account,
+    /// What may be put back.
+    pub terms: Terms,
     pub owner: Option<Owner>,
     /// `None` where no target needs one.
     pub source: Option<SourceSpec>,
@@ -111,8 +114,12 @@ impl TargetSpec {
 /// Why a policy cannot be worked with; only its author can mend that.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    #[error("spec.enforcement: {0} is not available yet; use Observe")]
+    #[error("spec.enforcement: {0} is not available yet; use Observe or Revert")]
     Enforcement(String),
+    #[error(
+        "spec.enforcement: Revert writes as the policy's own account; name it in spec.serviceAccountName"
+    )]
+    NoWriter,
     #[error(
         "spec.serviceAccountName: name an account that decides what this policy may see. For one that may see this namespace: \
          kubectl -n {namespace} create serviceaccount {name}-drift && kubectl -n {namespace} create rolebinding {name}-drift --clusterrole=view --serviceaccount={namespace}:{name}-drift"
@@ -145,7 +152,7 @@ impl PolicyError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Enforcement(_) => "NotAvailable",
-            Self::NoAccount { .. } => "ServiceAccountMissing",
+            Self::NoAccount { .. } | Self::NoWriter => "ServiceAccountMissing",
             Self::OwnAccount(_) => "ServiceAccountRefused",
             Self::Duration { .. }
             | Self::Reference
@@ -162,8 +169,12 @@ impl PolicyError {
 pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, PolicyError> {
     let key = PolicyKey::of(policy);
     let spec = &policy.spec;
-    if spec.enforcement != Enforcement::Observe {
-        return Err(PolicyError::Enforcement(format!("{:?}", spec.enforcement)));
+    let terms = match spec.enforcement {
+        Enforcement::Observe | Enforcement::Revert => crate::converge::terms(spec.enforcement),
+        other => return Err(PolicyError::Enforcement(format!("{other:?}"))),
+    };
+    if terms.rung != Rung::Observe && spec.service_account_name.is_none() {
+        return Err(PolicyError::NoWriter);
     }
     let git = spec.source.as_ref().map(|s| &s.git);
     let source = git.map(|git| source(git, options)).transpose()?;
@@ -179,6 +190,7 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
     }
     Ok(Policy {
         account: account(&key, spec.service_account_name.as_deref(), options)?,
+        terms,
         owner: spec.owner.clone(),
         source,
         verify_every: duration("spec.verifyEvery", &spec.verify_every)?,
@@ -431,9 +443,14 @@ mod tests {
         let refused =
             |change: &dyn Fn(&mut Value)| policy(change).expect_err("refused").to_string();
         assert!(
-            refused(&|p| p["spec"]["enforcement"] = json!("Revert"))
-                .contains("Revert is not available yet")
+            refused(&|p| p["spec"]["enforcement"] = json!("Prevent"))
+                .contains("Prevent is not available yet")
         );
+        let writer = refused(&|p| {
+            p["spec"]["enforcement"] = json!("Revert");
+            p["spec"]["serviceAccountName"] = Value::Null;
+        });
+        assert!(writer.contains("name it in spec.serviceAccountName"));
         assert!(
             refused(&|p| p["spec"]["serviceAccountName"] = Value::Null)
                 .contains("create serviceaccount")

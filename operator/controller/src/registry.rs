@@ -60,8 +60,10 @@ impl PolicyState {
 pub struct View {
     pub generation: Option<i64>,
     pub owner: Option<Owner>,
-    /// The account that decides what the policy may see.
+    /// The account that decides what the policy may see, and as whom it writes.
     pub account: Option<Account>,
+    /// What may be put back.
+    pub terms: drift::converge::Terms,
     pub source: Option<SourceStatus>,
     /// Where to look for who wrote a line.
     pub history: Option<History>,

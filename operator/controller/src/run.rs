@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::blame::{self, Blames};
+use crate::converge;
 use crate::engine::Engine;
 use crate::events::Events;
 use crate::http;
@@ -83,6 +84,7 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
         leaving: Default::default(),
         beyond: Default::default(),
         memory: Memory::default(),
+        converging: Default::default(),
         index: Arc::new(Index::new()),
         catalog,
         schemas: Schemas::new(client.clone()),
@@ -231,6 +233,7 @@ fn start(engine: &Arc<Engine>) -> Arc<Records> {
     tokio::spawn(Arc::clone(&statuses).run());
     tokio::spawn(follow_catalog(Arc::clone(engine)));
     tokio::spawn(blame::run(Arc::clone(engine)));
+    tokio::spawn(converge::run(Arc::clone(engine)));
     tokio::spawn(Memory::run(Arc::clone(engine)));
     tokio::spawn(undeclared::run(Arc::clone(engine)));
     tokio::spawn(policies::run(Arc::clone(engine), statuses));

@@ -358,4 +358,4 @@ fn numbers_equal(a: &serde_json::Number, b: &serde_json::Number) -> bool {
 
 #[cfg(test)]
 #[path = "compare_tests.rs"]
-mod tests;
+pub(crate) mod tests;

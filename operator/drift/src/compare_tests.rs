@@ -7,7 +7,7 @@ use super::*;
 use crate::schema::{SchemaBuilder, StructNode};
 
 /// A small schema: containers keyed by name with env, ports, args; a set; quantities; bytes.
-fn schema() -> Schema {
+pub(crate) fn schema() -> Schema {
     let mut b = SchemaBuilder::new();
     let scalar = b.push(Node::Scalar);
     let quantity = b.push(Node::Quantity);

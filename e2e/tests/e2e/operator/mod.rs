@@ -13,6 +13,7 @@ mod objects;
 mod refusals;
 mod releases;
 mod rendering;
+mod revert;
 mod rules;
 mod security;
 mod sources;

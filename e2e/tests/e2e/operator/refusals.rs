@@ -10,8 +10,18 @@ async fn bad_values_are_refused_at_admission_with_the_remedy() {
     type Change = fn(&mut Value);
     let refused: &[(Change, &str)] = &[
         (
-            |p| p["spec"]["enforcement"] = json!("Revert"),
-            "only Observe is available yet",
+            |p| p["spec"]["enforcement"] = json!("Prevent"),
+            "use Observe or Revert",
+        ),
+        (
+            |p| {
+                p["spec"]["enforcement"] = json!("Revert");
+                p["spec"]
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("serviceAccountName");
+            },
+            "name it in spec.serviceAccountName",
         ),
         (
             |p| p["spec"]["serviceAccountName"] = json!(""),

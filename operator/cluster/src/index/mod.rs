@@ -7,6 +7,7 @@
 
 mod asking;
 mod beyond;
+mod converge;
 mod evidence;
 mod left;
 mod memory;
@@ -32,6 +33,7 @@ use tokio::sync::Notify;
 
 pub use asking::{Asked, Question};
 pub use beyond::{LeftOut, OwnerQuestion, OwnerState, Standing};
+pub use converge::Material;
 pub use evidence::{Before, Proof, Unproven};
 pub use left::LeftBehind;
 pub use memory::Revision;

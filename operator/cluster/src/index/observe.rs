@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use drift::judge::{Case, Judgement, judge};
-use drift::{Ignored, Report, Schema, Unknown, Verdict, report};
+use drift::{DeclaredObject, Ignored, Report, Schema, Unknown, Verdict, report};
 use serde_json::Value;
 
 use super::asking::Expectation;
@@ -322,6 +322,33 @@ impl Inner {
         }
     }
 
+    /// The judgement on an object, by what is known of its declaration.
+    pub(super) fn weighed(
+        &self,
+        member: DeclId,
+        declared: &DeclaredObject,
+        live: Option<&Value>,
+    ) -> Option<Judgement> {
+        let decl = self.slab.get(member)?;
+        let target = self.targets.get(&decl.target)?;
+        let state = self.scopes.get(decl.scope)?;
+        let recalled = Recalled::of(&self.notes, &decl.base);
+        let answer = self.answer(decl);
+        let case = Case {
+            kind: &state.key.kind.group_kind,
+            declared,
+            schema: &state.schema,
+            expected: self.expected(decl, answer.as_ref()),
+            askable: state.askable,
+            known: decl.known.as_deref(),
+            baseline: recalled.baseline(&decl.base),
+            literal: decl.literal,
+            undeclared: target.undeclared,
+            replicas: self.replicas_of(decl, &state.key),
+        };
+        Some(judge(&case, live))
+    }
+
     /// The judgement on an object, and the verdict to hold of it.
     fn judged(&self, member: DeclId, live: Option<&Value>) -> Option<Judged> {
         let decl = self.slab.get(member)?;
@@ -338,22 +365,8 @@ impl Inner {
                 });
             }
         };
-        let recalled = Recalled::of(&self.notes, &decl.base);
-        let answer = self.answer(decl);
         let kind = &state.key.kind.group_kind;
-        let case = Case {
-            kind,
-            declared: &declared,
-            schema: &state.schema,
-            expected: self.expected(decl, answer.as_ref()),
-            askable: state.askable,
-            known: decl.known.as_deref(),
-            baseline: recalled.baseline(&decl.base),
-            literal: decl.literal,
-            undeclared: target.undeclared,
-            replicas: self.replicas_of(decl, &state.key),
-        };
-        let mut judgement = judge(&case, live);
+        let mut judgement = self.weighed(member, &declared, live)?;
         let mut ignored = None;
         let verdict = std::mem::replace(&mut judgement.verdict, Verdict::InSync);
         let known = match verdict {

@@ -145,6 +145,7 @@ pub fn status(
             .as_ref()
             .map(|claim| drift::redact::cut(&drift::redact::printable(claim), 512).to_owned()),
         baseline: baseline(change, report),
+        enforcement: None,
         display: display(&change.id, report, &fields),
         fields,
         more_fields: report.more_fields,

@@ -15,9 +15,11 @@ use cluster::access::Decision;
 use cluster::index::{Change, State};
 use cluster::watch::{WatchEvent, WatchHandle, WatchOptions, WatchScope};
 use declared::LineAt;
+use drift::converge::Rung;
 use drift::{GroupKind, GroupVersionKind, ObjectId, Unknown};
 use driftline_crds::{
-    DriftRecord, DriftRecordStatus, KubernetesSubject, RecordState, SEVERITY_LABEL, Severity,
+    DriftRecord, DriftRecordStatus, KubernetesSubject, Outcome, RecordState, SEVERITY_LABEL,
+    Severity,
 };
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -317,6 +319,8 @@ impl Records {
             (state, known) if orphans::waits(state) => self.leave(change, place(known)).await,
             (State::Pending(report), known) => self.pend(change, report, place(known)).await,
             (State::Unknown(Unknown::NotAllowed), Some(_)) => self.delete(policy, &name).await,
+            // What is over by our own doing is told with what came of it.
+            (_, Some(_)) if self.engine.converging.is_at_work(change.target, &change.id) => Ok(()),
             (state, Some(entry)) if entry.is_open() => match over(state, &entry) {
                 Some(note) => self.close(policy, &name, entry, note).await,
                 None => Ok(()),
@@ -403,11 +407,12 @@ impl Records {
         } = place;
         let status_before = known.as_ref().and_then(|e| e.status.as_ref());
         let was_open = known.as_ref().is_some_and(Entry::is_open)
-            && status_before.is_none_or(|s| s.state == state);
+            && status_before.is_none_or(|s| is_pending(s.state) == is_pending(state));
         let mut room = None;
         if !known.as_ref().is_some_and(Entry::is_open) {
             room = self.store.room(&policy.key, MAX_OPEN);
             if room.is_none() {
+                self.put_back(policy, change, report, state, status_before);
                 return Ok(());
             }
         }
@@ -425,7 +430,9 @@ impl Records {
         workloads
             .fill(&self.engine, policy, &mut status, open_before)
             .await;
+        self.say_what_came_of_it(policy, change, &mut status, open_before);
         if was_open && before == Some(&status) {
+            self.put_back(policy, change, report, state, before);
             return Ok(());
         }
         let record = content::record(policy, target, name, &change.id, status.severity);
@@ -464,6 +471,7 @@ impl Records {
                 Note::Opened,
             );
         }
+        self.put_back(policy, change, report, state, before);
         self.store.put(
             name,
             Entry {
@@ -476,6 +484,43 @@ impl Records {
         drop(room);
         self.engine.registry.touch(&policy.key);
         Ok(())
+    }
+
+    /// Hands drift on that may be to be put back, once it is told.
+    fn put_back(
+        &self,
+        policy: &PolicyState,
+        change: &Change,
+        report: &drift::Report,
+        state: RecordState,
+        before: Option<&DriftRecordStatus>,
+    ) {
+        let rung = policy.view.lock().terms.rung;
+        if rung == Rung::Revert && !is_pending(state) {
+            let before = before.and_then(|b| b.enforcement.as_ref());
+            let converging = &self.engine.converging;
+            converging.offer(change.target, &change.id, report.digest, before);
+        }
+    }
+
+    /// What came of putting it back, and the state with it.
+    fn say_what_came_of_it(
+        &self,
+        policy: &PolicyState,
+        change: &Change,
+        status: &mut DriftRecordStatus,
+        before: Option<&DriftRecordStatus>,
+    ) {
+        if policy.view.lock().terms.rung != Rung::Revert || is_pending(status.state) {
+            return;
+        }
+        let said = self.engine.converging.said(change.target, &change.id);
+        status.enforcement = said.or_else(|| before?.enforcement.clone());
+        status.state = match status.enforcement.as_ref().map(|e| e.outcome) {
+            Some(Outcome::Blocked) => RecordState::Blocked,
+            Some(Outcome::Contested) => RecordState::Contested,
+            Some(Outcome::Reverted) | None => status.state,
+        };
     }
 
     /// Who wrote the line that declares what drifted. Where that is not known yet, it is asked, and the record amended later.
@@ -520,6 +565,10 @@ impl Records {
             return self.delete(policy, name).await;
         };
         status.state = RecordState::Closed;
+        if let Some(target) = self.target_id(&entry) {
+            let said = self.engine.converging.said(target, &entry.id);
+            status.enforcement = said.or(status.enforcement);
+        }
         status.closed_at = Some(Time(content::whole_seconds(Timestamp::now())));
         let api: Api<DriftRecord> =
             Api::namespaced(self.engine.client.clone(), &policy.key.namespace);
@@ -713,6 +762,10 @@ impl Records {
     pub fn standing(&self, key: &PolicyKey, most: usize) -> Standing {
         self.store.standing(key, most)
     }
+}
+
+fn is_pending(state: RecordState) -> bool {
+    state == RecordState::Pending
 }
 
 /// An object as records name it.

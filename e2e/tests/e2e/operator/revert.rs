@@ -1,0 +1,230 @@
+//! Putting live edits back.
+
+use serde_json::{Value, json};
+
+use super::support::{POLICY, Team, World};
+
+const WEB: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {team: shop}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: web, image: 'shop/web:1', env: [{name: LEVEL, value: info}]}
+      - {name: proxy, image: 'shop/proxy:1'}
+";
+const SETTINGS: &str =
+    "{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {level: info}}";
+
+/// The account may write, and Driftline may act as it, as the example has it.
+async fn opt_in(team: &Team<'_>) {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let example = std::fs::read_to_string(root.join("examples/revert-opt-in.yaml")).unwrap();
+    let example = example
+        .replace("namespace: shop", &format!("namespace: {}", team.namespace))
+        .replace("name: shop-drift\n", "name: drift\n")
+        .replace("[shop-drift]", "[drift]");
+    team.apply(&example).await;
+}
+
+async fn team(prefix: &str) -> Team<'static> {
+    let team = Team::new(World::shared().await, prefix).await;
+    team.apply(WEB).await;
+    team.apply(SETTINGS).await;
+    team.commit(&[("deploy/web.yaml", WEB), ("deploy/settings.yaml", SETTINGS)])
+        .await;
+    team.policy(|p| p["spec"]["enforcement"] = json!("Revert"))
+        .await;
+    team.in_sync().await;
+    team
+}
+
+async fn get(team: &Team<'_>, kind: &str, name: &str) -> Value {
+    let text = team
+        .kubectl(["get", kind, name, "-o", "json", "--show-managed-fields"])
+        .await;
+    serde_json::from_str(&text).unwrap()
+}
+
+fn managers(object: &Value) -> Vec<&str> {
+    let entries = object["metadata"]["managedFields"].as_array().unwrap();
+    entries
+        .iter()
+        .filter_map(|e| e["manager"].as_str())
+        .collect()
+}
+
+#[tokio::test]
+async fn live_edits_go_back_and_nothing_else_changes() {
+    let team = team("reverts").await;
+    opt_in(&team).await;
+    let edit = json!({"metadata": {"labels": {"note": "mine"}}, "spec": {"replicas": 5, "template": {"spec": {"containers": [{"name": "web", "image": "shop/web:hotfix", "env": [{"name": "LEVEL", "value": "debug"}]}]}}}});
+    team.kubectl(["patch", "deployment", "web", "-p", &edit.to_string()])
+        .await;
+    let record = team
+        .record("Deployment", "web", |r| {
+            r["status"]["enforcement"]["outcome"] == "Reverted"
+        })
+        .await;
+    assert_eq!(record["status"]["enforcement"]["attempts"], 1, "{record}");
+    let live = get(&team, "deployment", "web").await;
+    assert_eq!(live["spec"]["replicas"], 2);
+    let web = &live["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(web["image"], "shop/web:1");
+    assert_eq!(web["env"][0]["value"], "info");
+    // What Git does not declare is reported and stays.
+    assert_eq!(live["metadata"]["labels"]["note"], "mine");
+    assert!(!managers(&live).contains(&"driftline"), "{live}");
+    // The deployer finds no conflict.
+    let apply = ["-n", &team.namespace, "apply", "--server-side", "-f", "-"];
+    let apply = team.world.kubectl().args(apply).stdin(WEB);
+    apply.run().await.unwrap();
+
+    team.kubectl(["delete", "configmap", "settings"]).await;
+    let record = team.closed("ConfigMap", "settings").await;
+    assert_eq!(record["status"]["enforcement"]["outcome"], "Reverted");
+    assert_eq!(record["status"]["change"], "Missing");
+    let live = get(&team, "configmap", "settings").await;
+    assert_eq!(live["data"]["level"], "info");
+}
+
+#[tokio::test]
+async fn without_consent_nothing_is_written_and_the_record_says_what_is_missing() {
+    let team = team("unasked").await;
+    team.kubectl(["scale", "deployment/web", "--replicas=4"])
+        .await;
+    let blocked = |r: &&Value| r["status"]["state"] == "Blocked";
+    let record = team
+        .until("blocked", "DriftRecord", |all| {
+            all.values().find(blocked).cloned()
+        })
+        .await;
+    let reason = record["status"]["enforcement"]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("impersonate") && reason.contains("docs/rights.md"),
+        "{reason}"
+    );
+    let live = get(&team, "deployment", "web").await;
+    assert_eq!(live["spec"]["replicas"], 4);
+}
+
+#[tokio::test]
+async fn a_fight_is_told_and_not_fought() {
+    let team = team("fights").await;
+    opt_in(&team).await;
+    let mut writes = 0;
+    let deadline = std::time::Instant::now() + super::support::PATIENCE;
+    let record = loop {
+        let live = get(&team, "configmap", "settings").await;
+        if live["data"]["level"] == "info" {
+            writes += 1;
+            let edit = json!({"data": {"level": format!("debug-{writes}")}});
+            team.kubectl(["patch", "configmap", "settings", "-p", &edit.to_string()])
+                .await;
+        }
+        let records = team.records().await;
+        let contested = records
+            .into_values()
+            .find(|r| r["status"]["state"] == "Contested");
+        if let Some(record) = contested {
+            break record;
+        }
+        assert!(std::time::Instant::now() < deadline, "{writes} edits");
+    };
+    assert_eq!(writes, 4, "three rounds, and the edit that stays: {record}");
+    assert_eq!(record["status"]["enforcement"]["attempts"], 3, "{record}");
+    let live = get(&team, "configmap", "settings").await;
+    assert_eq!(live["data"]["level"], "debug-4");
+    // Whoever puts it right ends the fight.
+    team.apply(SETTINGS).await;
+    team.in_sync().await;
+}
+
+#[tokio::test]
+async fn at_observe_and_for_commits_nothing_is_written() {
+    let team = team("observes").await;
+    opt_in(&team).await;
+    // A commit that nobody rolls out is no live edit.
+    let newer = SETTINGS.replace("info", "warn");
+    team.commit(&[("deploy/settings.yaml", &newer)]).await;
+    team.check().await;
+    team.status("pending", |s| s["summary"]["pending"] == 1)
+        .await;
+    let observe = json!({"spec": {"enforcement": "Observe"}});
+    team.kubectl([
+        "patch",
+        "driftpolicy",
+        POLICY,
+        "--type=merge",
+        "-p",
+        &observe.to_string(),
+    ])
+    .await;
+    team.check().await;
+    team.kubectl(["scale", "deployment/web", "--replicas=4"])
+        .await;
+    team.drifted(1).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let web = get(&team, "deployment", "web").await;
+    assert_eq!(web["spec"]["replicas"], 4);
+    assert_eq!(
+        get(&team, "configmap", "settings").await["data"]["level"],
+        "info"
+    );
+
+    // Raised, what is open goes back; the commit still waits for whoever delivers it.
+    let revert = json!({"spec": {"enforcement": "Revert"}});
+    team.kubectl([
+        "patch",
+        "driftpolicy",
+        POLICY,
+        "--type=merge",
+        "-p",
+        &revert.to_string(),
+    ])
+    .await;
+    team.status("put back", |s| s["summary"]["drifted"] == 0)
+        .await;
+    let web = get(&team, "deployment", "web").await;
+    assert_eq!(web["spec"]["replicas"], 2);
+    assert_eq!(
+        get(&team, "configmap", "settings").await["data"]["level"],
+        "info"
+    );
+}
+
+#[tokio::test]
+async fn what_two_policies_declare_otherwise_is_put_back_by_neither() {
+    let team = team("disputed").await;
+    opt_in(&team).await;
+    let other = SETTINGS.replace("info", "warn");
+    team.commit(&[("other/settings.yaml", &other)]).await;
+    team.check().await;
+    let second = team.policy_object(|p| {
+        p["metadata"]["name"] = json!("second");
+        p["spec"]["enforcement"] = json!("Revert");
+        p["spec"]["targets"][0]["kubernetes"]["path"] = json!("other");
+    });
+    team.apply(&second.to_string()).await;
+    team.status_of("second", "compared", |s| s["summary"]["declared"] == 1)
+        .await;
+    let edit = json!({"data": {"level": "debug"}});
+    team.kubectl(["patch", "configmap", "settings", "-p", &edit.to_string()])
+        .await;
+    let blocked = |r: &&Value| {
+        let reason = r["status"]["enforcement"]["reason"].as_str();
+        r["spec"]["policy"] == POLICY
+            && r["status"]["state"] == "Blocked"
+            && reason.is_some_and(|r| r.contains("declares this object otherwise"))
+    };
+    team.until("blocked", "DriftRecord", |all| {
+        all.values().find(blocked).cloned()
+    })
+    .await;
+    let live = get(&team, "configmap", "settings").await;
+    assert_eq!(live["data"]["level"], "debug");
+}

@@ -1,0 +1,66 @@
+//! What whoever puts an object back has to know of it, at the moment of doing so.
+
+use drift::{DeclaredObject, Finding, ObjectId, Verdict};
+use serde_json::Value;
+
+use super::{Index, ScopeKey, TargetId};
+
+/// An object as a target declares it, and what is the matter with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Material {
+    /// The kind and version it is declared in, and its namespace.
+    pub scope: ScopeKey,
+    /// Its declaration.
+    pub declared: DeclaredObject,
+    /// Another target declares the same object otherwise.
+    pub disputed: bool,
+    /// What has drifted, without what rules ignore; `None` where nothing has, or nothing can be said.
+    pub finding: Option<Finding>,
+}
+
+impl Index {
+    /// The scope of an object that a target declares.
+    pub fn scope_of(&self, target: TargetId, id: &ObjectId) -> Option<ScopeKey> {
+        let inner = self.inner.lock();
+        let member = inner.find(super::key_of_object(id), target)?;
+        let decl = inner.slab.get(member).filter(|d| d.left.is_none())?;
+        Some(inner.scopes.get(decl.scope)?.key.clone())
+    }
+
+    /// Judges a live object that was read a moment ago. What the index holds of it stays as it is. `None` where the target does not
+    /// declare the object, or its account may not see it.
+    pub fn material(
+        &self,
+        target: TargetId,
+        id: &ObjectId,
+        live: Option<&Value>,
+    ) -> Option<Material> {
+        let inner = self.inner.lock();
+        let key = super::key_of_object(id);
+        let member = inner.find(key, target)?;
+        let decl = inner.slab.get(member).filter(|d| d.left.is_none())?;
+        let otherwise = |d: &super::Decl| {
+            d.target != target && d.left.is_none() && !d.is_undeclared() && d.digest != decl.digest
+        };
+        let disputed = inner.chain(key).any(|(_, d)| otherwise(d));
+        if inner.denied.contains_key(&(target, decl.scope)) {
+            return None;
+        }
+        let scope = inner.scopes.get(decl.scope)?.key.clone();
+        let declared = inner.targets.get(&target)?.blobs.read(decl.blob).ok()?;
+        let judgement = inner.weighed(member, &declared, live)?;
+        let finding = match judgement.verdict {
+            Verdict::Drifted(finding) => {
+                let grading = inner.graded(member, &declared, *finding)?;
+                grading.left.map(|graded| graded.finding)
+            }
+            Verdict::InSync | Verdict::Pending(_) | Verdict::Unknown(_) => None,
+        };
+        Some(Material {
+            scope,
+            declared,
+            disputed,
+            finding,
+        })
+    }
+}
