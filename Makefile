@@ -40,9 +40,9 @@ test-old: .tools .go .python ## Run the cases of e2e/cases against Kubernetes 1.
 .PHONY: prove-cases
 prove-cases: .tools .go .python ## Prove on a real API server that the cases of e2e/cases (or CASES="...") are what they claim to be
 	@$(CARGO) build --workspace --bins
-	@tools="$$($(DEBUG)/cluster tools | xargs -n 1 dirname | sort -u | paste -sd :)"; \
-	trap '$(DEBUG)/cluster --directory $(CURDIR)/.driftline/prove down' EXIT; \
-	eval "$$($(DEBUG)/cluster --directory $(CURDIR)/.driftline/prove up | grep '^export ')"; \
+	@tools="$$($(DEBUG)/cluster tools | xargs -d '\n' -n 1 dirname | sort -u | paste -sd :)"; \
+	trap '$(DEBUG)/cluster --directory "$(CURDIR)/.driftline/prove" down' EXIT; \
+	eval "$$($(DEBUG)/cluster --directory "$(CURDIR)/.driftline/prove" up | grep '^export ')"; \
 	PATH="$$tools:$$PATH" PYTHONDONTWRITEBYTECODE=1 python3 e2e/cases/lib/prove.py $(CASES)
 
 .PHONY: bench

@@ -42,6 +42,12 @@ pub struct DriftPolicySpec {
     #[serde(default)]
     #[x_kube(validation = Rule::new("self in ['Observe', 'Revert']").message("enforcement: use Observe or Revert; Warn and Prevent are not available yet"))]
     pub enforcement: Enforcement,
+    /// What may be put back, and when; only where enforcement is Revert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revert: Option<RevertTerms>,
+    /// Pauses enforcement until a time, and never detection. Ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
     /// A service account of this namespace that decides what this policy may see: only kinds that it may list are
     /// reported, only Secrets that it may get are used. May be left out in the operator's own namespace only, where the reader account of the
     /// installation stands in.
@@ -86,6 +92,41 @@ pub enum Enforcement {
     Revert,
     /// Refuse changes.
     Prevent,
+}
+
+/// What may be put back, and when.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevertTerms {
+    /// Drift of which origins is put back: LiveEdited (what runs was edited), Diverged (edited live, and changed in Git), Unknown (from
+    /// before Driftline knew it). By default LiveEdited alone.
+    #[serde(default = "default_origins")]
+    #[schemars(length(min = 1, max = 3))]
+    #[x_kube(validation = Rule::new("self.all(o, o != 'GitAhead')").message("revert.origins: GitAhead is a commit that waits to be rolled out, which is not put back; name LiveEdited, Diverged or Unknown"))]
+    pub origins: Vec<crate::Origin>,
+    /// How long drift is left before it is put back, counted from when its record was opened. At most 24h.
+    #[serde(default = "default_after")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(s|m|h))+$') && duration(self) <= duration('24h')").message("revert.after: a duration of at most 24h, for example 5m"))]
+    #[schemars(length(max = 32))]
+    pub after: String,
+}
+
+fn default_origins() -> Vec<crate::Origin> {
+    vec![crate::Origin::LiveEdited]
+}
+
+fn default_after() -> String {
+    "0s".to_owned()
+}
+
+/// A pause of enforcement.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Until when, for example 2026-12-01T09:00:00Z.
+    pub until: Time,
+    /// Why.
+    #[schemars(length(min = 1, max = 256))]
+    pub reason: String,
 }
 
 /// Who is responsible for what a policy watches.
@@ -339,9 +380,9 @@ pub struct Summary {
     pub declared: u32,
     /// Live is what is declared.
     pub in_sync: u32,
-    /// It is not.
+    /// Live is not what is declared; objects that are there and not declared count besides.
     pub drifted: u32,
-    /// It is not, only because a commit is not rolled out yet.
+    /// Live is not what is declared, only because a commit is not rolled out yet.
     #[serde(default)]
     pub pending: u32,
     /// Different at first sight, and the server has not yet been asked whether it makes the difference itself.

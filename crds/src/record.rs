@@ -67,7 +67,7 @@ pub struct KubernetesSubject {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DriftRecordStatus {
-    /// Open while it differs (Blocked or Contested where it was to be put back and could not), Pending while only a commit is not rolled
+    /// Open while it differs (Held, Blocked or Contested where it was to be put back and was not), Pending while only a commit is not rolled
     /// out yet, then Closed.
     pub state: RecordState,
     /// What is the matter with the object as a whole.
@@ -126,7 +126,8 @@ pub struct DriftRecordStatus {
 pub struct Converged {
     /// How far the policy goes.
     pub rung: crate::Enforcement,
-    /// Reverted: it is as declared again. Blocked: it could not be put back. Contested: somebody changes it back each time.
+    /// Reverted: it is as declared again. Waiting: it is put back after the policy's revert.after. Held: enforcement is paused. Blocked: it
+    /// could not be put back. Contested: somebody changes it back each time.
     pub outcome: Outcome,
     /// Why, and what mends it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -143,6 +144,10 @@ pub struct Converged {
 pub enum Outcome {
     /// It is as declared again.
     Reverted,
+    /// It is put back later.
+    Waiting,
+    /// Enforcement is paused.
+    Held,
     /// It could not be put back.
     Blocked,
     /// Somebody changes it back each time.
@@ -154,6 +159,8 @@ impl Outcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reverted => "Reverted",
+            Self::Waiting => "Waiting",
+            Self::Held => "Held",
             Self::Blocked => "Blocked",
             Self::Contested => "Contested",
         }
@@ -167,6 +174,8 @@ pub enum RecordState {
     Open,
     /// It differs only because a commit is not rolled out yet, for more than a minute.
     Pending,
+    /// It differs, and enforcement is paused.
+    Held,
     /// It differs, and could not be put back.
     Blocked,
     /// It differs, and somebody undoes it each time it is put back.

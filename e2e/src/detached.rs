@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::cache::SUPERVISOR;
 use crate::control_plane::{Announcement, binaries};
 use crate::error::{Error, IoContext, Result};
+use crate::processes;
 
 const START: Duration = Duration::from_secs(180);
-const END: Duration = Duration::from_secs(20);
 
 /// A control plane that runs until it is told to end, in a directory that says
 /// whether it does.
@@ -85,7 +83,7 @@ impl Cluster {
         let log = fs::File::create(&log_file).doing("creating", &log_file)?;
         let mut child = Command::new(&supervisor)
             .arg("--detached")
-            .arg(format!("--data={}", self.directory.display()))
+            .arg(self.data())
             .arg(format!("--binaries={}", binaries.display()))
             // Ctrl-C in this terminal is not meant for it.
             .process_group(0)
@@ -116,29 +114,15 @@ impl Cluster {
     /// # Errors
     /// If it does not end.
     pub fn down(&self) -> Result<bool> {
-        let Some(running) = self.status() else {
-            self.clear()?;
-            return Ok(false);
-        };
-        let pid = i32::try_from(running.supervisor)
-            .ok()
-            .and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            kill_process(pid, Signal::TERM)
-                .map_err(std::io::Error::from)
-                .doing("ending the supervisor of", &self.directory)?;
-        }
-        let deadline = Instant::now() + END;
-        while self.directory.exists() {
-            if Instant::now() > deadline {
-                return Err(Error::Deadline {
-                    doing: format!("ending the cluster in {}", self.directory.display()),
-                    after: END,
-                });
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(true)
+        // It may be about to start, and not have said anything yet.
+        let ran = processes::end(&["--detached".as_ref(), self.data().as_ref()])?;
+        self.clear()?;
+        Ok(ran)
+    }
+
+    /// The argument by which its supervisor is known.
+    fn data(&self) -> String {
+        format!("--data={}", self.directory.display())
     }
 
     /// Removes what a cluster that was killed left behind.

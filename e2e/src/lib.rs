@@ -31,6 +31,7 @@ pub mod git;
 mod leash;
 pub mod operator;
 mod ports;
+mod processes;
 mod progress;
 pub mod ssh;
 mod supervisor;

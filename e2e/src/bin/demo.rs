@@ -32,12 +32,16 @@ enum Action {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let demo = Demo::new(arguments.directory);
+    let action = arguments.action.unwrap_or(Action::Up);
     let result = tokio::runtime::Runtime::new()
         .map_err(Failure::from)
         .and_then(|runtime| {
             runtime.block_on(async {
-                match arguments.action.unwrap_or(Action::Up) {
-                    Action::Up => demo.up().await,
+                match action {
+                    Action::Up => tokio::select! {
+                        told = demo.up() => told,
+                        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+                    },
                     Action::Down => demo.down(),
                     Action::Serve => demo.serve().await,
                 }
@@ -52,8 +56,11 @@ fn main() -> ExitCode {
                 eprintln!("  because: {inner}");
                 cause = inner.source();
             }
-            eprintln!("End what is running with: make demo-down");
-            ExitCode::FAILURE
+            if matches!(action, Action::Up) {
+                eprintln!("End what is running with: make demo-down");
+            }
+            // What is still starting is not waited for.
+            std::process::exit(1)
         }
     }
 }

@@ -4,17 +4,18 @@
 mod observer;
 mod story;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::git::{GitServer, GitServerOptions};
 use crate::operator::{self, workspace};
+use crate::processes;
 use crate::{Cluster, Operator, OperatorOptions, Tools};
 
 /// What can go wrong in the demo; only shown, never told apart.
@@ -104,17 +105,12 @@ impl Demo {
     }
 
     fn down_quietly(&self) -> Result<bool, Failure> {
-        let mut ran = false;
-        if let Some(serving) = self.serving() {
-            ran = true;
-            if let Some(pid) = i32::try_from(serving.pid).ok().and_then(Pid::from_raw) {
-                kill_process(pid, Signal::TERM).map_err(std::io::Error::from)?;
-            }
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while self.serving().is_some() && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
+        let serve: [&OsStr; 3] = [
+            "--directory".as_ref(),
+            self.directory.as_ref(),
+            "serve".as_ref(),
+        ];
+        let mut ran = processes::end(&serve)?;
         ran |= self.cluster().down()?;
         if self.directory.exists() {
             fs::remove_dir_all(&self.directory)?;
@@ -122,14 +118,9 @@ impl Demo {
         Ok(ran)
     }
 
-    /// The background part, if it runs. The number may belong to another process by now, so its command line decides.
+    /// What the background part that was started says once it is ready.
     fn serving(&self) -> Option<Serving> {
-        let serving: Serving =
-            serde_json::from_slice(&fs::read(self.directory.join("serving.json")).ok()?).ok()?;
-        let line = fs::read(format!("/proc/{}/cmdline", serving.pid)).ok()?;
-        String::from_utf8_lossy(&line)
-            .contains("serve")
-            .then_some(serving)
+        serde_json::from_slice(&fs::read(self.directory.join("serving.json")).ok()?).ok()
     }
 
     async fn start_serving(&self, kubeconfig: &Path) -> Result<Serving, Failure> {

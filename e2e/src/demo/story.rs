@@ -207,7 +207,11 @@ async fn make(
     println!();
     println!(
         "  $ kubectl -n {NAMESPACE} {}   {}",
-        edit.command.join(" "),
+        edit.command
+            .iter()
+            .map(|argument| quoted(argument))
+            .collect::<Vec<_>>()
+            .join(" "),
         dim(&format!("# {}", edit.why))
     );
     // What an engineer's editor does to the file that kubectl edit opens.
@@ -292,6 +296,16 @@ async fn mend(tools: &Tools, kubeconfig: &Path, records: &mut Observer) -> Resul
 }
 
 /// Says what there is to look at.
+/// As a shell has to be given it.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", argument.replace('\'', "'\\''"))
+    }
+}
+
 pub(super) fn end(tools: &Tools, kubeconfig: &Path, serving: &Serving, found: &[u128]) {
     let slowest = found.iter().max().copied().unwrap_or(0);
     println!();
@@ -305,8 +319,8 @@ pub(super) fn end(tools: &Tools, kubeconfig: &Path, serving: &Serving, found: &[
     let bin = tools.kubectl.parent().unwrap_or(Path::new(""));
     println!(
         "  export KUBECONFIG={} PATH={}:$PATH",
-        kubeconfig.display(),
-        bin.display()
+        quoted(&kubeconfig.display().to_string()),
+        quoted(&bin.display().to_string())
     );
     println!("  kubectl -n {NAMESPACE} get driftpolicies,driftrecords");
     println!("  kubectl -n {NAMESPACE} get driftrecords -o yaml");
@@ -315,10 +329,10 @@ pub(super) fn end(tools: &Tools, kubeconfig: &Path, serving: &Serving, found: &[
     println!("  curl -s http://{}/metrics", serving.operator);
     println!(
         "  git -C {} log    {}",
-        serving.work_tree.display(),
+        quoted(&serving.work_tree.display().to_string()),
         dim("# push a commit from here; it is noticed within 10 s")
     );
-    println!("  less {}", serving.log.display());
+    println!("  less {}", quoted(&serving.log.display().to_string()));
     println!();
     println!("End it with: make demo-down");
 }

@@ -149,6 +149,7 @@ impl Actor {
             let mut view = self.state.view.lock();
             view.is_unfit = false;
             view.account = Some(policy.account.clone());
+            view.hold_reason.clone_from(&policy.hold_reason);
             let before = std::mem::replace(&mut view.terms, policy.terms.clone());
             if before != policy.terms {
                 let targets: Vec<_> = view.targets.iter().map(|t| t.id).collect();
@@ -468,6 +469,10 @@ impl Actor {
         let settling = seeking.then_some(SETTLING);
         let waits = self.targets.iter().any(|t| t.waits_for_tools);
         let looking = waits.then_some(LOOK);
+        // The condition ends with the hold.
+        let now = jiff::Timestamp::now();
+        let hold = policy.terms.hold(now);
+        let hold = hold.map(|until| until.duration_since(now).unsigned_abs() + SETTLING);
         [
             Some(verification),
             secret,
@@ -475,6 +480,7 @@ impl Actor {
             release,
             settling,
             looking,
+            hold,
         ]
         .into_iter()
         .flatten()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cluster::index::{ScopeKey, TargetId};
 use cluster::write::{self, Place};
 use cluster::{Account, Category, Error};
-use drift::converge::{Plan, Rounds, Rung, Terms, plan};
+use drift::converge::{History, Plan, Rounds, Terms, Why, plan};
 use drift::{ObjectId, patch};
 use driftline_crds::{Converged, Outcome};
 use jiff::Timestamp;
@@ -55,28 +55,37 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Known {
     rounds: Rounds,
-    /// The drift that was last tried to end, by the digest of its report.
-    tried: Option<u64>,
+    /// Since when it has drifted.
+    since: Option<Timestamp>,
+    /// The drift that was last tried to end, by the digest of its report, and the terms then.
+    tried: Option<(u64, Terms)>,
     said: Option<Converged>,
 }
 
 impl Converging {
     /// Hands in drift that may be to be put back. What was tried before is not tried again before its time, unless it is another drift.
-    pub fn offer(&self, target: TargetId, id: &ObjectId, digest: u64, before: Option<&Converged>) {
+    pub fn offer(
+        &self,
+        (target, id): (TargetId, &ObjectId),
+        tried: (u64, Terms),
+        since: Timestamp,
+        before: Option<&Converged>,
+    ) {
         let mut inner = self.inner.lock();
         let key = (target, id.clone());
         let known = inner.known.entry(key.clone()).or_default();
         if let (None, Some(before)) = (&known.said, before) {
             known.rounds = Rounds::noted(before.attempts, before.at.0);
         }
+        known.since = Some(since);
         let stands = known
             .said
             .as_ref()
             .is_some_and(|s| s.outcome != Outcome::Reverted);
-        if known.tried == Some(digest) && stands {
+        if stands && known.tried.as_ref() == Some(&tried) {
             return;
         }
-        known.tried = Some(digest);
+        known.tried = Some(tried);
         inner.wait(key);
         drop(inner);
         self.offered.notify_one();
@@ -106,9 +115,15 @@ impl Converging {
         free
     }
 
-    fn rounds(&self, key: &Key) -> Rounds {
+    fn history(&self, key: &Key) -> History {
         let inner = self.inner.lock();
-        inner.known.get(key).map(|k| k.rounds).unwrap_or_default()
+        let known = inner.known.get(key);
+        known
+            .map(|k| History {
+                since: k.since,
+                rounds: k.rounds,
+            })
+            .unwrap_or_default()
     }
 
     fn note(&self, key: &Key, rounds: Rounds, said: Converged) {
@@ -183,20 +198,23 @@ fn standing(engine: &Engine, target: TargetId) -> Option<(Terms, Account)> {
 
 async fn one(engine: &Arc<Engine>, key: &Key) {
     let (target, id) = key;
-    let rounds = engine.converging.rounds(key);
+    let history = engine.converging.history(key);
+    let mut rounds = history.rounds;
     let mut seen = None;
-    let (rounds, said, again) = match attempt(engine, key, rounds, &mut seen).await {
+    let (said, again) = match attempt(engine, key, history, &mut seen).await {
         Done::Nothing => return,
-        Done::Reverted(rounds) => (rounds, (Outcome::Reverted, String::new()), None),
-        Done::Blocked(rounds, why) => (rounds, (Outcome::Blocked, why), Some(AGAIN)),
-        Done::Contested(until) => {
+        Done::Reverted(now) => {
+            rounds = now;
+            ((Outcome::Reverted, String::new()), None)
+        }
+        Done::Blocked(now, why) => {
+            rounds = now;
+            ((Outcome::Blocked, why), Some(AGAIN))
+        }
+        Done::Waits(until, why) => {
             let wait = until.duration_since(Timestamp::now()).unsigned_abs();
-            let why = format!(
-                "it was put back {} times and changed again; the next attempt is not before {}",
-                rounds.at(Timestamp::now()),
-                whole_seconds(until)
-            );
-            (rounds, (Outcome::Contested, why), Some(wait))
+            let times = rounds.at(Timestamp::now());
+            (waiting(why, times, until), Some(wait))
         }
     };
     let now = Timestamp::now();
@@ -204,6 +222,8 @@ async fn one(engine: &Arc<Engine>, key: &Key) {
     engine.metrics.reverts(outcome.as_str()).inc();
     if outcome == Outcome::Reverted {
         tracing::info!(object = %id, "drift was put back");
+    } else if matches!(outcome, Outcome::Waiting | Outcome::Held) {
+        tracing::debug!(object = %id, outcome = outcome.as_str(), reason, "drift is not put back yet");
     } else {
         tracing::warn!(object = %id, outcome = outcome.as_str(), reason, "drift was not put back");
     }
@@ -236,17 +256,39 @@ enum Done {
     Nothing,
     Reverted(Rounds),
     Blocked(Rounds, String),
-    Contested(Timestamp),
+    Waits(Timestamp, Why),
+}
+
+/// The outcome of waiting, and its reason in words.
+fn waiting(why: Why, times: u32, until: Timestamp) -> (Outcome, String) {
+    let until = whole_seconds(until);
+    match why {
+        Why::Held => (
+            Outcome::Held,
+            format!("spec.hold pauses enforcement until {until}"),
+        ),
+        Why::Grace => (
+            Outcome::Waiting,
+            format!("it is put back at {until} (spec.revert.after)"),
+        ),
+        Why::Contested => (
+            Outcome::Contested,
+            format!(
+                "it was put back {times} times and changed again; the next attempt is not before {until}"
+            ),
+        ),
+    }
 }
 
 /// One attempt; `seen` is what it left.
 async fn attempt(
     engine: &Engine,
     key: &Key,
-    mut rounds: Rounds,
+    history: History,
     seen: &mut Option<(ScopeKey, Value)>,
 ) -> Done {
     let (target, id) = key;
+    let rounds = history.rounds;
     for _ in 0..ATTEMPTS {
         let Some((terms, account)) = standing(engine, *target) else {
             return Done::Nothing;
@@ -279,13 +321,13 @@ async fn attempt(
             return Done::Nothing;
         };
         let now = Timestamp::now();
-        let planned = plan(&terms, finding, rounds, now);
+        let planned = plan(&terms, finding, history, now);
         if material.disputed && planned != Plan::Rest {
             return Done::Blocked(rounds, DISPUTED.to_owned());
         }
         let written = match (planned, &live) {
             (Plan::Rest, _) => return Done::Nothing,
-            (Plan::Contested(until), _) => return Done::Contested(until),
+            (Plan::Wait(until, why), _) => return Done::Waits(until, why),
             (Plan::PutBack(fields), Some(live)) => {
                 match patch::put_back(&material.declared.object, live, &fields) {
                     Ok(patch) => lead(engine, write::patch(&engine.client, place, &patch)).await,
@@ -301,7 +343,7 @@ async fn attempt(
         match written {
             None => return Done::Nothing,
             Some(Ok(now_live)) => {
-                rounds = rounds.with_one_more(now);
+                let rounds = rounds.with_one_more(now);
                 let live = disown(engine, place, now_live).await;
                 let left = remains(engine, key, &terms, &live);
                 *seen = Some((scope, live));
@@ -369,7 +411,7 @@ fn remains(engine: &Engine, (target, id): &Key, terms: &Terms, live: &Value) -> 
     let material = engine.index.material(*target, id, Some(live));
     let finding = material.and_then(|m| m.finding);
     let now = Timestamp::now();
-    finding.is_some_and(|f| plan(terms, &f, Rounds::default(), now) != Plan::Rest)
+    finding.is_some_and(|f| plan(terms, &f, History::default(), now) != Plan::Rest)
 }
 
 /// Why a write was refused, with the remedy where it is known.
@@ -389,15 +431,4 @@ fn refusal(error: &Error, place: Place<'_>) -> String {
         _ => String::new(),
     };
     format!("{error}{remedy}")
-}
-
-/// The terms of a policy that says only how far it goes.
-pub fn terms(enforcement: driftline_crds::Enforcement) -> Terms {
-    match enforcement {
-        driftline_crds::Enforcement::Revert => Terms {
-            rung: Rung::Revert,
-            origins: vec![drift::Origin::LiveEdited],
-        },
-        _ => Terms::default(),
-    }
 }

@@ -86,10 +86,11 @@ fn event(
     } else {
         ("DriftOpened", "Warning")
     };
-    let by = if status.display.by.is_empty() {
-        String::new()
-    } else {
-        format!(" (by {})", status.display.by)
+    let by = match status.display.by.as_str() {
+        "" => String::new(),
+        // Who wrote last is not who removed it.
+        last if last.starts_with("last write by ") => format!(" ({last})"),
+        by => format!(" (by {by})"),
     };
     let subject_name = &status.display.subject;
     let note = match note {

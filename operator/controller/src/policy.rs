@@ -8,9 +8,10 @@ use declared::{HelmOptions, Reference};
 use drift::converge::{Rung, Terms};
 use drift::rules::{MatchText, RuleError, RuleText, Rules};
 use driftline_crds::{
-    DriftPolicy, Enforcement, GitReference, GitSource, KubernetesTarget, Owner, PolicyRule, Target,
-    UndeclaredFields, UndeclaredObjects,
+    DriftPolicy, DriftPolicySpec, Enforcement, GitReference, GitSource, KubernetesTarget, Origin,
+    Owner, PolicyRule, Target, UndeclaredFields, UndeclaredObjects,
 };
+use jiff::SignedDuration;
 use kube::ResourceExt as _;
 use serde_json::Value;
 
@@ -44,6 +45,8 @@ pub struct Policy {
     pub account: Account,
     /// What may be put back.
     pub terms: Terms,
+    /// Why nothing is put back for now, where that is so.
+    pub hold_reason: Option<String>,
     pub owner: Option<Owner>,
     /// `None` where no target needs one.
     pub source: Option<SourceSpec>,
@@ -170,7 +173,7 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
     let key = PolicyKey::of(policy);
     let spec = &policy.spec;
     let terms = match spec.enforcement {
-        Enforcement::Observe | Enforcement::Revert => crate::converge::terms(spec.enforcement),
+        Enforcement::Observe | Enforcement::Revert => terms(spec)?,
         other => return Err(PolicyError::Enforcement(format!("{other:?}"))),
     };
     if terms.rung != Rung::Observe && spec.service_account_name.is_none() {
@@ -191,6 +194,7 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
     Ok(Policy {
         account: account(&key, spec.service_account_name.as_deref(), options)?,
         terms,
+        hold_reason: spec.hold.as_ref().map(|h| h.reason.clone()),
         owner: spec.owner.clone(),
         source,
         verify_every: duration("spec.verifyEvery", &spec.verify_every)?,
@@ -200,6 +204,34 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
             .annotations()
             .get(driftline_crds::CHECK_ANNOTATION)
             .map(|c| drift::redact::cut(c, 256).to_owned()),
+    })
+}
+
+/// What may be put back, and when.
+fn terms(spec: &DriftPolicySpec) -> Result<Terms, PolicyError> {
+    let revert = spec.revert.as_ref();
+    let core = |origin: &Origin| match origin {
+        Origin::LiveEdited => Some(drift::Origin::LiveEdited),
+        Origin::Diverged => Some(drift::Origin::Diverged),
+        Origin::Unknown => Some(drift::Origin::Unknown),
+        Origin::GitAhead => None,
+    };
+    let origins = revert.map(|r| r.origins.iter().filter_map(core).collect());
+    let after = revert.map_or("0s", |r| r.after.as_str());
+    Ok(Terms {
+        rung: match spec.enforcement {
+            Enforcement::Revert => Rung::Revert,
+            _ => Rung::Observe,
+        },
+        origins: origins.unwrap_or_else(|| vec![drift::Origin::LiveEdited]),
+        after: drift::quantity::parse_duration(after)
+            .and_then(|nanos| i64::try_from(nanos).ok())
+            .map(SignedDuration::from_nanos)
+            .ok_or_else(|| PolicyError::Duration {
+                field: "spec.revert.after",
+                value: drift::redact::cut(after, 64).to_owned(),
+            })?,
+        held_until: spec.hold.as_ref().map(|h| h.until.0),
     })
 }
 

@@ -64,6 +64,8 @@ pub struct View {
     pub account: Option<Account>,
     /// What may be put back.
     pub terms: drift::converge::Terms,
+    /// Why nothing is put back for now, where that is so.
+    pub hold_reason: Option<String>,
     pub source: Option<SourceStatus>,
     /// Where to look for who wrote a line.
     pub history: Option<History>,

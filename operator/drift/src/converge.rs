@@ -26,6 +26,26 @@ pub struct Terms {
     pub rung: Rung,
     /// Drift of which origins may be put back.
     pub origins: Vec<Origin>,
+    /// How long drift is left before that.
+    pub after: SignedDuration,
+    /// Until when nothing is put back.
+    pub held_until: Option<Timestamp>,
+}
+
+impl Terms {
+    /// The end of a pause that holds at a time.
+    pub fn hold(&self, now: Timestamp) -> Option<Timestamp> {
+        self.held_until.filter(|until| *until > now)
+    }
+}
+
+/// What has happened to an object so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct History {
+    /// Since when it has drifted, where that is known.
+    pub since: Option<Timestamp>,
+    /// How often it was put back lately.
+    pub rounds: Rounds,
 }
 
 /// How often an object was written to lately: one time is forgotten in [`DECAY`].
@@ -86,12 +106,23 @@ pub enum Plan<'a> {
     PutBack(Vec<&'a FieldDrift>),
     /// Create the object.
     Create,
-    /// Nothing before this time: somebody undoes what is done.
-    Contested(Timestamp),
+    /// Nothing before this time.
+    Wait(Timestamp, Why),
 }
 
-/// What to do about a finding; `rounds` says how often something was done to the object lately.
-pub fn plan<'a>(terms: &Terms, finding: &'a Finding, rounds: Rounds, now: Timestamp) -> Plan<'a> {
+/// Why nothing is done yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Enforcement is paused.
+    Held,
+    /// Drift is left for a while first.
+    Grace,
+    /// Somebody undoes what is done.
+    Contested,
+}
+
+/// What to do about a finding.
+pub fn plan<'a>(terms: &Terms, finding: &'a Finding, history: History, now: Timestamp) -> Plan<'a> {
     if terms.rung != Rung::Revert {
         return Plan::Rest;
     }
@@ -119,7 +150,18 @@ pub fn plan<'a>(terms: &Terms, finding: &'a Finding, rounds: Rounds, now: Timest
         }
         _ => return Plan::Rest,
     };
-    rounds.full_until(now).map_or(planned, Plan::Contested)
+    let grace = history
+        .since
+        .and_then(|since| since.checked_add(terms.after).ok());
+    let waits = [
+        (terms.hold(now), Why::Held),
+        (history.rounds.full_until(now), Why::Contested),
+        (grace.filter(|until| *until > now), Why::Grace),
+    ];
+    let first = waits
+        .into_iter()
+        .find_map(|(until, why)| Some((until?, why)));
+    first.map_or(planned, |(until, why)| Plan::Wait(until, why))
 }
 
 #[cfg(test)]
@@ -182,12 +224,47 @@ mod tests {
         Timestamp::from_second(1_700_000_000 + second).expect("in range")
     }
 
+    fn revert(origins: Vec<Origin>) -> Terms {
+        Terms {
+            rung: Rung::Revert,
+            origins,
+            ..Terms::default()
+        }
+    }
+
+    fn fought(rounds: Rounds) -> History {
+        History {
+            rounds,
+            since: None,
+        }
+    }
+
+    #[test]
+    fn drift_is_left_for_its_grace_and_while_enforcement_is_held() {
+        let edited = finding(
+            ObjectChange::Changed,
+            Origin::LiveEdited,
+            vec![field(Change::Changed, Origin::LiveEdited)],
+        );
+        let terms = Terms {
+            after: SignedDuration::from_secs(60),
+            held_until: Some(at(100)),
+            ..revert(vec![Origin::LiveEdited])
+        };
+        let since = |second| History {
+            since: Some(at(second)),
+            ..History::default()
+        };
+        let planned = |history, now| plan(&terms, &edited, history, at(now));
+        assert_eq!(planned(since(0), 99), Plan::Wait(at(100), Why::Held));
+        assert!(matches!(planned(since(0), 100), Plan::PutBack(_)));
+        assert_eq!(planned(since(90), 100), Plan::Wait(at(150), Why::Grace));
+        assert!(matches!(planned(since(90), 150), Plan::PutBack(_)));
+    }
+
     #[test]
     fn a_fight_is_three_rounds_and_then_one_in_five_minutes() {
-        let terms = Terms {
-            rung: Rung::Revert,
-            origins: vec![Origin::LiveEdited],
-        };
+        let terms = revert(vec![Origin::LiveEdited]);
         let edited = finding(
             ObjectChange::Changed,
             Origin::LiveEdited,
@@ -196,14 +273,14 @@ mod tests {
         let mut rounds = Rounds::default();
         let mut writes = Vec::new();
         for second in 0..3600 {
-            match plan(&terms, &edited, rounds, at(second)) {
+            match plan(&terms, &edited, fought(rounds), at(second)) {
                 Plan::PutBack(_) => {
                     rounds = rounds.with_one_more(at(second));
                     writes.push(second);
                 }
-                Plan::Contested(until) => {
+                Plan::Wait(until, Why::Contested) => {
                     assert!(until > at(second));
-                    let then = plan(&terms, &edited, rounds, until);
+                    let then = plan(&terms, &edited, fought(rounds), until);
                     assert!(matches!(then, Plan::PutBack(_)), "{then:?}");
                 }
                 other => panic!("{other:?}"),
@@ -227,12 +304,9 @@ mod tests {
             ..edited
         };
         let plan_with = |origin| {
-            let terms = Terms {
-                rung: Rung::Revert,
-                origins: vec![origin],
-            };
+            let terms = revert(vec![origin]);
             matches!(
-                plan(&terms, &told, Rounds::default(), at(0)),
+                plan(&terms, &told, History::default(), at(0)),
                 Plan::PutBack(_)
             )
         };
@@ -243,14 +317,14 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_is_written_at_observe(finding in any_finding(), origins in prop::collection::vec(origin(), 0..4), times in 0..9u32) {
-            let terms = Terms { rung: Rung::Observe, origins };
-            prop_assert_eq!(plan(&terms, &finding, Rounds::noted(times, at(0)), at(1)), Plan::Rest);
+            let terms = Terms { rung: Rung::Observe, ..revert(origins) };
+            prop_assert_eq!(plan(&terms, &finding, fought(Rounds::noted(times, at(0))), at(1)), Plan::Rest);
         }
 
         #[test]
         fn only_what_is_declared_and_may_be_is_put_back(finding in any_finding(), origins in prop::collection::vec(origin(), 0..4)) {
-            let terms = Terms { rung: Rung::Revert, origins: origins.clone() };
-            match plan(&terms, &finding, Rounds::default(), at(0)) {
+            let terms = revert(origins.clone());
+            match plan(&terms, &finding, History::default(), at(0)) {
                 Plan::Create => prop_assert!(finding.change == ObjectChange::Missing && origins.contains(&finding.origin)),
                 Plan::PutBack(fields) => {
                     prop_assert_eq!(finding.change, ObjectChange::Changed);
@@ -258,7 +332,7 @@ mod tests {
                     prop_assert_eq!(fields, may.map(|f| &f.drift).collect::<Vec<_>>());
                 }
                 Plan::Rest => {}
-                Plan::Contested(_) => prop_assert!(false, "nobody has fought"),
+                Plan::Wait(..) => prop_assert!(false, "nothing to wait for"),
             }
         }
     }

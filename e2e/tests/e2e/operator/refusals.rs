@@ -24,6 +24,18 @@ async fn bad_values_are_refused_at_admission_with_the_remedy() {
             "name it in spec.serviceAccountName",
         ),
         (
+            |p| p["spec"]["revert"] = json!({"origins": ["GitAhead"]}),
+            "waits to be rolled out",
+        ),
+        (
+            |p| p["spec"]["revert"] = json!({"after": "48h"}),
+            "at most 24h",
+        ),
+        (
+            |p| p["spec"]["hold"] = json!({"until": "tomorrow", "reason": "x"}),
+            "spec.hold.until",
+        ),
+        (
             |p| p["spec"]["serviceAccountName"] = json!(""),
             "name a service account of the policy's namespace",
         ),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::{POLICY, Team, World};
+use super::support::{POLICY, Team, World, condition};
 
 const WEB: &str = "apiVersion: apps/v1
 kind: Deployment
@@ -154,16 +154,7 @@ async fn at_observe_and_for_commits_nothing_is_written() {
     team.check().await;
     team.status("pending", |s| s["summary"]["pending"] == 1)
         .await;
-    let observe = json!({"spec": {"enforcement": "Observe"}});
-    team.kubectl([
-        "patch",
-        "driftpolicy",
-        POLICY,
-        "--type=merge",
-        "-p",
-        &observe.to_string(),
-    ])
-    .await;
+    change_policy(&team, json!({"enforcement": "Observe"})).await;
     team.check().await;
     team.kubectl(["scale", "deployment/web", "--replicas=4"])
         .await;
@@ -177,16 +168,7 @@ async fn at_observe_and_for_commits_nothing_is_written() {
     );
 
     // Raised, what is open goes back; the commit still waits for whoever delivers it.
-    let revert = json!({"spec": {"enforcement": "Revert"}});
-    team.kubectl([
-        "patch",
-        "driftpolicy",
-        POLICY,
-        "--type=merge",
-        "-p",
-        &revert.to_string(),
-    ])
-    .await;
+    change_policy(&team, json!({"enforcement": "Revert"})).await;
     team.status("put back", |s| s["summary"]["drifted"] == 0)
         .await;
     let web = get(&team, "deployment", "web").await;
@@ -227,4 +209,87 @@ async fn what_two_policies_declare_otherwise_is_put_back_by_neither() {
     .await;
     let live = get(&team, "configmap", "settings").await;
     assert_eq!(live["data"]["level"], "debug");
+}
+
+fn in_seconds(seconds: i64) -> String {
+    let now = jiff::Timestamp::now().as_second();
+    jiff::Timestamp::from_second(now + seconds)
+        .unwrap()
+        .to_string()
+}
+
+async fn change_policy(team: &Team<'_>, spec: Value) {
+    let patch = json!({"spec": spec}).to_string();
+    let arguments = ["patch", "driftpolicy", POLICY, "--type=merge", "-p", &patch];
+    team.kubectl(arguments).await;
+}
+
+/// Waits for a record with this outcome, whatever its state.
+async fn outcome(team: &Team<'_>, wanted: &str) -> Value {
+    let hit = |r: &&Value| r["status"]["enforcement"]["outcome"] == wanted;
+    team.until(wanted, "DriftRecord", |all| all.values().find(hit).cloned())
+        .await
+}
+
+#[tokio::test]
+async fn a_hold_pauses_enforcement_and_ends_by_itself() {
+    let team = team("held").await;
+    opt_in(&team).await;
+    let hold = json!({"hold": {"until": in_seconds(10), "reason": "incident"}});
+    change_policy(&team, hold).await;
+    team.status("held", |s| condition(s, "Held").2.ends_with("incident"))
+        .await;
+    team.kubectl(["scale", "deployment/web", "--replicas=4"])
+        .await;
+    let record = outcome(&team, "Held").await;
+    assert_eq!(record["status"]["state"], "Held", "{record}");
+    assert_eq!(get(&team, "deployment", "web").await["spec"]["replicas"], 4);
+    team.closed("Deployment", "web").await;
+    assert_eq!(get(&team, "deployment", "web").await["spec"]["replicas"], 2);
+    team.status("not held", |s| condition(s, "Held").0.is_empty())
+        .await;
+}
+
+#[tokio::test]
+async fn drift_is_left_for_its_grace_first() {
+    let team = team("grace").await;
+    opt_in(&team).await;
+    change_policy(&team, json!({"revert": {"after": "5s"}})).await;
+    team.check().await;
+    let edited = std::time::Instant::now();
+    team.kubectl(["scale", "deployment/web", "--replicas=4"])
+        .await;
+    let record = outcome(&team, "Waiting").await;
+    let reason = record["status"]["enforcement"]["reason"].as_str().unwrap();
+    assert!(reason.contains("spec.revert.after"), "{reason}");
+    assert_eq!(record["status"]["state"], "Open");
+    team.closed("Deployment", "web").await;
+    // Times in records have whole seconds.
+    assert!(edited.elapsed().as_secs() >= 4, "{:?}", edited.elapsed());
+    assert_eq!(get(&team, "deployment", "web").await["spec"]["replicas"], 2);
+}
+
+#[tokio::test]
+async fn what_was_there_before_goes_back_only_where_the_policy_says_so() {
+    let team = Team::new(World::shared().await, "before").await;
+    opt_in(&team).await;
+    let created = [
+        "create",
+        "configmap",
+        "settings",
+        "--from-literal=level=debug",
+    ];
+    team.kubectl(created).await;
+    team.commit(&[("deploy/settings.yaml", SETTINGS)]).await;
+    team.policy(|p| p["spec"]["enforcement"] = json!("Revert"))
+        .await;
+    let record = team.record("ConfigMap", "settings", |_| true).await;
+    assert_eq!(record["status"]["origin"], "Unknown", "{record}");
+    team.check().await;
+    let live = get(&team, "configmap", "settings").await;
+    assert_eq!(live["data"]["level"], "debug");
+    change_policy(&team, json!({"revert": {"origins": ["Unknown"]}})).await;
+    team.closed("ConfigMap", "settings").await;
+    let live = get(&team, "configmap", "settings").await;
+    assert_eq!(live["data"]["level"], "info");
 }

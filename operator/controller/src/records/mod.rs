@@ -495,11 +495,14 @@ impl Records {
         state: RecordState,
         before: Option<&DriftRecordStatus>,
     ) {
-        let rung = policy.view.lock().terms.rung;
-        if rung == Rung::Revert && !is_pending(state) {
+        let terms = policy.view.lock().terms.clone();
+        if terms.rung == Rung::Revert && !is_pending(state) {
+            let open = before.filter(|b| b.state != RecordState::Closed);
+            let since = open.map_or_else(Timestamp::now, |b| b.first_seen.0);
             let before = before.and_then(|b| b.enforcement.as_ref());
-            let converging = &self.engine.converging;
-            converging.offer(change.target, &change.id, report.digest, before);
+            let object = (change.target, &change.id);
+            let tried = (report.digest, terms);
+            self.engine.converging.offer(object, tried, since, before);
         }
     }
 
@@ -519,7 +522,8 @@ impl Records {
         status.state = match status.enforcement.as_ref().map(|e| e.outcome) {
             Some(Outcome::Blocked) => RecordState::Blocked,
             Some(Outcome::Contested) => RecordState::Contested,
-            Some(Outcome::Reverted) | None => status.state,
+            Some(Outcome::Held) => RecordState::Held,
+            Some(Outcome::Reverted | Outcome::Waiting) | None => status.state,
         };
     }
 

@@ -56,7 +56,8 @@ pub fn status(
         .iter()
         .map(|target| target_status(target, view.account.as_ref()))
         .collect();
-    let said = conditions(view, &target_statuses, sum);
+    let mut said = conditions(view, &target_statuses, sum);
+    said.extend(held(view, now));
     let omitted = if open >= MAX_OPEN {
         (sum.drifted + sum.orphaned).saturating_sub(u32::try_from(open).unwrap_or(u32::MAX))
     } else {
@@ -291,6 +292,19 @@ fn conditions(view: &View, targets: &[TargetStatus], sum: Tally) -> Vec<Said> {
     let all_compared = !targets.is_empty() && targets.iter().all(|t| t.ready == "True");
     all.push(drifted(sum, all_compared));
     all
+}
+
+/// Exists while enforcement is paused.
+fn held(view: &View, now: Timestamp) -> Option<Said> {
+    let until = crate::records::whole_seconds(view.terms.hold(now)?);
+    let reason = view.hold_reason.as_deref().unwrap_or_default();
+    let reason = drift::redact::printable(reason);
+    Some(Said {
+        kind: "Held",
+        status: "True",
+        reason: "Hold".to_owned(),
+        message: format!("nothing is put back until {until}: {reason}"),
+    })
 }
 
 /// False only where everything was compared: nothing is called in sync that was not looked at.
