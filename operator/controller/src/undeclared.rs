@@ -103,6 +103,7 @@ pub fn look(engine: &Arc<Engine>, catalog: &Catalog, target: &mut Target) {
     }
     engine.beyond.asking.lock().insert(target.id);
     engine.beyond.tools.sync(engine, catalog);
+    engine.index.review_unserved_owners();
     // Not before it has declared something itself, and before it is known what Argo CD and Flux list: a list that came before would
     // be taken for what nobody declares.
     let known = engine.index.knows_tools();

@@ -16,7 +16,7 @@ pub use claims::{Declarer, Tool, claim};
 pub use system::{Only, SYSTEM_ROWS, SystemRow};
 
 /// The controller that a live object says it belongs to, as far as it names one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Owner {
     /// Its apiVersion.
     pub api_version: String,

@@ -271,6 +271,26 @@ async fn what_others_declare_or_own_is_left_out_only_where_that_is_true() {
 }
 
 #[tokio::test]
+async fn who_names_the_uid_of_an_owner_takes_it_from_nobody() {
+    let team = Team::new(World::shared().await, "uids").await;
+    team.apply(STAYS).await;
+    let uid = team.uid("configmap", "stays").await;
+    // The garbage collector cannot tell that nothing is there of this kind.
+    let ghost = owned_by("e2e.example.com/v1", "Ghost", "gone", &uid);
+    team.apply(&config_map("a-forged", ghost)).await;
+    let alive = owned_by("v1", "ConfigMap", "stays", &uid);
+    team.apply(&config_map("owned", alive)).await;
+    team.commit(&[("deploy/app.yaml", STAYS)]).await;
+    team.asks(json!([{"kinds": ["ConfigMap"]}])).await;
+    let begun = Instant::now();
+    team.in_sync().await;
+    after(begun, TOLD_AFTER).await;
+    team.record("ConfigMap", "a-forged", |_| true).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(team.told().await, ["a-forged"]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_looked_at_is_said_with_what_to_do() {
     let world = World::shared().await;
     let team = Team::new(world, "unlooked").await;

@@ -29,12 +29,22 @@ pub enum OwnerState {
     Lives,
     /// It is not. A uid never comes back.
     Gone,
+    /// The cluster does not serve its kind: it is not there, unless the kind came a moment ago.
+    Unserved,
     /// The operator may not read it.
     Unreadable,
 }
 
-/// An owner of which it has to be found out whether it lives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl OwnerState {
+    /// It is not there.
+    pub(super) fn is_absent(self) -> bool {
+        matches!(self, Self::Gone | Self::Unserved)
+    }
+}
+
+/// An owner of which it has to be found out whether it lives. Anybody can write a uid together with another name, so an answer holds for
+/// the whole question only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OwnerQuestion {
     /// The owner as its object names it.
     pub owner: Owner,
@@ -58,8 +68,8 @@ pub enum LeftOut {
 pub(super) enum Why {
     /// The cluster makes it by itself.
     System,
-    /// It has an owner of this uid that is not known to be gone.
-    Owned(Arc<str>),
+    /// It has an owner that is not known to be gone.
+    Owned(Arc<OwnerQuestion>),
     /// A tool lists it.
     Elsewhere(Arc<Declarer>),
 }
@@ -76,19 +86,13 @@ pub(super) struct Aside {
     pub(super) why: Why,
 }
 
-#[derive(Debug)]
-struct Asked {
-    question: Arc<OwnerQuestion>,
-    state: Option<OwnerState>,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Beyond {
     looked: HashMap<ScopeId, Vec<TargetId>>,
     /// By the hash of the object's identity.
     pub(super) aside: HashMap<u128, Aside>,
-    /// By uid.
-    owners: HashMap<Arc<str>, Asked>,
+    /// What became of those that were asked about.
+    owners: HashMap<Arc<OwnerQuestion>, Option<OwnerState>>,
     questions: VecDeque<Arc<OwnerQuestion>>,
     tools: BTreeMap<Tool, Standing>,
     /// What each lists, sorted.
@@ -193,75 +197,72 @@ impl Beyond {
     }
 
     pub(super) fn ask_again(&mut self, question: Arc<OwnerQuestion>) {
-        if self.owners.contains_key(question.owner.uid.as_str()) {
+        if self.owners.contains_key(&question) {
             self.questions.push_back(question);
         }
     }
 
     /// What is known of an owner; asks where that is nothing.
-    pub(super) fn owner(
-        &mut self,
-        owner: Owner,
-        namespace: Option<&Arc<str>>,
-    ) -> Option<OwnerState> {
-        if let Some(asked) = self.owners.get(owner.uid.as_str()) {
-            return asked.state;
+    pub(super) fn owner(&mut self, question: &Arc<OwnerQuestion>) -> Option<OwnerState> {
+        if let Some(state) = self.owners.get(question) {
+            return *state;
         }
-        let uid: Arc<str> = owner.uid.as_str().into();
-        let question = Arc::new(OwnerQuestion {
-            owner,
-            namespace: namespace.cloned(),
-        });
-        self.questions.push_back(Arc::clone(&question));
-        let asked = Asked {
-            question,
-            state: None,
-        };
-        self.owners.insert(uid, asked);
+        self.questions.push_back(Arc::clone(question));
+        self.owners.insert(Arc::clone(question), None);
         None
     }
 
-    /// Takes in an answer; objects of an owner that is gone are looked at again. True if that changes what is known.
-    pub(super) fn answer(&mut self, uid: &str, state: OwnerState) -> bool {
-        let Some(asked) = self.owners.get_mut(uid) else {
-            return false;
-        };
-        let changed = asked.state.replace(state) != Some(state);
-        if changed && state == OwnerState::Gone {
-            self.wonder_about(|a| matches!(&a.why, Why::Owned(u) if **u == *uid));
+    /// Takes in an answer; objects of an owner that is gone are looked at again. Gives what was known before, if the answer changes that.
+    pub(super) fn answer(
+        &mut self,
+        question: &OwnerQuestion,
+        state: OwnerState,
+    ) -> Option<Option<OwnerState>> {
+        let before = self.owners.get_mut(question)?.replace(state);
+        if before == Some(state) {
+            return None;
         }
-        changed
+        if state.is_absent() {
+            self.wonder_about(|a| matches!(&a.why, Why::Owned(q) if **q == *question));
+        }
+        Some(before)
     }
 
     /// Asks again about owners that live or cannot be read; forgets those that nothing names any more.
     pub(super) fn review_owners(&mut self) {
-        let named: HashSet<&Arc<str>> = self
+        let named: HashSet<&Arc<OwnerQuestion>> = self
             .aside
             .values()
             .filter_map(|a| match &a.why {
-                Why::Owned(uid) => Some(uid),
+                Why::Owned(question) => Some(question),
                 _ => None,
             })
             .collect();
-        self.owners
-            .retain(|uid, asked| asked.state == Some(OwnerState::Gone) || named.contains(uid));
-        let due = self
-            .owners
-            .values()
-            .filter(|a| matches!(a.state, Some(OwnerState::Lives | OwnerState::Unreadable)));
-        self.questions.extend(due.map(|a| Arc::clone(&a.question)));
+        self.owners.retain(|question, state| {
+            state.is_some_and(OwnerState::is_absent) || named.contains(question)
+        });
+        self.ask_anew(|s| matches!(s, OwnerState::Lives | OwnerState::Unreadable));
+    }
+
+    /// Asks again about owners whose kind was not served.
+    pub(super) fn review_unserved(&mut self) {
+        self.ask_anew(|s| s == OwnerState::Unserved);
+    }
+
+    fn ask_anew(&mut self, which: impl Fn(OwnerState) -> bool) {
+        let due = self.owners.iter().filter(|(_, s)| s.is_some_and(&which));
+        self.questions.extend(due.map(|(q, _)| Arc::clone(q)));
     }
 
     /// True while nothing is known of an owner.
-    pub(super) fn is_asked(&self, uid: &str) -> bool {
-        self.owners.get(uid).is_none_or(|a| a.state.is_none())
+    pub(super) fn is_asked(&self, question: &OwnerQuestion) -> bool {
+        self.owners.get(question).is_none_or(Option::is_none)
     }
 
     /// The kind of an owner that cannot be read.
-    pub(super) fn unread_owner(&self, uid: &str) -> Option<GroupKind> {
-        let asked = self.owners.get(uid)?;
-        let unread = asked.state == Some(OwnerState::Unreadable);
-        unread.then(|| asked.question.owner.group_kind())
+    pub(super) fn unread_owner(&self, question: &OwnerQuestion) -> Option<GroupKind> {
+        let unread = self.owners.get(question) == Some(&Some(OwnerState::Unreadable));
+        unread.then(|| question.owner.group_kind())
     }
 
     fn wonder_about(&mut self, which: impl Fn(&Aside) -> bool) {

@@ -7,7 +7,7 @@ use drift::undeclared::{Doing, Owner, claim, doing};
 use drift::{ObjectId, Unknown};
 use serde_json::Value;
 
-use super::beyond::{Aside, OwnerState, Standing, Why, is_of};
+use super::beyond::{Aside, OwnerQuestion, OwnerState, Standing, Why, is_of};
 use super::left::Left;
 use super::scope::ScopeId;
 use super::slab::DeclId;
@@ -172,13 +172,20 @@ impl Inner {
         let Some(owner) = owner else {
             return Err(claimed);
         };
-        let (uid, gone) = (Arc::from(owner.uid.as_str()), dead(&owner));
-        match self.beyond.owner(owner, id.namespace.as_ref()) {
-            Some(OwnerState::Gone) => Err(Some(
-                claimed.map_or(gone.clone(), |c| format!("{gone}; {c}")),
-            )),
-            _ => Ok(Why::Owned(uid)),
+        let question = Arc::new(OwnerQuestion {
+            owner,
+            namespace: id.namespace.clone(),
+        });
+        if self
+            .beyond
+            .owner(&question)
+            .is_some_and(OwnerState::is_absent)
+        {
+            let gone = dead(&question.owner);
+            let all = claimed.map_or(gone.clone(), |c| format!("{gone}; {c}"));
+            return Err(Some(all));
         }
+        Ok(Why::Owned(question))
     }
 
     /// What an object says of who declares it, and why that is not believed.

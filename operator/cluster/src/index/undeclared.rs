@@ -70,11 +70,17 @@ impl Index {
     }
 
     /// Takes in whether an owner lives.
-    pub fn set_owner(&self, uid: &str, state: OwnerState) {
+    pub fn set_owner(&self, question: &OwnerQuestion, state: OwnerState) {
         let mut inner = self.inner.lock();
-        if inner.beyond.answer(uid, state) {
+        if let Some(before) = inner.beyond.answer(question, state) {
             let askers: Vec<TargetId> = inner.askers().collect();
             inner.dirty.extend(askers);
+            if before == Some(OwnerState::Unserved) {
+                // Objects that are told may have an owner after all.
+                for id in inner.slab.ids(Decl::is_undeclared) {
+                    inner.wonder_of(id);
+                }
+            }
         }
         drop(inner);
         self.wake();
@@ -88,6 +94,12 @@ impl Index {
     /// Asks again about owners that were found to live.
     pub fn review_owners(&self) {
         self.inner.lock().beyond.review_owners();
+        self.wake();
+    }
+
+    /// Asks again about owners whose kind was not served: it may be by now.
+    pub fn review_unserved_owners(&self) {
+        self.inner.lock().beyond.review_unserved();
         self.wake();
     }
 
@@ -176,7 +188,7 @@ impl Index {
         let aside = beyond.aside.get(&key_of_object(id));
         beyond.looked_at(target).next().is_none()
             || Tool::LISTING.into_iter().any(|t| beyond.tool(t).is_none())
-            || aside.is_some_and(|a| matches!(&a.why, Why::Owned(uid) if beyond.is_asked(uid)))
+            || aside.is_some_and(|a| matches!(&a.why, Why::Owned(owner) if beyond.is_asked(owner)))
     }
 
     /// True if anything at all is known of an object.
@@ -198,7 +210,7 @@ impl Index {
         for aside in aside.filter(|a| looked.contains(&a.scope)) {
             let why = match &aside.why {
                 Why::Elsewhere(by) => LeftOut::Elsewhere(Arc::clone(by)),
-                Why::Owned(uid) => match inner.beyond.unread_owner(uid) {
+                Why::Owned(owner) => match inner.beyond.unread_owner(owner) {
                     Some(kind) => LeftOut::OwnerUnread(kind),
                     None => continue,
                 },

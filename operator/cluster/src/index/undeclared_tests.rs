@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use drift::rules::{MatchText, RuleText, Rules, TargetRules};
-use drift::undeclared::{Declarer, Tool};
+use drift::undeclared::{Declarer, Owner, Tool};
 use drift::{ObjectChange, Origin, Report, Unknown};
 use proptest::strategy::Strategy as _;
 use serde_json::{Value, json};
 
 use super::tests::{TARGET, batch, id, live, scope};
-use super::{Batch, Index, LeftOut, OwnerState, Standing, State, TargetId};
+use super::{Batch, Index, LeftOut, OwnerQuestion, OwnerState, Standing, State, TargetId};
 
 const OTHER: TargetId = TargetId(2);
 
@@ -41,6 +41,20 @@ fn told(index: &Index, name: &str) -> Option<Report> {
 
 fn undeclared(index: &Index, name: &str) -> bool {
     told(index, name).is_some_and(|r| r.origin == Origin::LiveEdited)
+}
+
+/// The owner that [`owned`] names.
+fn owner(uid: &str) -> OwnerQuestion {
+    let text = str::to_owned;
+    OwnerQuestion {
+        owner: Owner {
+            api_version: text("apps/v1"),
+            kind: text("Deployment"),
+            name: text("web"),
+            uid: text(uid),
+        },
+        namespace: Some("shop".into()),
+    }
 }
 
 fn owned(name: &str, uid: &str, version: u32) -> Value {
@@ -136,8 +150,8 @@ fn an_owner_counts_only_if_it_lives() {
     let uids: Vec<&str> = asked.iter().map(|q| q.owner.uid.as_str()).collect();
     assert_eq!(uids, ["u1", "u2"]);
     assert_eq!(asked[0].namespace.as_deref(), Some("shop"));
-    index.set_owner("u1", OwnerState::Lives);
-    index.set_owner("u2", OwnerState::Gone);
+    index.set_owner(&owner("u1"), OwnerState::Lives);
+    index.set_owner(&owner("u2"), OwnerState::Gone);
     assert!(!index.is_open_question(TARGET, &id("with")));
     let objects = [with, without];
     assert_eq!(look_again(&index, &objects), ["without"]);
@@ -155,15 +169,54 @@ fn an_owner_counts_only_if_it_lives() {
     // A verification asks again about those that lived.
     index.review_owners();
     assert_eq!(index.take_owner_questions(10).len(), 1);
-    index.set_owner("u1", OwnerState::Gone);
+    index.set_owner(&owner("u1"), OwnerState::Gone);
     assert_eq!(look_again(&index, &objects), ["with"]);
+}
+
+#[test]
+fn a_forged_reference_with_the_uid_of_an_owner_does_not_take_it_from_others() {
+    let index = asking();
+    let mut forged = owned("forged", "u1", 6);
+    forged["metadata"]["ownerReferences"][0]["name"] = json!("nobody");
+    let owned = owned("owned", "u1", 7);
+    let objects = [forged, owned];
+    listed(&index, &objects);
+    let asked = index.take_owner_questions(10);
+    for question in &asked {
+        let lives = question.owner.name == "web";
+        let state = if lives {
+            OwnerState::Lives
+        } else {
+            OwnerState::Gone
+        };
+        index.set_owner(question, state);
+    }
+    assert_eq!(look_again(&index, &objects), ["forged"]);
+    assert!(undeclared(&index, "forged") && !undeclared(&index, "owned"));
+}
+
+#[test]
+fn an_owner_whose_kind_is_served_a_moment_later_counts() {
+    let index = asking();
+    let objects = [owned("owned", "u1", 6)];
+    listed(&index, &objects);
+    index.take_owner_questions(10);
+    index.set_owner(&owner("u1"), OwnerState::Unserved);
+    look_again(&index, &objects);
+    assert!(undeclared(&index, "owned"));
+    index.review_owners();
+    index.review_unserved_owners();
+    assert_eq!(index.take_owner_questions(10).len(), 1);
+    index.set_owner(&owner("u1"), OwnerState::Lives);
+    look_again(&index, &objects);
+    assert!(!undeclared(&index, "owned"));
 }
 
 #[test]
 fn what_has_an_owner_that_cannot_be_read_is_not_told_and_counted() {
     let index = asking();
     listed(&index, &[owned("with", "u1", 6)]);
-    index.set_owner("u1", OwnerState::Unreadable);
+    index.set_owner(&owner("u1"), OwnerState::Unreadable);
     assert!(!undeclared(&index, "with"));
     let kind = drift::GroupKind::new("apps", "Deployment");
     let out = index.left_out(TARGET);
@@ -368,8 +421,8 @@ proptest::proptest! {
         index.forget(TargetId(3));
         index.look(TARGET, &HashSet::from([scope()]));
         listed(&index, &objects);
-        index.set_owner("u1", OwnerState::Lives);
-        index.set_owner("u2", OwnerState::Gone);
+        index.set_owner(&owner("u1"), OwnerState::Lives);
+        index.set_owner(&owner("u2"), OwnerState::Gone);
         look_again(&index, &objects);
         let found: Vec<&str> = ["a", "b", "hand", "owned", "left", "app"].into_iter().filter(|n| undeclared(&index, n)).collect();
         proptest::prop_assert_eq!(found, ["hand", "left"]);

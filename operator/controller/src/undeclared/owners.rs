@@ -1,5 +1,5 @@
-//! Whether the owners live that objects name. Anybody can write such a reference, so it counts only where an object of that uid is
-//! there.
+//! Whether the owners live that objects name. Anybody can write such a reference, so it counts only where an object of that kind, name
+//! and uid is there.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub async fn ask(engine: &Engine, questions: Vec<Arc<OwnerQuestion>>) -> Vec<Arc
         async move {
             match state(engine, &catalog, &question).await {
                 Some(state) => {
-                    engine.index.set_owner(&question.owner.uid, state);
+                    engine.index.set_owner(&question, state);
                     None
                 }
                 None => Some(question),
@@ -49,8 +49,8 @@ async fn state(engine: &Engine, catalog: &Catalog, question: &OwnerQuestion) -> 
         Served::Unavailable => return None,
         Served::No => match catalog.versions(&named.group_kind).into_iter().next() {
             Some(other) => other,
-            // With its definition went all of its kind.
-            None => return Some(OwnerState::Gone),
+            // With its definition went all of its kind; or that came a moment ago.
+            None => return Some(OwnerState::Unserved),
         },
     };
     let resource = catalog.resource(&kind)?;

@@ -49,6 +49,11 @@ pub fn deployed(kustomization: &Value, place: Place<'_>) -> Option<Deployed> {
         return None;
     }
     let status = kustomization.get("status")?;
+    // The spec has changed since it was applied last: that may have been another path, or with patches.
+    let observed = status.get("observedGeneration");
+    if observed.is_some() && observed != kustomization.pointer("/metadata/generation") {
+        return None;
+    }
     let applied = commit(text(status, &["lastAppliedRevision"]))?;
     // An attempt that failed, its health checks included, may have changed anything.
     let attempted = match text(status, &["lastAttemptedRevision"]) {
@@ -120,6 +125,18 @@ mod tests {
             commit: &sha(now),
         };
         deployed(&kustomization, place)
+    }
+
+    #[test]
+    fn what_was_applied_by_another_spec_is_no_evidence() {
+        let generations = |spec: u64, applied: u64| {
+            move |k: &mut Value| {
+                k["metadata"]["generation"] = json!(spec);
+                k["status"]["observedGeneration"] = json!(applied);
+            }
+        };
+        assert!(of('b', generations(2, 2)).is_some());
+        assert_eq!(of('b', generations(3, 2)), None);
     }
 
     #[test]
