@@ -61,6 +61,12 @@ mod tests {
             .args(["61.25", "62.5"])
             .spawn()
             .unwrap();
+        // Started is before the kernel shows its arguments.
+        let begun = Instant::now();
+        while with_arguments(&["61.25".as_ref()]).is_empty() {
+            assert!(begun.elapsed() < END);
+            std::thread::yield_now();
+        }
         let reaped = std::thread::spawn(move || child.wait());
         assert!(!end(&["61.25".as_ref(), "nobody has this".as_ref()]).unwrap());
         assert!(end(&["61.25".as_ref(), "62.5".as_ref()]).unwrap());
