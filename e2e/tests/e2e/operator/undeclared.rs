@@ -272,11 +272,13 @@ async fn what_others_declare_or_own_is_left_out_only_where_that_is_true() {
 
 #[tokio::test]
 async fn who_names_the_uid_of_an_owner_takes_it_from_nobody() {
-    let team = Team::new(World::shared().await, "uids").await;
+    // Where policies come and go all the time, it is waited for what each declares.
+    let world = World::own(Options::default(), &[]).await;
+    let team = Team::new(&world, "uids").await;
     team.apply(STAYS).await;
     let uid = team.uid("configmap", "stays").await;
     // The garbage collector cannot tell that nothing is there of this kind.
-    let ghost = owned_by("e2e.example.com/v1", "Ghost", "gone", &uid);
+    let ghost = owned_by("ghosts.example.com/v1", "Ghost", "gone", &uid);
     team.apply(&config_map("a-forged", ghost)).await;
     let alive = owned_by("v1", "ConfigMap", "stays", &uid);
     team.apply(&config_map("owned", alive)).await;
