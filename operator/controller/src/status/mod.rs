@@ -218,7 +218,11 @@ impl Statuses {
             })
             .collect();
         let records = self.records.standing(&policy.key, 10);
-        let mut status = content::status(&view, &targets, records, before, Timestamp::now());
+        let now = Timestamp::now();
+        let budgets = &self.engine.converging.budgets;
+        let budget = view.terms.budget.as_ref();
+        let budget = budget.and_then(|b| budgets.status(policy, b, now));
+        let mut status = content::status(&view, &targets, records, budget, before, now);
         while serde_json::to_vec(&status).map_or(0, |v| v.len()) > MAX_BYTES
             && !content::shrink(&mut status)
         {}
