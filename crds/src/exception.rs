@@ -20,7 +20,6 @@ use crate::rules::RuleMatch;
     namespaced,
     doc = "Allows what a policy of this namespace reports, for now: it is not put back while the exception lasts, and ends by itself. Detection goes on, and the record says so.",
     status = "DriftExceptionStatus",
-    validation = Rule::new("!has(self.spec.allowedValues) || has(self.spec.match.fields)").message("allowedValues: say in match.fields which fields may have these values"),
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: at most 63 characters"),
     printcolumn = r#"{"name":"Policy","type":"string","jsonPath":".spec.policy"}"#,
     printcolumn = r#"{"name":"State","type":"string","jsonPath":".status.state"}"#,

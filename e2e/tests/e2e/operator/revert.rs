@@ -137,6 +137,11 @@ async fn a_fight_is_told_and_not_fought() {
     };
     assert_eq!(writes, 4, "three rounds, and the edit that stays: {record}");
     assert_eq!(record["status"]["enforcement"]["attempts"], 3, "{record}");
+    let reason = record["status"]["enforcement"]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("changed again by kubectl-patch;"),
+        "{record}"
+    );
     let live = get(&team, "configmap", "settings").await;
     assert_eq!(live["data"]["level"], "debug-4");
     // Whoever puts it right ends the fight.

@@ -68,7 +68,7 @@ impl Budgets {
     }
 
     /// When a budget has room again; `None` if it has.
-    pub fn full_until(
+    pub(super) fn full_until(
         &self,
         policy: &PolicyState,
         budget: &Budget,

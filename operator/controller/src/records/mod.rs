@@ -439,7 +439,7 @@ impl Records {
             room = self.store.room(&policy.key, MAX_OPEN);
             if room.is_none() {
                 return self
-                    .put_back(policy, change, report, state, status_before)
+                    .put_back(policy, change, report, state, status_before, "")
                     .await;
             }
         }
@@ -460,7 +460,9 @@ impl Records {
         let ended = excepted::say(&mut status, open_before);
         self.say_what_came_of_it(policy, change, &mut status, open_before);
         if was_open && before == Some(&status) {
-            return self.put_back(policy, change, report, state, before).await;
+            return self
+                .put_back(policy, change, report, state, before, &status.display.by)
+                .await;
         }
         let record = content::record(policy, target, name, &change.id, status.severity);
         let api: Api<DriftRecord> =
@@ -499,7 +501,8 @@ impl Records {
             self.events
                 .tell(&self.engine, policy, subject, &status, note);
         }
-        self.put_back(policy, change, report, state, before).await?;
+        self.put_back(policy, change, report, state, before, &status.display.by)
+            .await?;
         self.store.put(
             name,
             Entry {
@@ -522,6 +525,7 @@ impl Records {
         report: &drift::Report,
         state: RecordState,
         before: Option<&DriftRecordStatus>,
+        by: &str,
     ) -> Result<(), WriteError> {
         let terms = policy.view.lock().terms.clone();
         if terms.writes() && state == RecordState::Open {
@@ -532,7 +536,7 @@ impl Records {
                 drift: report.digest,
                 terms,
                 since,
-                by: open.map_or("", |b| b.display.by.as_str()),
+                by,
                 before: before.and_then(|b| b.enforcement.as_ref()),
             };
             let object = (change.target, &change.id);
@@ -549,11 +553,14 @@ impl Records {
         status: &mut DriftRecordStatus,
         before: Option<&DriftRecordStatus>,
     ) {
-        if !policy.view.lock().terms.writes() || status.state != RecordState::Open {
+        if !policy.view.lock().terms.writes() || is_pending(status.state) {
             return;
         }
         let said = self.engine.converging.said(change.target, &change.id);
         status.enforcement = said.or_else(|| before?.enforcement.clone());
+        if status.state != RecordState::Open {
+            return;
+        }
         status.state = match status.enforcement.as_ref().map(|e| e.outcome) {
             Some(Outcome::Blocked) => RecordState::Blocked,
             Some(Outcome::Contested) => RecordState::Contested,
