@@ -1,8 +1,9 @@
-//! Driftline's custom resources: `DriftPolicy` and `DriftRecord` of `driftline.dev/v1alpha1`.
+//! Driftline's custom resources: `DriftPolicy`, `DriftRecord` and `DriftException` of `driftline.dev/v1alpha1`.
 //!
 //! A field is here once it works, never before. The YAML beside this crate is generated from it
 //! (`make generate`); a test fails when it is stale.
 
+pub mod exception;
 pub mod policy;
 pub mod record;
 pub mod rules;
@@ -13,6 +14,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 
+pub use exception::*;
 pub use policy::*;
 pub use record::*;
 pub use rules::*;
@@ -23,6 +25,15 @@ pub const GROUP: &str = "driftline.dev";
 /// Asks for a check now; any new value does. Answered in `status.lastHandledCheck`.
 pub const CHECK_ANNOTATION: &str = "driftline.dev/check";
 
+/// On a live object: until when it is not put back (RFC 3339).
+pub const HOLD_UNTIL_ANNOTATION: &str = "driftline.dev/hold-until";
+
+/// On a live object: why it is not put back.
+pub const HOLD_REASON_ANNOTATION: &str = "driftline.dev/hold-reason";
+
+/// Lets what is blocked go through once: the digest that the message names.
+pub const CONFIRM_ANNOTATION: &str = "driftline.dev/confirm";
+
 /// The label of a record that names its target.
 pub const TARGET_LABEL: &str = "driftline.dev/target";
 
@@ -32,11 +43,12 @@ pub const POLICY_LABEL: &str = "driftline.dev/policy";
 /// The label of a record that holds its severity.
 pub const SEVERITY_LABEL: &str = "driftline.dev/severity";
 
-/// Both definitions, as they are applied to a cluster, by file name.
+/// All definitions, as they are applied to a cluster, by file name.
 pub fn definitions() -> Vec<(&'static str, CustomResourceDefinition)> {
     use kube::CustomResourceExt as _;
     let mut all = vec![
         ("driftpolicies.yaml", DriftPolicy::crd()),
+        ("driftexceptions.yaml", DriftException::crd()),
         ("driftrecords.yaml", DriftRecord::crd()),
     ];
     for version in all

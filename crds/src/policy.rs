@@ -22,7 +22,8 @@ use crate::rules::{PolicyRule, Severity, Undeclared};
     status = "DriftPolicyStatus",
     validation = Rule::new("!has(self.spec.rules) || self.spec.rules.all(r, !has(r.match.targets) || r.match.targets.all(n, self.spec.targets.exists(t, t.name == n)))").message("rules.match.targets: name only targets of spec.targets").field_path(".spec.rules"),
     validation = Rule::new("has(self.spec.source) || self.spec.targets.all(t, has(t.helmRelease))").message("spec.source: name the repository; it may be left out only where every target is a helmRelease"),
-    validation = Rule::new("!has(self.spec.enforcement) || self.spec.enforcement != 'Revert' || has(self.spec.serviceAccountName)").message("enforcement: Revert writes as the policy's own account; name it in spec.serviceAccountName"),
+    validation = Rule::new("has(self.spec.serviceAccountName) || ((!has(self.spec.enforcement) || self.spec.enforcement != 'Revert') && (!has(self.spec.rules) || self.spec.rules.all(r, !has(r.enforcement) || r.enforcement != 'Revert')))").message("enforcement: Revert writes as the policy's own account; name it in spec.serviceAccountName"),
+    validation = Rule::new("(has(self.spec.enforcement) && self.spec.enforcement == 'Revert') || (has(self.spec.rules) && self.spec.rules.exists(r, has(r.enforcement) && r.enforcement == 'Revert')) || self.spec.targets.all(t, (!has(t.kubernetes) || !has(t.kubernetes.undeclared) || !has(t.kubernetes.undeclared.fields) || t.kubernetes.undeclared.fields != 'Remove') && (!has(t.helmRelease) || !has(t.helmRelease.undeclared) || !has(t.helmRelease.undeclared.fields) || t.helmRelease.undeclared.fields != 'Remove'))").message("undeclared.fields: Remove takes effect only where enforcement is Revert; use Report, or raise the policy or a rule to Revert"),
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: at most 63 characters, because labels of records carry it"),
     printcolumn = r#"{"name":"Enforcement","type":"string","jsonPath":".spec.enforcement"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
@@ -109,6 +110,46 @@ pub struct RevertTerms {
     #[x_kube(validation = Rule::new("self.matches('^([0-9]+(s|m|h))+$') && duration(self) <= duration('24h')").message("revert.after: a duration of at most 24h, for example 5m"))]
     #[schemars(length(max = 32))]
     pub after: String,
+    /// At most so many objects are put back in so long; beyond that Driftline stops and says so. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// When something is put back; outside of all of them it waits. Default: always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub windows: Vec<Window>,
+}
+
+/// How much is put back in how long.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Objects, each as often as it is put back.
+    #[schemars(range(min = 1, max = 10000))]
+    pub objects: u32,
+    /// In so long, from 1m to 24h, for example 10m.
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(s|m|h))+$') && duration(self) >= duration('1m') && duration(self) <= duration('24h')").message("revert.budget.per: a duration from 1m to 24h, for example 10m"))]
+    #[schemars(length(max = 32))]
+    pub per: String,
+}
+
+/// A stretch of time that comes again and again.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Window {
+    /// When it begins, as a cron expression of five fields, for example 0 9 * * MON-FRI.
+    #[schemars(length(min = 9, max = 128))]
+    pub cron: String,
+    /// How long it is open each time, from 1m to 168h, for example 8h.
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]+(s|m|h))+$') && duration(self) >= duration('1m') && duration(self) <= duration('168h')").message("revert.windows.duration: a duration from 1m to 168h, for example 8h"))]
+    #[schemars(length(max = 32))]
+    pub duration: String,
+    /// On the clocks of which time zone, by its name in the IANA database, for example Europe/Berlin. Default: UTC.
+    #[serde(default = "default_zone")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: String,
+}
+
+fn default_zone() -> String {
+    "UTC".to_owned()
 }
 
 fn default_origins() -> Vec<crate::Origin> {
@@ -339,9 +380,28 @@ pub struct DriftPolicyStatus {
     /// Each target's own state.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<TargetStatus>,
+    /// What of spec.revert.budget is used; absent where there is none, or nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetStatus>,
     /// The value of the check annotation that was last answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_check: Option<String>,
+}
+
+/// What of a budget is used.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// Objects that were put back and count.
+    pub used: u32,
+    /// When the first of them counts no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// Objects that wait for room.
+    #[serde(default)]
+    pub waiting: u32,
+    /// Names just these: the value for the annotation driftline.dev/confirm that lets them go through once, beyond the budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<String>,
 }
 
 fn condition_list(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -385,6 +445,9 @@ pub struct Summary {
     /// Live is not what is declared, only because a commit is not rolled out yet.
     #[serde(default)]
     pub pending: u32,
+    /// Live is not what is declared, and exceptions allow all of it for now.
+    #[serde(default)]
+    pub excepted: u32,
     /// Different at first sight, and the server has not yet been asked whether it makes the difference itself.
     pub unverified: u32,
     /// Could not be compared.

@@ -67,7 +67,8 @@ pub struct KubernetesSubject {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DriftRecordStatus {
-    /// Open while it differs (Held, Blocked or Contested where it was to be put back and was not), Pending while only a commit is not rolled
+    /// Open while it differs (Excepted where exceptions allow it for now; Held, Blocked or Contested where it was to be put back and was not;
+    /// Reverting while it is), Pending while only a commit is not rolled
     /// out yet, then Closed.
     pub state: RecordState,
     /// What is the matter with the object as a whole.
@@ -81,6 +82,9 @@ pub struct DriftRecordStatus {
     /// Which rules of the policy applied and what they did, by their index in spec.rules; absent where none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+    /// The exceptions that allow all or some of it for now, by name; or the one that allowed it and has ended. Absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exception: Option<String>,
     /// For what nobody declares: what it says of itself, and why that is not believed, such as an annotation of Argo CD that no
     /// Application confirms, or an owner that is gone. Anybody who can edit the object can write that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,8 +130,8 @@ pub struct DriftRecordStatus {
 pub struct Converged {
     /// How far the policy goes.
     pub rung: crate::Enforcement,
-    /// Reverted: it is as declared again. Waiting: it is put back after the policy's revert.after. Held: enforcement is paused. Blocked: it
-    /// could not be put back. Contested: somebody changes it back each time.
+    /// Reverting: it is being put back. Reverted: it is as declared again. Waiting: it is put back later, as revert.after, windows or the budget
+    /// say. Held: enforcement is paused. Blocked: it could not be put back. Contested: somebody changes it back each time.
     pub outcome: Outcome,
     /// Why, and what mends it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -142,6 +146,8 @@ pub struct Converged {
 /// What came of putting an object back.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
+    /// It is being put back.
+    Reverting,
     /// It is as declared again.
     Reverted,
     /// It is put back later.
@@ -158,6 +164,7 @@ impl Outcome {
     /// The word used in records.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Reverting => "Reverting",
             Self::Reverted => "Reverted",
             Self::Waiting => "Waiting",
             Self::Held => "Held",
@@ -174,8 +181,12 @@ pub enum RecordState {
     Open,
     /// It differs only because a commit is not rolled out yet, for more than a minute.
     Pending,
+    /// It differs, and exceptions allow all of it for now.
+    Excepted,
     /// It differs, and enforcement is paused.
     Held,
+    /// It is being put back.
+    Reverting,
     /// It differs, and could not be put back.
     Blocked,
     /// It differs, and somebody undoes it each time it is put back.

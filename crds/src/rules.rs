@@ -36,7 +36,7 @@ impl Severity {
 /// A rule: what it is about, and what then holds.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.ignore) != has(self.severity)").message("rules: set exactly one of ignore, severity"))]
+#[x_kube(validation = Rule::new("has(self.ignore) != (has(self.severity) || has(self.enforcement))").message("rules: set either ignore, or severity, enforcement or both"))]
 pub struct PolicyRule {
     /// What the rule is about. All of what is named has to match.
     #[serde(rename = "match")]
@@ -47,6 +47,10 @@ pub struct PolicyRule {
     /// Such differences are as grave as this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
+    /// How far Driftline goes against such differences, in place of spec.enforcement: Observe or Revert.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self in ['Observe', 'Revert']").message("rules.enforcement: use Observe or Revert; Warn and Prevent are not available yet"))]
+    pub enforcement: Option<crate::Enforcement>,
 }
 
 /// What a rule is about. All of what is named has to match; of each list, one entry.
@@ -104,7 +108,7 @@ pub struct Ignore {
 #[serde(rename_all = "camelCase")]
 pub struct Undeclared {
     /// Fields of declared objects that Git does not declare and that neither the API server nor a controller has set: Report (the
-    /// default) or Ignore.
+    /// default), Ignore, or Remove, which takes them away where enforcement is Revert.
     #[serde(default)]
     pub fields: UndeclaredFields,
     /// Kinds and namespaces in which live objects are reported that nobody declares: no policy, no Application of Argo CD, no
@@ -123,6 +127,8 @@ pub enum UndeclaredFields {
     /// They are drift.
     #[default]
     Report,
+    /// They are drift, and go where enforcement is Revert.
+    Remove,
 }
 
 /// Kinds and namespaces in which an object that nobody declares is drift.

@@ -191,6 +191,7 @@ impl Operator {
             format!("--namespace={NAMESPACE}"),
             format!("--listen={address}"),
             format!("--log-level={level}"),
+            "--heed-holds".to_owned(),
             format!("--kustomize={}", tools.kustomize.display()),
             format!("--helm={}", tools.helm.display()),
         ];

@@ -90,6 +90,10 @@ pub fn is_stale(error: &Error) -> bool {
 
 /// The patch that takes our own entries out of an object's managedFields, so that its deployer's next apply finds no conflict with us;
 /// `None` where there is none.
+///
+/// Where nobody else has an entry, ours stays and owns a place where nothing is: an API server tracks nobody's updates on an object
+/// without entries, and gives all of its fields to `before-first-apply` at the next apply, after which fields that are applied no more
+/// would stay.
 pub fn disowning(object: &Value) -> Option<Patch> {
     let metadata = object.get("metadata")?;
     let entries = metadata.get("managedFields")?.as_array()?;
@@ -99,10 +103,19 @@ pub fn disowning(object: &Value) -> Option<Patch> {
     };
     let place = entries.iter().position(|e| is_ours(&e))?;
     let path = format!("/metadata/managedFields/{place}");
+    let last = if entries.len() == 1 {
+        let nothing = json!({"f:metadata": {"f:annotations": {"f:driftline.dev/reverted": {}}}});
+        if entries.first()?.get("fieldsV1") == Some(&nothing) {
+            return None;
+        }
+        json!({"op": "replace", "path": format!("{path}/fieldsV1"), "value": nothing})
+    } else {
+        json!({"op": "remove", "path": path})
+    };
     let operations = json!([
         {"op": "test", "path": "/metadata/uid", "value": metadata.get("uid")},
         {"op": "test", "path": format!("{path}/manager"), "value": MANAGER},
-        {"op": "remove", "path": path},
+        last,
     ]);
     serde_json::from_value(operations).ok()
 }
@@ -123,6 +136,17 @@ mod tests {
             .filter_map(|e| e["manager"].as_str())
             .collect();
         assert_eq!(left, ["helm", "driftline"]);
+        assert_eq!(disowning(&now), None);
+    }
+
+    #[test]
+    fn an_object_without_entries_was_tracked_no_more() {
+        let mut now = json!({"metadata": {"uid": "u", "managedFields": [{"manager": "driftline", "fieldsV1": {"f:data": {"f:level": {}}}}]}});
+        let patch = disowning(&now).expect("a patch");
+        json_patch::patch(&mut now, &patch).expect("applies");
+        let entries = now["metadata"]["managedFields"].as_array().expect("a list");
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0]["fieldsV1"]["f:data"], Value::Null);
         assert_eq!(disowning(&now), None);
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cluster::index::TargetId;
-use drift::rules::TargetRules;
 use drift::{ObjectId, Unknown};
 use driftline_crds::{DriftPolicy, SourceStatus};
 use futures::FutureExt as _;
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::watch;
 
@@ -17,11 +17,12 @@ use crate::blame::History;
 use crate::credentials::{self, Opening};
 use crate::engine::Engine;
 use crate::evidence;
+use crate::exceptions;
 use crate::policy::{self, Policy, PolicyKey};
 use crate::records::whole_seconds;
 use crate::registry::PolicyState;
 use crate::sources::{SourceState, Subscription};
-use crate::targets::{Target, denied, reread};
+use crate::targets::{Target, denied};
 use crate::undeclared;
 use crate::verify::verify;
 
@@ -50,6 +51,8 @@ struct Actor {
     targets: Vec<Target>,
     verified: Instant,
     handled_check: Option<String>,
+    /// When the first exception in force ends.
+    exception_ends: Option<jiff::Timestamp>,
     /// The source's attempts as of the last step.
     seen_attempts: u64,
 }
@@ -76,6 +79,7 @@ pub async fn run(engine: Arc<Engine>, key: PolicyKey, mut spec: watch::Receiver<
         targets: Vec::new(),
         verified: Instant::now(),
         handled_check,
+        exception_ends: None,
         seen_attempts: 0,
     };
     let mut catalog = actor.engine.catalog.subscribe();
@@ -150,6 +154,9 @@ impl Actor {
             view.is_unfit = false;
             view.account = Some(policy.account.clone());
             view.hold_reason.clone_from(&policy.hold_reason);
+            view.rules = Arc::clone(&policy.rules);
+            let names = policy.targets.iter().map(|t| t.name.clone());
+            view.target_names = Arc::new(names.collect());
             let before = std::mem::replace(&mut view.terms, policy.terms.clone());
             if before != policy.terms {
                 let targets: Vec<_> = view.targets.iter().map(|t| t.id).collect();
@@ -163,7 +170,10 @@ impl Actor {
             return wait;
         }
         self.fit_targets(&policy);
-        self.apply_rules(&policy);
+        self.apply_rules();
+        if let Some(digest) = &policy.confirmed {
+            self.engine.converging.confirm(&self.state, digest);
+        }
         self.check_requested(&policy).await;
         let source = self
             .subscription
@@ -298,17 +308,11 @@ impl Actor {
     }
 
     /// What the rules say may have changed is read and judged again at once.
-    fn apply_rules(&self, policy: &Policy) {
-        for target in &self.targets {
-            let rules = TargetRules {
-                target: target.spec.name.as_str().into(),
-                rules: Arc::clone(&policy.rules),
-            };
-            let rereads = self.engine.index.set_rules(target.id, rules);
-            if !rereads.is_empty() {
-                tokio::spawn(reread(Arc::clone(&self.engine), rereads));
-            }
-        }
+    fn apply_rules(&mut self) {
+        let ends = self.targets.iter().filter_map(|target| {
+            exceptions::bring_into_force(&self.engine, &self.state, target.id, &target.spec.name)
+        });
+        self.exception_ends = ends.min();
     }
 
     /// Access reviews and watches.
@@ -473,6 +477,10 @@ impl Actor {
         let now = jiff::Timestamp::now();
         let hold = policy.terms.hold(now);
         let hold = hold.map(|until| until.duration_since(now).unsigned_abs() + SETTLING);
+        let excepted = self.exception_ends.map(|end| {
+            let left = end.duration_since(now);
+            left.max(SignedDuration::ZERO).unsigned_abs() + SETTLING
+        });
         [
             Some(verification),
             secret,
@@ -481,6 +489,7 @@ impl Actor {
             settling,
             looking,
             hold,
+            excepted,
         ]
         .into_iter()
         .flatten()

@@ -1,25 +1,35 @@
 //! Puts objects back: reads them once more, lets the core decide, writes as the policy's account, and says what came of it.
 //!
-//! What is noted of an object lasts as long as the operator; the rounds of a fight are in its record besides, for the next leader.
+//! What is noted of an object lasts as long as the operator; the rounds of a fight are in its record besides, and what was spent of a
+//! budget in its policy's status, for the next leader.
 
-use std::collections::HashMap;
+mod budgets;
+mod known;
+mod words;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::index::{ScopeKey, TargetId};
+use cluster::access::Attributes;
+use cluster::index::{Material, ScopeKey};
 use cluster::write::{self, Place};
-use cluster::{Account, Category, Error};
+use cluster::{Account, Category};
 use drift::converge::{History, Plan, Rounds, Terms, Why, plan};
-use drift::{ObjectId, patch};
+use drift::patch;
 use driftline_crds::{Converged, Outcome};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::engine::Engine;
+use crate::events::Events;
+use crate::exceptions;
 use crate::records::whole_seconds;
+use crate::registry::PolicyState;
+use budgets::Asked;
+pub use known::{Converging, Offer};
+use known::{Key, Standing, object};
 
 /// Objects that are put back at the same time.
 const CONCURRENCY: usize = 8;
@@ -27,147 +37,11 @@ const CONCURRENCY: usize = 8;
 const ATTEMPTS: u32 = 5;
 /// How long it takes until what was refused is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
-/// Objects that were put back lately, of which that is remembered.
-const REMEMBERED: usize = 10_000;
-
-/// Why neither of two targets puts an object back.
-const DISPUTED: &str = "another target or policy declares this object otherwise, so neither puts it back; let one of them declare it, or both the same";
-/// Why nothing is left of a write that was accepted.
-const CHANGED_BACK: &str = "what was written was changed back at once; find the admission policy, webhook or controller that does so";
-
-type Key = (TargetId, ObjectId);
-
-/// What is known of objects that are or were put back.
-#[derive(Debug, Default)]
-pub struct Converging {
-    inner: Mutex<Inner>,
-    offered: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    known: HashMap<Key, Known>,
-    waiting: Vec<Key>,
-    /// Those that are being put back; true where that is to be told once it is done.
-    running: HashMap<Key, bool>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    rounds: Rounds,
-    /// Since when it has drifted.
-    since: Option<Timestamp>,
-    /// The drift that was last tried to end, by the digest of its report, and the terms then.
-    tried: Option<(u64, Terms)>,
-    said: Option<Converged>,
-}
-
-impl Converging {
-    /// Hands in drift that may be to be put back. What was tried before is not tried again before its time, unless it is another drift.
-    pub fn offer(
-        &self,
-        (target, id): (TargetId, &ObjectId),
-        tried: (u64, Terms),
-        since: Timestamp,
-        before: Option<&Converged>,
-    ) {
-        let mut inner = self.inner.lock();
-        let key = (target, id.clone());
-        let known = inner.known.entry(key.clone()).or_default();
-        if let (None, Some(before)) = (&known.said, before) {
-            known.rounds = Rounds::noted(before.attempts, before.at.0);
-        }
-        known.since = Some(since);
-        let stands = known
-            .said
-            .as_ref()
-            .is_some_and(|s| s.outcome != Outcome::Reverted);
-        if stands && known.tried.as_ref() == Some(&tried) {
-            return;
-        }
-        known.tried = Some(tried);
-        inner.wait(key);
-        drop(inner);
-        self.offered.notify_one();
-    }
-
-    /// What came of it the last time.
-    pub fn said(&self, target: TargetId, id: &ObjectId) -> Option<Converged> {
-        let inner = self.inner.lock();
-        inner.known.get(&(target, id.clone()))?.said.clone()
-    }
-
-    fn again(&self, key: Key) {
-        self.inner.lock().wait(key);
-        self.offered.notify_one();
-    }
-
-    fn take(&self) -> Vec<Key> {
-        let mut inner = self.inner.lock();
-        let inner = &mut *inner;
-        let (busy, free): (Vec<Key>, Vec<Key>) = std::mem::take(&mut inner.waiting)
-            .into_iter()
-            .partition(|k| inner.running.contains_key(k));
-        inner.waiting = busy;
-        inner
-            .running
-            .extend(free.iter().cloned().map(|k| (k, false)));
-        free
-    }
-
-    fn history(&self, key: &Key) -> History {
-        let inner = self.inner.lock();
-        let known = inner.known.get(key);
-        known
-            .map(|k| History {
-                since: k.since,
-                rounds: k.rounds,
-            })
-            .unwrap_or_default()
-    }
-
-    fn note(&self, key: &Key, rounds: Rounds, said: Converged) {
-        let mut inner = self.inner.lock();
-        let known = inner.known.entry(key.clone()).or_default();
-        known.rounds = rounds;
-        known.said = Some(said);
-        if inner.known.len() > REMEMBERED {
-            let now = Timestamp::now();
-            inner.known.retain(|_, k| k.rounds.at(now) > 0);
-        }
-    }
-
-    /// True while an object is being put back; it is queued in the index again once that is done.
-    pub fn is_at_work(&self, target: TargetId, id: &ObjectId) -> bool {
-        let mut inner = self.inner.lock();
-        let told = inner.running.get_mut(&(target, id.clone()));
-        told.map(|told| *told = true).is_some()
-    }
-
-    fn done(&self, engine: &Engine, key: &Key) {
-        let mut inner = self.inner.lock();
-        let told = inner.running.remove(key) == Some(true);
-        let more = !inner.waiting.is_empty();
-        drop(inner);
-        if told {
-            engine.index.touch(key.0, &key.1);
-        }
-        if more {
-            self.offered.notify_one();
-        }
-    }
-}
-
-impl Inner {
-    fn wait(&mut self, key: Key) {
-        if !self.waiting.contains(&key) {
-            self.waiting.push(key);
-        }
-    }
-}
+/// What waits for longer than this is looked at in between.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// Puts back what is handed in, while this replica leads.
-pub async fn run(engine: Arc<Engine>) {
+pub async fn run(engine: Arc<Engine>, events: Events) {
     let turns = Arc::new(Semaphore::new(CONCURRENCY));
     let mut leading = engine.leading.clone();
     loop {
@@ -177,9 +51,10 @@ pub async fn run(engine: Arc<Engine>) {
         engine.converging.offered.notified().await;
         for key in engine.converging.take() {
             let (engine, turns) = (Arc::clone(&engine), Arc::clone(&turns));
+            let events = events.clone();
             tokio::spawn(async move {
                 let turn = turns.acquire_owned().await;
-                one(&engine, &key).await;
+                one(&engine, &events, &key).await;
                 drop(turn);
                 engine.converging.done(&engine, &key);
             });
@@ -187,67 +62,29 @@ pub async fn run(engine: Arc<Engine>) {
     }
 }
 
-/// What the policy of a target allows, and as whom.
-fn standing(engine: &Engine, target: TargetId) -> Option<(Terms, Account)> {
-    let (policy, _) = engine.registry.target(target)?;
-    let view = policy.view.lock();
-    let unfit = view.stalled.is_some() || view.is_unfit;
-    (!unfit).then_some(())?;
-    Some((view.terms.clone(), view.account.clone()?))
+/// A policy that may write, and as whom.
+struct Writer {
+    policy: Arc<PolicyState>,
+    target: String,
+    terms: Terms,
+    account: Account,
 }
 
-async fn one(engine: &Arc<Engine>, key: &Key) {
-    let (target, id) = key;
-    let history = engine.converging.history(key);
-    let mut rounds = history.rounds;
-    let mut seen = None;
-    let (said, again) = match attempt(engine, key, history, &mut seen).await {
-        Done::Nothing => return,
-        Done::Reverted(now) => {
-            rounds = now;
-            ((Outcome::Reverted, String::new()), None)
-        }
-        Done::Blocked(now, why) => {
-            rounds = now;
-            ((Outcome::Blocked, why), Some(AGAIN))
-        }
-        Done::Waits(until, why) => {
-            let wait = until.duration_since(Timestamp::now()).unsigned_abs();
-            let times = rounds.at(Timestamp::now());
-            (waiting(why, times, until), Some(wait))
-        }
-    };
-    let now = Timestamp::now();
-    let (outcome, reason) = said;
-    engine.metrics.reverts(outcome.as_str()).inc();
-    if outcome == Outcome::Reverted {
-        tracing::info!(object = %id, "drift was put back");
-    } else if matches!(outcome, Outcome::Waiting | Outcome::Held) {
-        tracing::debug!(object = %id, outcome = outcome.as_str(), reason, "drift is not put back yet");
-    } else {
-        tracing::warn!(object = %id, outcome = outcome.as_str(), reason, "drift was not put back");
-    }
-    let said = Converged {
-        rung: driftline_crds::Enforcement::Revert,
-        outcome,
-        reason: drift::redact::cut(&drift::redact::printable(&reason), 1024).to_owned(),
-        at: Time(whole_seconds(now)),
-        attempts: rounds.at(now),
-    };
-    engine.converging.note(key, rounds, said);
-    // The record of what is over says what came of it.
-    if let Some((scope, live)) = seen {
-        engine.index.observe(&scope, &live);
-    }
-    if outcome != Outcome::Reverted {
-        engine.index.touch(*target, id);
-    }
-    if let Some(wait) = again {
-        let (engine, key) = (Arc::clone(engine), key.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(wait).await;
-            engine.converging.again(key);
-        });
+impl Writer {
+    /// `None` where the policy is wrong, or gone.
+    fn of(engine: &Engine, key: &Key) -> Option<Self> {
+        let (policy, target) = engine.registry.target(key.0)?;
+        let view = policy.view.lock();
+        let unfit = view.stalled.is_some() || view.is_unfit;
+        let fit = (!unfit).then(|| Some((view.terms.clone(), view.account.clone()?)));
+        drop(view);
+        let (terms, account) = fit??;
+        Some(Self {
+            policy,
+            target,
+            terms,
+            account,
+        })
     }
 }
 
@@ -259,40 +96,137 @@ enum Done {
     Waits(Timestamp, Why),
 }
 
-/// The outcome of waiting, and its reason in words.
-fn waiting(why: Why, times: u32, until: Timestamp) -> (Outcome, String) {
-    let until = whole_seconds(until);
-    match why {
-        Why::Held => (
-            Outcome::Held,
-            format!("spec.hold pauses enforcement until {until}"),
-        ),
-        Why::Grace => (
-            Outcome::Waiting,
-            format!("it is put back at {until} (spec.revert.after)"),
-        ),
-        Why::Contested => (
-            Outcome::Contested,
-            format!(
-                "it was put back {times} times and changed again; the next attempt is not before {until}"
-            ),
-        ),
+async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
+    let (target, id) = key;
+    let Some(writer) = Writer::of(engine, key) else {
+        return;
+    };
+    let standing = engine.converging.standing(key);
+    let mut rounds = standing.history.rounds;
+    let mut seen = None;
+    let done = attempt(engine, key, &writer, &standing, &mut seen).await;
+    let now = Timestamp::now();
+    let budgets = &engine.converging.budgets;
+    if matches!(done, Done::Waits(_, Why::Budget)) {
+        if budgets.waits(&writer.policy, object(key), standing.drift) {
+            words::stopped(engine, events, &writer.policy, &writer.terms, now);
+            engine.metrics.budget_stops.inc();
+        }
+        engine.registry.touch(&writer.policy.key);
+    } else {
+        budgets.waits_no_more(&writer.policy, &object(key));
+    }
+    let ((outcome, reason), again) = match done {
+        Done::Nothing => return,
+        Done::Reverted(now) => {
+            rounds = now;
+            ((Outcome::Reverted, String::new()), None)
+        }
+        Done::Blocked(now, why) => {
+            rounds = now;
+            ((Outcome::Blocked, why), Some(AGAIN))
+        }
+        Done::Waits(until, why) => {
+            let wait = until.duration_since(now).unsigned_abs().min(LONG);
+            let said = words::waiting(why, rounds.at(now), until, &writer.terms, &standing.by);
+            (said, Some(wait))
+        }
+    };
+    let said = Converged {
+        rung: driftline_crds::Enforcement::Revert,
+        outcome,
+        reason: drift::redact::cut(&drift::redact::printable(&reason), 1024).to_owned(),
+        at: Time(whole_seconds(now)),
+        attempts: rounds.at(now),
+    };
+    tell(engine, events, &writer.policy, key, &said, standing.history);
+    engine.converging.note(key, rounds, said);
+    // The record of what is over says what came of it.
+    if let Some((scope, live)) = seen {
+        engine.index.observe(&scope, &live);
+    }
+    // A watch may have been faster than this, and its record says nothing of what came of it yet.
+    engine.index.touch(*target, id);
+    if let Some(wait) = again {
+        look_again(engine, key, wait, now);
+    }
+}
+
+/// Has an object looked at again after a while, once.
+fn look_again(engine: &Arc<Engine>, key: &Key, wait: Duration, now: Timestamp) {
+    let Ok(at) = now.checked_add(wait) else {
+        return;
+    };
+    if !engine.converging.wakes(key, at, now) {
+        return;
+    }
+    let (engine, key) = (Arc::clone(engine), key.clone());
+    tokio::spawn(async move {
+        // Until a little after the time itself: clocks are read twice.
+        tokio::time::sleep(wait + Duration::from_millis(10)).await;
+        if engine.converging.is_due(&key, at) {
+            engine.converging.again(key);
+        }
+    });
+}
+
+/// In the log once, in metrics, and as an Event where that is news.
+fn tell(
+    engine: &Engine,
+    events: &Events,
+    policy: &PolicyState,
+    (target, id): &Key,
+    said: &Converged,
+    history: History,
+) {
+    let outcome = said.outcome;
+    engine.metrics.reverts(outcome.as_str()).inc();
+    let before = engine.converging.said(*target, id);
+    let news = before.is_none_or(|b| b.outcome != outcome || b.reason != said.reason);
+    let reason = &said.reason;
+    match outcome {
+        Outcome::Reverted => {
+            if let Some(since) = history.since {
+                let took = Timestamp::now().duration_since(since).unsigned_abs();
+                engine.metrics.reverted_after(took);
+            }
+            tracing::info!(policy = %policy.key, object = %id, attempts = said.attempts, "drift was put back");
+        }
+        Outcome::Waiting | Outcome::Held | Outcome::Reverting => {
+            tracing::debug!(policy = %policy.key, object = %id, outcome = outcome.as_str(), reason, "drift is not put back yet");
+        }
+        Outcome::Blocked | Outcome::Contested if news => {
+            tracing::warn!(policy = %policy.key, object = %id, outcome = outcome.as_str(), reason, "drift was not put back");
+        }
+        Outcome::Blocked | Outcome::Contested => {}
+    }
+    if news || outcome == Outcome::Reverted {
+        words::event(engine, events, policy, id, said);
     }
 }
 
 /// One attempt; `seen` is what it left.
 async fn attempt(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     key: &Key,
-    history: History,
+    writer: &Writer,
+    standing: &Standing,
     seen: &mut Option<(ScopeKey, Value)>,
 ) -> Done {
     let (target, id) = key;
-    let rounds = history.rounds;
+    let rounds = standing.history.rounds;
+    if !engine.exceptions.is_listed() {
+        return Done::Blocked(rounds, words::EXCEPTIONS.to_owned());
+    }
+    let terms = &writer.terms;
     for _ in 0..ATTEMPTS {
-        let Some((terms, account)) = standing(engine, *target) else {
-            return Done::Nothing;
-        };
+        let mut history = standing.history;
+        let now = Timestamp::now();
+        history.spent_until = spent_until(engine, writer, standing, now);
+        if let (Some(until), Some(Outcome::Waiting)) = (history.spent_until, standing.last) {
+            // As long as there is no room nothing is read either.
+            return Done::Waits(until, Why::Budget);
+        }
         let catalog = engine.catalog.catalog();
         let scope = engine.index.scope_of(*target, id);
         let Some((scope, resource)) =
@@ -301,7 +235,7 @@ async fn attempt(
             return Done::Nothing;
         };
         let place = Place {
-            account: &account,
+            account: &writer.account,
             kind: &scope.kind,
             resource,
             namespace: scope.namespace.as_deref(),
@@ -311,50 +245,54 @@ async fn attempt(
             Ok(live) => live,
             Err(error) => return Done::Blocked(rounds, error.to_string()),
         };
+        exceptions::bring_into_force(engine, &writer.policy, *target, &writer.target);
         let Some(material) = engine.index.material(*target, id, live.as_ref()) else {
             return Done::Nothing;
         };
         if material.scope != scope {
             continue;
         }
-        let Some(finding) = &material.finding else {
+        let Some(graded) = &material.graded else {
             return Done::Nothing;
         };
-        let now = Timestamp::now();
-        let planned = plan(&terms, finding, history, now);
-        if material.disputed && planned != Plan::Rest {
-            return Done::Blocked(rounds, DISPUTED.to_owned());
+        history.held_until = live.as_ref().and_then(|live| held_until(engine, live, now));
+        let planned = plan(terms, graded, material.removes, history, now);
+        match planned {
+            Plan::Rest => return Done::Nothing,
+            Plan::Wait(until, why) if !material.disputed => return Done::Waits(until, why),
+            _ if material.disputed => return Done::Blocked(rounds, words::DISPUTED.to_owned()),
+            _ => {}
         }
-        let written = match (planned, &live) {
-            (Plan::Rest, _) => return Done::Nothing,
-            (Plan::Wait(until, why), _) => return Done::Waits(until, why),
-            (Plan::PutBack(fields), Some(live)) => {
-                match patch::put_back(&material.declared.object, live, &fields) {
-                    Ok(patch) => lead(engine, write::patch(&engine.client, place, &patch)).await,
-                    Err(error) => return Done::Blocked(rounds, error.to_string()),
-                }
-            }
-            (Plan::Create, None) => {
-                let declared = &material.declared.object;
-                lead(engine, write::create(&engine.client, place, declared)).await
-            }
-            (Plan::PutBack(_), None) | (Plan::Create, Some(_)) => continue,
+        match may_see(engine, place).await {
+            Ok(true) => {}
+            Ok(false) => return Done::Blocked(rounds, words::unseen(place)),
+            Err(error) => return Done::Blocked(rounds, error.to_string()),
+        }
+        let spent = match spend(engine, writer, standing).await {
+            Ok(spent) => spent,
+            Err(done) => return done,
         };
-        match written {
-            None => return Done::Nothing,
-            Some(Ok(now_live)) => {
+        let wrote = write(engine, place, &material, &planned, live.as_ref()).await;
+        if !matches!(wrote, Wrote::Done(_))
+            && let Some(at) = spent
+        {
+            engine.converging.budgets.take_back(&writer.policy, at);
+        }
+        match wrote {
+            Wrote::NotLeading => return Done::Nothing,
+            Wrote::Stale => {}
+            Wrote::Refused(why) => return Done::Blocked(rounds, why),
+            Wrote::Done(live) => {
                 let rounds = rounds.with_one_more(now);
-                let live = disown(engine, place, now_live).await;
-                let left = remains(engine, key, &terms, &live);
+                let live = disown(engine, place, live).await;
+                let left = remains(engine, key, terms, &live);
                 *seen = Some((scope, live));
                 return if left {
-                    Done::Blocked(rounds, CHANGED_BACK.to_owned())
+                    Done::Blocked(rounds, words::CHANGED_BACK.to_owned())
                 } else {
                     Done::Reverted(rounds)
                 };
             }
-            Some(Err(error)) if write::is_stale(&error) => {}
-            Some(Err(error)) => return Done::Blocked(rounds, refusal(&error, place)),
         }
     }
     // It changes faster than it is read; its next change leads here again.
@@ -364,9 +302,119 @@ async fn attempt(
     )
 }
 
-/// Nothing is written by a replica that does not lead.
+/// When the policy's budget has room again, where that is waited for.
+fn spent_until(
+    engine: &Engine,
+    writer: &Writer,
+    standing: &Standing,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let budget = writer.terms.budget.as_ref()?;
+    if standing.is_confirmed {
+        return None;
+    }
+    let budgets = &engine.converging.budgets;
+    budgets.full_until(&writer.policy, budget, now)
+}
+
+/// Until when a live object asks to be left alone. What lies further ahead than anybody may ask for is not heeded.
+fn held_until(engine: &Engine, live: &Value, now: Timestamp) -> Option<Timestamp> {
+    let metadata = live.get("metadata")?;
+    let owners = metadata.get("ownerReferences").and_then(Value::as_array);
+    let is_controller = |o: &Value| o.get("controller") == Some(&Value::Bool(true));
+    // Controllers copy annotations to what they own.
+    if !engine.options.heed_holds || owners.is_some_and(|all| all.iter().any(is_controller)) {
+        return None;
+    }
+    let annotations = metadata.get("annotations")?;
+    let until = annotations.get(driftline_crds::HOLD_UNTIL_ANNOTATION)?;
+    let until: Timestamp = until.as_str()?.parse().ok()?;
+    let latest = now.checked_add(engine.options.longest_hold).ok()?;
+    (until > now && until <= latest).then_some(until)
+}
+
+/// The account's right to see an object, asked afresh.
+async fn may_see(engine: &Engine, place: Place<'_>) -> cluster::Result<bool> {
+    let attributes = Attributes {
+        verb: "list",
+        group: &place.kind.group_kind.group,
+        resource: &place.resource.plural,
+        subresource: "",
+        namespace: place.namespace,
+        name: None,
+    };
+    engine.access.may(place.account, attributes).await
+}
+
+/// Takes one of the policy's budget, where it has one.
+async fn spend(
+    engine: &Engine,
+    writer: &Writer,
+    standing: &Standing,
+) -> Result<Option<Timestamp>, Done> {
+    let Some(budget) = &writer.terms.budget else {
+        return Ok(None);
+    };
+    if !engine.may_write() {
+        return Err(Done::Nothing);
+    }
+    let budgets = &engine.converging.budgets;
+    if !budgets.is_taken_over(&writer.policy) {
+        return Err(Done::Nothing);
+    }
+    let confirmed = standing.is_confirmed;
+    match budgets
+        .spend(engine, &writer.policy, budget, confirmed)
+        .await
+    {
+        Asked::Spent(at) => Ok(Some(at)),
+        Asked::Nothing(until) => Err(Done::Waits(until, Why::Budget)),
+        Asked::Failed(why) => {
+            let why = format!("what is spent of the budget could not be noted down first: {why}");
+            Err(Done::Blocked(standing.history.rounds, why))
+        }
+    }
+}
+
+/// What a write came to.
+enum Wrote {
+    Done(Value),
+    /// The object is not any more as it was judged.
+    Stale,
+    Refused(String),
+    NotLeading,
+}
+
+async fn write(
+    engine: &Engine,
+    place: Place<'_>,
+    material: &Material,
+    planned: &Plan,
+    live: Option<&Value>,
+) -> Wrote {
+    let declared = &material.declared.object;
+    let written = match (planned, live) {
+        (Plan::PutBack(fields), Some(live)) => {
+            let fields: Vec<_> = fields.iter().collect();
+            match patch::put_back(declared, live, &fields) {
+                Ok(patch) => lead(engine, write::patch(&engine.client, place, &patch)).await,
+                Err(error) => return Wrote::Refused(error.to_string()),
+            }
+        }
+        (Plan::Create, None) => lead(engine, write::create(&engine.client, place, declared)).await,
+        _ => return Wrote::Stale,
+    };
+    match written {
+        None => Wrote::NotLeading,
+        Some(Ok(live)) => Wrote::Done(live),
+        Some(Err(error)) if write::is_stale(&error) => Wrote::Stale,
+        Some(Err(error)) => Wrote::Refused(words::refusal(&error, place)),
+    }
+}
+
+/// Nothing is written by a replica that does not lead, or has not heard so lately.
 async fn lead<T>(engine: &Engine, write: impl Future<Output = T>) -> Option<T> {
-    if *engine.leading.borrow() {
+    if engine.may_write() {
         Some(write.await)
     } else {
         None
@@ -398,7 +446,9 @@ async fn disown(engine: &Engine, place: Place<'_>, mut live: Value) -> Value {
                 _ => break,
             },
             Err(error) => {
-                tracing::warn!(%error, "an entry of Driftline stays in managedFields; the deployer's next apply may find a conflict");
+                if error.category() != Category::NotFound {
+                    tracing::warn!(%error, "an entry of Driftline stays in managedFields; the deployer's next apply may find a conflict");
+                }
                 break;
             }
         }
@@ -408,27 +458,11 @@ async fn disown(engine: &Engine, place: Place<'_>, mut live: Value) -> Value {
 
 /// True if there is still something to put back in what was written a moment ago.
 fn remains(engine: &Engine, (target, id): &Key, terms: &Terms, live: &Value) -> bool {
-    let material = engine.index.material(*target, id, Some(live));
-    let finding = material.and_then(|m| m.finding);
-    let now = Timestamp::now();
-    finding.is_some_and(|f| plan(terms, &f, History::default(), now) != Plan::Rest)
-}
-
-/// Why a write was refused, with the remedy where it is known.
-fn refusal(error: &Error, place: Place<'_>) -> String {
-    let Place {
-        account, resource, ..
-    } = place;
-    let remedy = match error.category() {
-        Category::Forbidden if error.to_string().contains("impersonate") => format!(
-            ". Let Driftline act as the account: a Role in namespace {} with the verb impersonate on serviceaccounts/{} (see docs/rights.md)",
-            account.namespace, account.name
-        ),
-        Category::Forbidden => format!(
-            ". Let service account {account} patch and create {}",
-            resource.plural
-        ),
-        _ => String::new(),
+    let Some(material) = engine.index.material(*target, id, Some(live)) else {
+        return false;
     };
-    format!("{error}{remedy}")
+    let now = Timestamp::now();
+    let left =
+        |graded| plan(terms, graded, material.removes, History::default(), now) != Plan::Rest;
+    material.graded.as_ref().is_some_and(left)
 }

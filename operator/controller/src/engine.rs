@@ -13,6 +13,8 @@ use tokio::sync::watch;
 
 use crate::blame::Blames;
 use crate::converge::Converging;
+use crate::exceptions;
+use crate::leader::LeaseClock;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::options::RunOptions;
@@ -50,12 +52,24 @@ pub struct Engine {
     pub memory: Memory,
     /// What is or was put back.
     pub converging: Converging,
+    /// What may differ for now.
+    pub exceptions: exceptions::Known,
     /// Who wrote the lines that drifted.
     pub blames: Blames,
     /// Which workloads run as which service accounts.
     pub workloads: Workloads,
     /// Turns at rendering.
     pub renders: Turns,
-    /// True while this replica may write.
+    /// True while this replica leads.
     pub leading: watch::Receiver<bool>,
+    /// When it last heard so.
+    pub lease: LeaseClock,
+}
+
+impl Engine {
+    /// True while this replica leads and has heard so lately: one that was stopped for a while and goes on does not know yet that
+    /// another one leads.
+    pub fn may_write(&self) -> bool {
+        *self.leading.borrow() && self.lease.is_fresh()
+    }
 }

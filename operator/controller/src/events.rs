@@ -25,6 +25,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub enum Note {
     /// Drift was found.
     Opened,
+    /// It was excepted, and the exception has ended.
+    Reopened,
     /// The object is as declared again.
     Mended,
     /// All of what differs is ignored by rules.
@@ -72,6 +74,65 @@ impl Events {
     }
 }
 
+/// An event that is not about a record.
+pub struct Said {
+    /// In CamelCase.
+    pub reason: &'static str,
+    /// What was done, in CamelCase.
+    pub action: &'static str,
+    /// Somebody should look.
+    pub warning: bool,
+    pub note: String,
+    /// What it is about besides the policy.
+    pub related: ObjectReference,
+}
+
+impl Events {
+    /// Hands in an event about a policy; never waits.
+    pub fn say(&self, engine: &Engine, policy: &PolicyState, said: Said) {
+        let kind = if said.warning { "Warning" } else { "Normal" };
+        let salt = rand_suffix(&said.note);
+        let event = framed(engine, policy, salt);
+        let event = Event {
+            action: Some(said.action.to_owned()),
+            reason: Some(said.reason.to_owned()),
+            type_: Some(kind.to_owned()),
+            note: Some(drift::redact::cut(&drift::redact::printable(&said.note), 1024).to_owned()),
+            related: Some(said.related),
+            ..event
+        };
+        if self.sender.try_send(event).is_err() {
+            engine.metrics.events_dropped.inc();
+        }
+    }
+}
+
+/// What all events of a policy have.
+fn framed(engine: &Engine, policy: &PolicyState, salt: u32) -> Event {
+    let now = Timestamp::now();
+    let name = format!("{}.{:x}.{salt:x}", policy.key.name, now.as_nanosecond());
+    let instance = engine.options.identity.as_deref().unwrap_or("driftline");
+    Event {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: Some(policy.key.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(now)),
+        reporting_controller: Some("driftline.dev/operator".to_owned()),
+        reporting_instance: Some(drift::redact::cut(instance, 128).to_owned()),
+        regarding: Some(ObjectReference {
+            api_version: Some("driftline.dev/v1alpha1".to_owned()),
+            kind: Some("DriftPolicy".to_owned()),
+            namespace: Some(policy.key.namespace.clone()),
+            name: Some(policy.key.name.clone()),
+            uid: Some(policy.uid.clone()),
+            ..ObjectReference::default()
+        }),
+        ..Event::default()
+    }
+}
+
 fn event(
     engine: &Engine,
     policy: &PolicyState,
@@ -79,8 +140,7 @@ fn event(
     status: &DriftRecordStatus,
     note: Note,
 ) -> Event {
-    let now = Timestamp::now();
-    let closed = note != Note::Opened;
+    let closed = !matches!(note, Note::Opened | Note::Reopened);
     let (reason, kind) = if closed {
         ("DriftClosed", "Normal")
     } else {
@@ -99,6 +159,13 @@ fn event(
             let severity = severity.unwrap_or_default();
             format!("{severity}{subject_name}: {}{by}", status.display.fields)
         }
+        Note::Reopened => {
+            let ended = status.exception.as_deref().unwrap_or_default();
+            format!(
+                "{subject_name} is drift again: {} (exception {ended})",
+                status.display.fields
+            )
+        }
         Note::Mended => format!("{subject_name} is as declared again"),
         Note::Ignored => format!("{subject_name} differs only in what rules of the policy ignore"),
         Note::Dropped => format!("{subject_name} is no longer declared by this policy"),
@@ -115,37 +182,10 @@ fn event(
         }
     };
     Event {
-        metadata: ObjectMeta {
-            name: Some(format!(
-                "{}.{:x}.{:x}",
-                policy.key.name,
-                now.as_nanosecond(),
-                rand_suffix(&status.display.subject)
-            )),
-            namespace: Some(policy.key.namespace.clone()),
-            ..ObjectMeta::default()
-        },
         action: Some(if closed { "Close" } else { "Open" }.to_owned()),
         reason: Some(reason.to_owned()),
         type_: Some(kind.to_owned()),
         note: Some(drift::redact::cut(&note, 1024).to_owned()),
-        event_time: Some(MicroTime(now)),
-        reporting_controller: Some("driftline.dev/operator".to_owned()),
-        reporting_instance: Some(
-            drift::redact::cut(
-                engine.options.identity.as_deref().unwrap_or("driftline"),
-                128,
-            )
-            .to_owned(),
-        ),
-        regarding: Some(ObjectReference {
-            api_version: Some("driftline.dev/v1alpha1".to_owned()),
-            kind: Some("DriftPolicy".to_owned()),
-            namespace: Some(policy.key.namespace.clone()),
-            name: Some(policy.key.name.clone()),
-            uid: Some(policy.uid.clone()),
-            ..ObjectReference::default()
-        }),
         related: Some(ObjectReference {
             api_version: Some(status.api_version.clone()),
             kind: Some(subject.kind.clone()),
@@ -154,7 +194,7 @@ fn event(
             uid: status.uid.clone(),
             ..ObjectReference::default()
         }),
-        ..Event::default()
+        ..framed(engine, policy, rand_suffix(&status.display.subject))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which replica writes: the holder of a Lease. A lease is judged by when its renewals are *seen*, on this process's own
 //! monotonic clock, so that no other clock matters.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// How long a lease is good without renewal.
@@ -17,6 +19,23 @@ const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the lease is renewed or looked at.
 const PERIOD: Duration = Duration::from_secs(5);
 
+/// When this process last renewed its lease.
+#[derive(Debug, Clone, Default)]
+pub struct LeaseClock(Arc<Mutex<Option<Instant>>>);
+
+impl LeaseClock {
+    /// True while the lease is so new that nobody else can have it.
+    pub fn is_fresh(&self) -> bool {
+        self.0
+            .lock()
+            .is_some_and(|at| at.elapsed() < RENEW_DEADLINE)
+    }
+
+    fn set(&self, at: Instant) {
+        *self.0.lock() = Some(at);
+    }
+}
+
 /// Takes part in the election until dropped.
 pub struct Elector {
     api: Api<Lease>,
@@ -25,20 +44,26 @@ pub struct Elector {
     identity: String,
     /// The last state of the lease seen, and when.
     seen: Option<(Option<String>, Instant)>,
-    renewed: Option<Instant>,
+    renewed: LeaseClock,
     /// The lease as this process wrote it last.
     held: Option<Lease>,
 }
 
 impl Elector {
-    pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        identity: &str,
+        renewed: LeaseClock,
+    ) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             name: name.to_owned(),
             namespace: namespace.to_owned(),
             identity: identity.to_owned(),
             seen: None,
-            renewed: None,
+            renewed,
             held: None,
         }
     }
@@ -77,7 +102,7 @@ impl Elector {
     }
 
     fn still_good(&self) -> bool {
-        self.renewed.is_some_and(|at| at.elapsed() < RENEW_DEADLINE)
+        self.renewed.is_fresh()
     }
 
     /// One look at the lease; true if it is ours now.
@@ -138,7 +163,7 @@ impl Elector {
     fn settle(&mut self, begun: Instant, result: kube::Result<Lease>) -> kube::Result<bool> {
         match result {
             Ok(lease) => {
-                self.renewed = Some(begun);
+                self.renewed.set(begun);
                 self.held = Some(lease);
                 Ok(true)
             }

@@ -9,6 +9,7 @@ mod credentials;
 mod engine;
 mod events;
 mod evidence;
+mod exceptions;
 mod http;
 mod leader;
 mod log;

@@ -32,6 +32,9 @@ pub struct Metrics {
     pub events_dropped: Counter,
     pub panics: Counter,
     pub write_failures: Counter,
+    pub budget_stops: Counter,
+    reverted_after: Histogram,
+    exceptions: Family<Labels, Gauge>,
     objects: Family<Labels, Gauge>,
     records: Family<Labels, Gauge>,
     pending_age: Floats,
@@ -68,6 +71,9 @@ impl Metrics {
             events_dropped: Counter::default(),
             panics: Counter::default(),
             write_failures: Counter::default(),
+            budget_stops: Counter::default(),
+            reverted_after: seconds(),
+            exceptions: Family::default(),
             objects: Family::default(),
             records: Family::default(),
             pending_age: Family::default(),
@@ -108,6 +114,17 @@ impl Metrics {
             "Objects that were to be put back, by outcome",
             m.reverts.clone(),
         );
+        registry.register(
+            "revert_duration_seconds",
+            "How long objects had drifted, by their records, when they were put back",
+            m.reverted_after.clone(),
+        );
+        registry.register(
+            "budget_stops",
+            "Times a policy's budget was spent and drift had to wait",
+            m.budget_stops.clone(),
+        );
+        registry.register("exceptions", "Exceptions, by state", m.exceptions.clone());
         registry.register(
             "write_failures",
             "Writes that failed and are tried again",
@@ -216,6 +233,11 @@ impl Metrics {
         self.reverts.get_or_create(&labels).clone()
     }
 
+    /// Notes how long something had drifted that was put back.
+    pub fn reverted_after(&self, took: Duration) {
+        self.reverted_after.observe(took.as_secs_f64());
+    }
+
     /// Everything in text, with the gauges as of now.
     pub fn text(&self, engine: &Engine, open: &[(String, u32)]) -> String {
         self.objects.clear();
@@ -229,6 +251,7 @@ impl Metrics {
                 ("in_sync", sum.in_sync),
                 ("drifted", sum.drifted + sum.orphaned),
                 ("pending", sum.pending),
+                ("excepted", sum.excepted),
                 ("unverified", sum.unverified),
                 ("unknown", sum.unknown),
             ];
@@ -301,6 +324,11 @@ impl Metrics {
         self.watches_blind.set(blind);
         self.relists
             .set(i64::try_from(engine.watches.counters().1).unwrap_or(i64::MAX));
+        self.exceptions.clear();
+        for (state, count) in engine.exceptions.counts() {
+            let labels = vec![("state", state.to_owned())];
+            self.exceptions.get_or_create(&labels).set(count);
+        }
         self.leading.set(i64::from(*engine.leading.borrow()));
     }
 }

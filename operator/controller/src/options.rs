@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 
 /// Shows what runs and is not what Git says.
 #[derive(Debug, Parser)]
@@ -77,6 +78,15 @@ pub struct RunOptions {
     /// The admission policy, and its binding, that stamp objects with who wrote them. Without it no stamp is believed.
     #[arg(long)]
     pub stamp_policy: Option<String>,
+    /// How long an exception may last at most, from its creation, for example 720h.
+    #[arg(long, default_value = "720h", value_parser = length)]
+    pub longest_exception: SignedDuration,
+    /// Heed driftline.dev/hold-until on live objects: where an admission policy lets only those write it who may.
+    #[arg(long)]
+    pub heed_holds: bool,
+    /// How far ahead a live object's driftline.dev/hold-until may lie at most to be heeded, for example 72h.
+    #[arg(long, default_value = "72h", value_parser = length)]
+    pub longest_hold: SignedDuration,
     /// The lease by which replicas agree on the one that writes.
     #[arg(long, default_value = "driftline")]
     pub lease_name: String,
@@ -118,6 +128,14 @@ pub struct WorkerOptions {
     pub end_with_stdin: bool,
     #[command(flatten)]
     pub log: LogOptions,
+}
+
+fn length(text: &str) -> Result<SignedDuration, String> {
+    let nanos = drift::quantity::parse_duration(text).and_then(|n| i64::try_from(n).ok());
+    nanos
+        .filter(|n| *n > 0)
+        .map(SignedDuration::from_nanos)
+        .ok_or_else(|| "a duration such as 72h".to_owned())
 }
 
 fn octal(text: &str) -> Result<u32, String> {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use cluster::Account;
 use declared::{HelmOptions, Reference};
-use drift::converge::{Rung, Terms};
+use drift::converge::{Budget, Rung, Terms, Window, WindowError, Windows};
 use drift::rules::{MatchText, RuleError, RuleText, Rules};
 use driftline_crds::{
     DriftPolicy, DriftPolicySpec, Enforcement, GitReference, GitSource, KubernetesTarget, Origin,
-    Owner, PolicyRule, Target, UndeclaredFields, UndeclaredObjects,
+    Owner, PolicyRule, RuleMatch, Target, UndeclaredFields, UndeclaredObjects,
 };
 use jiff::SignedDuration;
 use kube::ResourceExt as _;
@@ -54,6 +54,8 @@ pub struct Policy {
     pub targets: Vec<TargetSpec>,
     pub rules: Arc<Rules>,
     pub check: Option<String>,
+    /// The digest of writes beyond the budget that somebody confirmed.
+    pub confirmed: Option<String>,
 }
 
 /// Where declarations come from.
@@ -134,6 +136,14 @@ pub enum PolicyError {
     OwnAccount(String),
     #[error("{field}: {value:?} is not a duration such as 1m or 1h30m")]
     Duration { field: &'static str, value: String },
+    #[error("spec.revert.windows[{index}]: {source}")]
+    Window { index: usize, source: WindowError },
+    #[error("spec.revert.budget: name at least one object")]
+    Budget,
+    #[error(
+        "spec.targets: undeclared.fields of {0:?} is Remove, which takes effect only where enforcement is Revert; use Report, or raise the policy or a rule"
+    )]
+    Remove(String),
     #[error("spec.source.git.ref: set exactly one of branch, tag, semver, commit")]
     Reference,
     #[error(
@@ -158,6 +168,9 @@ impl PolicyError {
             Self::NoAccount { .. } | Self::NoWriter => "ServiceAccountMissing",
             Self::OwnAccount(_) => "ServiceAccountRefused",
             Self::Duration { .. }
+            | Self::Window { .. }
+            | Self::Budget
+            | Self::Remove(_)
             | Self::Reference
             | Self::FileUrl
             | Self::TargetKind(_)
@@ -172,11 +185,8 @@ impl PolicyError {
 pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, PolicyError> {
     let key = PolicyKey::of(policy);
     let spec = &policy.spec;
-    let terms = match spec.enforcement {
-        Enforcement::Observe | Enforcement::Revert => terms(spec)?,
-        other => return Err(PolicyError::Enforcement(format!("{other:?}"))),
-    };
-    if terms.rung != Rung::Observe && spec.service_account_name.is_none() {
+    let terms = terms(spec)?;
+    if terms.writes() && spec.service_account_name.is_none() {
         return Err(PolicyError::NoWriter);
     }
     let git = spec.source.as_ref().map(|s| &s.git);
@@ -191,6 +201,16 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
     if source.is_none() && !targets.iter().all(TargetSpec::is_release) {
         return Err(PolicyError::NoSource);
     }
+    let removes = |t: &&TargetSpec| t.undeclared == drift::Undeclared::Remove;
+    if let Some(target) = targets.iter().find(removes)
+        && !terms.writes()
+    {
+        return Err(PolicyError::Remove(target.name.clone()));
+    }
+    let annotation = |name| {
+        let value = policy.annotations().get(name);
+        value.map(|v| drift::redact::cut(v, 256).to_owned())
+    };
     Ok(Policy {
         account: account(&key, spec.service_account_name.as_deref(), options)?,
         terms,
@@ -200,10 +220,8 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
         verify_every: duration("spec.verifyEvery", &spec.verify_every)?,
         rules: Arc::new(rules(&spec.rules, &targets)?),
         targets,
-        check: policy
-            .annotations()
-            .get(driftline_crds::CHECK_ANNOTATION)
-            .map(|c| drift::redact::cut(c, 256).to_owned()),
+        check: annotation(driftline_crds::CHECK_ANNOTATION),
+        confirmed: annotation(driftline_crds::CONFIRM_ANNOTATION),
     })
 }
 
@@ -218,21 +236,55 @@ fn terms(spec: &DriftPolicySpec) -> Result<Terms, PolicyError> {
     };
     let origins = revert.map(|r| r.origins.iter().filter_map(core).collect());
     let after = revert.map_or("0s", |r| r.after.as_str());
+    let raises = |rule: &PolicyRule| rule.enforcement == Some(Enforcement::Revert);
+    let windows = revert.into_iter().flat_map(|r| &r.windows).enumerate();
+    let windows: Vec<Window> = windows.map(window).collect::<Result<_, _>>()?;
+    let budget = revert.and_then(|r| r.budget.as_ref());
     Ok(Terms {
-        rung: match spec.enforcement {
-            Enforcement::Revert => Rung::Revert,
-            _ => Rung::Observe,
-        },
+        rung: rung(spec.enforcement)?,
+        raised: spec.rules.iter().any(raises),
         origins: origins.unwrap_or_else(|| vec![drift::Origin::LiveEdited]),
-        after: drift::quantity::parse_duration(after)
-            .and_then(|nanos| i64::try_from(nanos).ok())
-            .map(SignedDuration::from_nanos)
-            .ok_or_else(|| PolicyError::Duration {
-                field: "spec.revert.after",
-                value: drift::redact::cut(after, 64).to_owned(),
-            })?,
+        after: signed("spec.revert.after", after)?,
         held_until: spec.hold.as_ref().map(|h| h.until.0),
+        windows: Windows(windows),
+        budget: budget.map(self::budget).transpose()?,
     })
+}
+
+fn rung(enforcement: Enforcement) -> Result<Rung, PolicyError> {
+    match enforcement {
+        Enforcement::Observe => Ok(Rung::Observe),
+        Enforcement::Revert => Ok(Rung::Revert),
+        other => Err(PolicyError::Enforcement(format!("{other:?}"))),
+    }
+}
+
+fn window((index, window): (usize, &driftline_crds::Window)) -> Result<Window, PolicyError> {
+    let length = signed("spec.revert.windows.duration", &window.duration)?;
+    Window::parse(&window.cron, length, &window.time_zone)
+        .map_err(|source| PolicyError::Window { index, source })
+}
+
+fn budget(budget: &driftline_crds::Budget) -> Result<Budget, PolicyError> {
+    let per = signed("spec.revert.budget.per", &budget.per)?;
+    if budget.objects == 0 || per.is_zero() {
+        return Err(PolicyError::Budget);
+    }
+    Ok(Budget {
+        objects: budget.objects,
+        per,
+    })
+}
+
+fn signed(field: &'static str, value: &str) -> Result<SignedDuration, PolicyError> {
+    drift::quantity::parse_duration(value)
+        .and_then(|nanos| i64::try_from(nanos).ok())
+        .filter(|nanos| *nanos >= 0)
+        .map(SignedDuration::from_nanos)
+        .ok_or_else(|| PolicyError::Duration {
+            field,
+            value: drift::redact::cut(value, 64).to_owned(),
+        })
 }
 
 fn rules(all: &[PolicyRule], targets: &[TargetSpec]) -> Result<Rules, RuleError> {
@@ -245,20 +297,37 @@ fn rules(all: &[PolicyRule], targets: &[TargetSpec]) -> Result<Rules, RuleError>
             ));
         }
         Ok(RuleText {
-            matches: MatchText {
-                targets: matches.targets.clone(),
-                kinds: matches.kinds.clone(),
-                names: matches.names.clone(),
-                labels: matches.labels.clone(),
-                fields: matches.fields.clone(),
-            },
+            matches: match_text(matches),
             ignore: rule.ignore.as_ref().map(|i| i.reason.clone()),
             severity: rule.severity.map(severity),
+            rung: match rule.enforcement {
+                None => None,
+                Some(Enforcement::Observe) => Some(Rung::Observe),
+                Some(Enforcement::Revert) => Some(Rung::Revert),
+                Some(other) => {
+                    let what = format!("{other:?} is not available yet; use Observe or Revert");
+                    return Err(RuleError::new(
+                        format!("spec.rules[{index}].enforcement"),
+                        what,
+                    ));
+                }
+            },
         })
     };
     let texts: Vec<RuleText> = all.iter().enumerate().map(text).collect::<Result<_, _>>()?;
     let names: Vec<&str> = targets.iter().map(|t| t.name.as_str()).collect();
     Rules::parse(&texts, &names)
+}
+
+/// What rules and exceptions match.
+pub fn match_text(matches: &RuleMatch) -> MatchText {
+    MatchText {
+        targets: matches.targets.clone(),
+        kinds: matches.kinds.clone(),
+        names: matches.names.clone(),
+        labels: matches.labels.clone(),
+        fields: matches.fields.clone(),
+    }
 }
 
 fn severity(severity: driftline_crds::Severity) -> drift::Severity {
@@ -325,6 +394,7 @@ fn undeclared(fields: UndeclaredFields) -> drift::Undeclared {
     match fields {
         UndeclaredFields::Ignore => drift::Undeclared::Ignore,
         UndeclaredFields::Report => drift::Undeclared::Report,
+        UndeclaredFields::Remove => drift::Undeclared::Remove,
     }
 }
 

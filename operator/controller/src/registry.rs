@@ -64,6 +64,10 @@ pub struct View {
     pub account: Option<Account>,
     /// What may be put back.
     pub terms: drift::converge::Terms,
+    /// What may differ and how grave the rest is.
+    pub rules: Arc<drift::rules::Rules>,
+    /// The names of its targets.
+    pub target_names: Arc<Vec<String>>,
     /// Why nothing is put back for now, where that is so.
     pub hold_reason: Option<String>,
     pub source: Option<SourceStatus>,

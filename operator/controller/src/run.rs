@@ -22,7 +22,7 @@ use crate::converge;
 use crate::engine::Engine;
 use crate::events::Events;
 use crate::http;
-use crate::leader::Elector;
+use crate::leader::{Elector, LeaseClock};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::options::RunOptions;
@@ -33,7 +33,7 @@ use crate::status::Statuses;
 use crate::turns::Turns;
 use crate::watches::{Watches, follow_catalog};
 use crate::workloads::Workloads;
-use crate::{policies, questions, stamps, undeclared};
+use crate::{exceptions, policies, questions, stamps, undeclared};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -104,6 +104,8 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
         workloads: Workloads::default(),
         renders: Turns::new(crate::options::RENDERS, crate::options::RENDERS - 1),
         leading,
+        lease: LeaseClock::default(),
+        exceptions: Default::default(),
         client,
         watch_client,
         options,
@@ -221,19 +223,27 @@ fn elect(
         &options.namespace,
         &options.lease_name,
         &identity,
+        engine.lease.clone(),
     );
     tokio::spawn(elector.run(lead, stopped))
 }
 
 /// Starts the writers and the policies.
 fn start(engine: &Arc<Engine>) -> Arc<Records> {
-    let records = Records::new(Arc::clone(engine), Events::start(engine));
+    let events = Events::start(engine);
+    let records = Records::new(Arc::clone(engine), events.clone());
     let statuses = Statuses::new(Arc::clone(engine), Arc::clone(&records));
     tokio::spawn(Arc::clone(&records).run());
     tokio::spawn(Arc::clone(&statuses).run());
     tokio::spawn(follow_catalog(Arc::clone(engine)));
     tokio::spawn(blame::run(Arc::clone(engine)));
-    tokio::spawn(converge::run(Arc::clone(engine)));
+    tokio::spawn(converge::run(Arc::clone(engine), events.clone()));
+    tokio::spawn(exceptions::run(Arc::clone(engine)));
+    tokio::spawn(exceptions::tell(
+        Arc::clone(engine),
+        Arc::clone(&records),
+        events,
+    ));
     tokio::spawn(Memory::run(Arc::clone(engine)));
     tokio::spawn(undeclared::run(Arc::clone(engine)));
     tokio::spawn(policies::run(Arc::clone(engine), statuses));

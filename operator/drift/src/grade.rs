@@ -1,9 +1,12 @@
 //! What rules and the built-in table make of a finding: what is ignored goes, the rest gets a severity, the gravest first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::judge::{Finding, JudgedField, ObjectChange};
+use crate::ladder::Rung;
 use crate::path::FieldPath;
+use crate::redact::show;
 use crate::report::MAX_FIELDS;
 use crate::rules::{Action, ObjectRules, Rule};
 use crate::severity::{Presence, Severities, Severity};
@@ -37,12 +40,46 @@ pub struct Ignored {
 pub struct Graded {
     /// What is left of it: the gravest fields first, among equals in the order of their paths. Its origin is that of what is left.
     pub finding: Finding,
-    /// How grave its fields are, in the same order.
-    pub severities: Vec<Severity>,
+    /// What holds for its fields, in the same order.
+    pub grades: Vec<Grade>,
     /// The gravest of them, or the object's own where it is about the object as a whole.
     pub severity: Severity,
+    /// How far the policy goes where it is about the object as a whole and a rule says so.
+    pub rung: Option<Rung>,
+    /// The exception for the object, where it is about the object as a whole.
+    pub exception: Option<Arc<str>>,
     /// The rules that applied, in their order.
     pub applied: Vec<Applied>,
+}
+
+/// What holds for a field that differs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grade {
+    /// How grave it is.
+    pub severity: Severity,
+    /// How far the policy goes, where a rule says so.
+    pub rung: Option<Rung>,
+    /// The exception that allows it for now.
+    pub exception: Option<Arc<str>>,
+}
+
+impl Graded {
+    /// True if exceptions allow all of it.
+    pub fn is_excepted(&self) -> bool {
+        match self.finding.change {
+            ObjectChange::Changed => {
+                !self.grades.is_empty() && self.grades.iter().all(|g| g.exception.is_some())
+            }
+            _ => self.exception.is_some(),
+        }
+    }
+
+    /// The exceptions that allow some of it, each once.
+    pub fn exceptions(&self) -> Vec<Arc<str>> {
+        let fields = self.grades.iter().filter_map(|g| g.exception.as_ref());
+        let all: BTreeSet<&Arc<str>> = fields.chain(&self.exception).collect();
+        all.into_iter().cloned().collect()
+    }
 }
 
 /// A rule that applied.
@@ -79,7 +116,7 @@ fn whole(
     rules: &ObjectRules<'_>,
 ) -> Grading {
     let rule = rules.object();
-    let severity = match rule.map(|r| &r.action) {
+    let (severity, rung) = match rule.map(|r| &r.action) {
         Some(Action::Ignore { .. }) => {
             let whole = Some(finding.change);
             return Grading {
@@ -90,13 +127,15 @@ fn whole(
                 }),
             };
         }
-        Some(Action::Severity(severity)) => *severity,
-        None => Severities::of(kind).object(presence),
+        Some(Action::Grade { severity, rung }) => (*severity, *rung),
+        None => (None, None),
     };
     let graded = Graded {
         finding,
-        severities: Vec::new(),
-        severity,
+        grades: Vec::new(),
+        severity: severity.unwrap_or_else(|| Severities::of(kind).object(presence)),
+        rung,
+        exception: rules.exception_for_object(),
         applied: rule.map(|rule| applied(rule, 0)).into_iter().collect(),
     };
     Grading {
@@ -109,7 +148,7 @@ fn fields(kind: &GroupKind, mut finding: Finding, rules: &mut ObjectRules<'_>) -
     let mut ignored: Option<Ignored> = None;
     let table = Severities::of(kind);
     let mut spoke: BTreeMap<usize, Applied> = BTreeMap::new();
-    let mut left: Vec<(Severity, JudgedField)> = Vec::new();
+    let mut left: Vec<(Grade, JudgedField)> = Vec::new();
     for field in std::mem::take(&mut finding.fields) {
         let rule = rules.field(&field.drift.path);
         if let Some(rule) = rule {
@@ -118,32 +157,47 @@ fn fields(kind: &GroupKind, mut finding: Finding, rules: &mut ObjectRules<'_>) -
                 .or_insert_with(|| applied(rule, 0))
                 .fields += 1;
         }
-        let severity = match rule.map(|r| &r.action) {
+        let (severity, rung) = match rule.map(|r| &r.action) {
             Some(Action::Ignore { .. }) => {
                 ignored.get_or_insert_default().add(field.drift.path);
                 continue;
             }
-            Some(Action::Severity(severity)) => *severity,
-            None if left.len() < MAX_LOOKED_UP => {
-                let drift = &field.drift;
-                table.field(&drift.path, [drift.declared.as_ref(), drift.live.as_ref()])
-            }
-            None => Severity::Medium,
+            Some(Action::Grade { severity, rung }) => (*severity, *rung),
+            None => (None, None),
         };
-        left.push((severity, field));
+        let looked_up = || {
+            if left.len() >= MAX_LOOKED_UP {
+                return Severity::Medium;
+            }
+            let drift = &field.drift;
+            table.field(&drift.path, [drift.declared.as_ref(), drift.live.as_ref()])
+        };
+        let exception = if rules.has_exceptions() {
+            rules.exception(&field.drift, show(kind, &field.drift).sensitive)
+        } else {
+            None
+        };
+        let grade = Grade {
+            severity: severity.unwrap_or_else(looked_up),
+            rung,
+            exception,
+        };
+        left.push((grade, field));
     }
     // Stable: among equals the order of paths stays.
-    left.sort_by_key(|(severity, _)| std::cmp::Reverse(*severity));
-    let gravest = left.first().map(|(severity, _)| *severity);
-    let severities;
-    (severities, finding.fields) = left.into_iter().unzip();
+    left.sort_by_key(|(grade, _)| std::cmp::Reverse(grade.severity));
+    let gravest = left.first().map(|(grade, _)| grade.severity);
+    let grades;
+    (grades, finding.fields) = left.into_iter().unzip();
     let origin = finding.fields.iter().map(|f| f.origin).max();
     finding.origin = origin.unwrap_or(finding.origin);
     Grading {
         left: gravest.map(|severity| Graded {
             finding,
-            severities,
+            grades,
             severity,
+            rung: None,
+            exception: None,
             applied: spoke.into_values().collect(),
         }),
         ignored,
@@ -177,7 +231,11 @@ pub fn said(applied: &[Applied]) -> String {
         (Action::Ignore { reason }, n) => {
             format!("rules[{}] ignores {n} fields: {reason}", rule.index)
         }
-        (Action::Severity(severity), _) => format!("rules[{}]: {}", rule.index, severity.as_str()),
+        (Action::Grade { severity, rung }, _) => {
+            let words = [severity.map(Severity::as_str), rung.map(Rung::as_str)];
+            let words: Vec<&str> = words.into_iter().flatten().collect();
+            format!("rules[{}]: {}", rule.index, words.join(", "))
+        }
     };
     applied.iter().map(one).collect::<Vec<_>>().join("; ")
 }

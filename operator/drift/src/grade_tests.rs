@@ -51,6 +51,7 @@ fn rule(fields: &[&str], action: Result<Severity, &str>) -> RuleText {
         },
         ignore: action.err().map(str::to_owned),
         severity: action.ok(),
+        rung: None,
     }
 }
 
@@ -76,6 +77,10 @@ fn pair() -> (Value, Value) {
     (of(1), of(2))
 }
 
+fn severities(graded: &Graded) -> Vec<Severity> {
+    graded.grades.iter().map(|g| g.severity).collect()
+}
+
 fn paths(graded: &Graded) -> Vec<String> {
     graded
         .finding
@@ -90,7 +95,7 @@ fn the_gravest_come_first() {
     let (declared, live) = pair();
     let graded = graded(&[], &declared, Some(&live)).expect("drifted");
     use Severity::{Critical, High, Low, Medium};
-    assert_eq!(graded.severities, [Critical, High, Medium, Low]);
+    assert_eq!(severities(&graded), [Critical, High, Medium, Low]);
     assert_eq!(paths(&graded)[0], "spec.template.spec.hostNetwork");
     assert_eq!((graded.severity, graded.applied.len()), (Critical, 0));
 }
@@ -103,7 +108,7 @@ fn what_is_ignored_is_gone_and_said() {
         rule(&["**.hostNetwork"], Ok(Severity::Low)),
     ];
     let graded = graded(&texts, &declared, Some(&live)).expect("drifted");
-    assert_eq!(graded.severities, [Severity::High, Severity::Low]);
+    assert_eq!(severities(&graded), [Severity::High, Severity::Low]);
     assert_eq!(graded.severity, Severity::High);
     assert_eq!(
         said(&graded.applied),
@@ -181,8 +186,31 @@ fn a_hundred_thousand_fields_are_graded_at_once() {
     let graded = grade(&kind(), finding, rules.about("app", &id, None))
         .left
         .expect("drifted");
-    assert_eq!(graded.severities.len(), 100_000);
+    assert_eq!(graded.grades.len(), 100_000);
     assert!(started.elapsed() < std::time::Duration::from_secs(30));
+}
+
+#[test]
+fn a_rule_says_how_far_the_policy_goes_and_nothing_of_how_grave_it_is() {
+    let (declared, live) = pair();
+    let mut text = rule(&["spec.replicas"], Err("x"));
+    text.ignore = None;
+    text.rung = Some(Rung::Revert);
+    let graded = graded(&[text], &declared, Some(&live)).expect("drifted");
+    let of = |path: &str| {
+        let place = paths(&graded)
+            .iter()
+            .position(|p| p == path)
+            .expect("there");
+        graded.grades[place].clone()
+    };
+    let replicas = of("spec.replicas");
+    assert_eq!(
+        (replicas.severity, replicas.rung),
+        (Severity::Medium, Some(Rung::Revert))
+    );
+    assert_eq!(of("spec.template.spec.hostNetwork").rung, None);
+    assert_eq!(said(&graded.applied), "rules[0]: Revert");
 }
 
 proptest! {
@@ -203,8 +231,8 @@ proptest! {
         left.sort();
         prop_assert_eq!(left, expected);
         if let Some(graded) = graded {
-            prop_assert!(graded.severities.is_sorted_by(|a, b| a >= b));
-            prop_assert_eq!(graded.severity, graded.severities[0]);
+            prop_assert!(severities(&graded).is_sorted_by(|a, b| a >= b));
+            prop_assert_eq!(graded.severity, graded.grades[0].severity);
         }
     }
 }

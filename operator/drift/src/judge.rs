@@ -179,6 +179,8 @@ pub enum Undeclared {
     /// What the server, its controllers and admission did not put there is drift.
     #[default]
     Report,
+    /// The same, and it goes where the policy puts things back.
+    Remove,
 }
 
 /// All that a judgement takes besides the live object.
@@ -378,7 +380,7 @@ fn present(
     let Context { declared, live, .. } = *context;
     let mut beyond = match case.undeclared {
         Undeclared::Ignore => Vec::new(),
-        Undeclared::Report => extras(declared, live, case.schema),
+        Undeclared::Report | Undeclared::Remove => extras(declared, live, case.schema),
     };
     beyond.retain(|e| !automation::explains_addition(context, &e.path.0, e.value));
     if case.replicas == Replicas::NotKnown

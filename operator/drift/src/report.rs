@@ -1,6 +1,7 @@
 //! A finding in the form in which it may leave the process: redacted, capped, with lines.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ use crate::Change;
 use crate::attribution::Actor;
 use crate::compare::FieldDrift;
 use crate::declared::DeclaredObject;
-use crate::grade::{Graded, said};
+use crate::grade::{Grade, Graded, said};
 use crate::judge::{Basis, JudgedField, ObjectChange};
 use crate::lines::line_of;
 use crate::origin::{Evidence, Origin};
@@ -49,6 +50,10 @@ pub struct Report {
     pub deleted_at: Option<String>,
     /// What the object says of who declares or owns it, where that is not confirmed.
     pub claim: Option<String>,
+    /// The exceptions that allow some of it, by name.
+    pub exceptions: Vec<Arc<str>>,
+    /// Exceptions allow all of it.
+    pub is_excepted: bool,
     /// Of everything that differs, withheld values included: equal reports are about equal findings.
     pub digest: u64,
 }
@@ -141,6 +146,8 @@ pub fn report(
         uid: finding.uid.clone(),
         deleted_at: finding.deleted_at.clone(),
         claim: None,
+        exceptions: graded.exceptions(),
+        is_excepted: graded.is_excepted(),
     }
 }
 
@@ -162,15 +169,15 @@ fn told<'a>(
     live: Option<&Value>,
 ) -> Vec<(FieldDrift, &'a JudgedField, Severity)> {
     let mut wholes: HashSet<String> = HashSet::new();
-    let fields = graded.finding.fields.iter().zip(&graded.severities);
-    let one = |(field, severity): (&'a JudgedField, &Severity)| {
+    let fields = graded.finding.fields.iter().zip(&graded.grades);
+    let one = |(field, grade): (&'a JudgedField, &'a Grade)| {
         let path = field.drift.path.0.get(..field.whole).map(<[_]>::to_vec);
         let whole = path
             .filter(|p| p.len() < field.drift.path.0.len())
             .map(FieldPath);
         let value = whole.as_ref().and_then(|w| w.get(live?));
         let (Some(path), Some(value)) = (&whole, value) else {
-            return Some((field.drift.clone(), field, *severity));
+            return Some((field.drift.clone(), field, grade.severity));
         };
         let drift = FieldDrift {
             path: path.clone(),
@@ -179,7 +186,7 @@ fn told<'a>(
         };
         wholes
             .insert(path.to_string())
-            .then_some((drift, field, *severity))
+            .then_some((drift, field, grade.severity))
     };
     fields.filter_map(one).collect()
 }
@@ -195,7 +202,8 @@ fn digest(graded: &Graded, shown: &[ReportedField]) -> u64 {
         "{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n",
         finding.change, finding.uid, finding.deleted_at, finding.origin, finding.evidence
     );
-    text.push_str(&format!("{:?}\n{:?}\n", graded.severities, graded.applied));
+    text.push_str(&format!("{:?} {:?}\n", graded.rung, graded.exception));
+    text.push_str(&format!("{:?}\n{:?}\n", graded.grades, graded.applied));
     for field in &finding.fields {
         text.push_str(&format!(
             "{} {:?} {:?} {:?} {:?}\n",

@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::compare::FieldDrift;
+use crate::exceptions::{Exceptions, ObjectExceptions};
+use crate::ladder::Rung;
 use crate::names::{KindPattern, NamePattern};
 use crate::path::FieldPath;
 use crate::pattern::PathPattern;
@@ -50,6 +53,8 @@ pub struct RuleText {
     pub ignore: Option<String>,
     /// How grave it is.
     pub severity: Option<Severity>,
+    /// How far the policy goes against them.
+    pub rung: Option<Rung>,
 }
 
 /// Why a match or a rule makes no sense: where, what, and how to mend it.
@@ -83,9 +88,17 @@ pub struct Matcher {
 }
 
 /// How much work is left; none once it was not enough.
-struct Work(Option<u64>);
+pub(crate) struct Work(Option<u64>);
 
 impl Work {
+    pub(crate) fn new() -> Self {
+        Self(Some(MAX_WORK))
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// False where it is more than is left.
     fn spend(&mut self, cost: u64) -> bool {
         self.0 = self.0.and_then(|left| left.checked_sub(cost));
@@ -93,7 +106,7 @@ impl Work {
     }
 
     /// What was found with it, if it was enough to find all.
-    fn vouch<T: Default>(&self, found: T) -> T {
+    pub(crate) fn vouch<T: Default>(&self, found: T) -> T {
         if self.0.is_some() {
             found
         } else {
@@ -145,7 +158,7 @@ impl Matcher {
     }
 
     /// True if the object, of that target, is meant, whichever its field.
-    fn object(
+    pub(crate) fn object(
         &self,
         target: &str,
         id: &ObjectId,
@@ -164,7 +177,12 @@ impl Matcher {
                     .any(|n| work.spend(n.cost(&id.name)) && n.matches(&id.name)))
     }
 
-    fn field(&self, path: &FieldPath, work: &mut Work) -> bool {
+    /// True if it is about objects as a whole, too.
+    pub(crate) fn names_no_fields(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    pub(crate) fn field(&self, path: &FieldPath, work: &mut Work) -> bool {
         self.fields.is_empty()
             || self
                 .fields
@@ -195,13 +213,18 @@ fn all<T: std::str::FromStr<Err: std::fmt::Display>>(
 /// What holds for what a rule is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// It is not drift.
+    /// They are not drift.
     Ignore {
         /// Why.
         reason: String,
     },
-    /// It is as grave as this.
-    Severity(Severity),
+    /// What they are called, and how far the policy goes against them.
+    Grade {
+        /// How grave they are; as without the rule where it does not say.
+        severity: Option<Severity>,
+        /// How far the policy goes; as elsewhere where it does not say.
+        rung: Option<Rung>,
+    },
 }
 
 /// A rule that makes sense.
@@ -255,12 +278,13 @@ impl Rules {
         id: &ObjectId,
         labels: Option<&Map<String, Value>>,
     ) -> ObjectRules<'r> {
-        let mut work = Work(Some(MAX_WORK));
+        let mut work = Work::new();
         let meant = |rule: &&Rule| rule.matcher.object(target, id, labels, &mut work);
         let rules: Vec<&Rule> = self.0.iter().filter(meant).collect();
         ObjectRules {
             rules: work.vouch(rules),
             work,
+            exceptions: ObjectExceptions::default(),
         }
     }
 
@@ -277,16 +301,23 @@ impl Rules {
 }
 
 fn action(text: &RuleText, place: &str) -> Result<Action, RuleError> {
-    match (&text.ignore, text.severity) {
-        (Some(reason), None) if reason.trim().is_empty() => Err(RuleError::new(
+    match (&text.ignore, text.severity, text.rung) {
+        (Some(reason), None, None) if reason.trim().is_empty() => Err(RuleError::new(
             format!("{place}.ignore.reason"),
             "say why this may differ",
         )),
-        (Some(reason), None) => Ok(Action::Ignore {
+        (Some(reason), None, None) => Ok(Action::Ignore {
             reason: cut(&printable(reason.trim()), MAX_REASON).to_owned(),
         }),
-        (None, Some(severity)) => Ok(Action::Severity(severity)),
-        _ => Err(RuleError::new(place, "set exactly one of ignore, severity")),
+        (Some(_), ..) => Err(RuleError::new(
+            place,
+            "what is ignored has no severity and is not enforced; set either ignore, or severity and enforcement",
+        )),
+        (None, None, None) => Err(RuleError::new(
+            place,
+            "set ignore, or severity, enforcement or both",
+        )),
+        (None, severity, rung) => Ok(Action::Grade { severity, rung }),
     }
 }
 
@@ -297,12 +328,18 @@ pub struct TargetRules {
     pub target: Arc<str>,
     /// All of the policy's rules.
     pub rules: Arc<Rules>,
+    /// The policy's exceptions that are in force.
+    pub exceptions: Arc<Exceptions>,
 }
 
 impl TargetRules {
     /// Those that may speak of one of its objects.
     pub fn about(&self, id: &ObjectId, declared: &Value) -> ObjectRules<'_> {
-        self.rules.about(&self.target, id, labels(declared))
+        let labels = labels(declared);
+        ObjectRules {
+            exceptions: self.exceptions.about(&self.target, id, labels),
+            ..self.rules.about(&self.target, id, labels)
+        }
     }
 }
 
@@ -315,12 +352,13 @@ pub fn labels(declared: &Value) -> Option<&Map<String, Value>> {
 pub struct ObjectRules<'r> {
     rules: Vec<&'r Rule>,
     work: Work,
+    exceptions: ObjectExceptions<'r>,
 }
 
 impl<'r> ObjectRules<'r> {
     /// The rule that speaks of a field.
     pub fn field(&mut self, path: &FieldPath) -> Option<&'r Rule> {
-        let Self { rules, work } = self;
+        let Self { rules, work, .. } = self;
         let found = rules.iter().find(|r| r.matcher.field(path, work));
         work.vouch(found.copied())
     }
@@ -329,8 +367,23 @@ impl<'r> ObjectRules<'r> {
     pub fn object(&self) -> Option<&'r Rule> {
         self.rules
             .iter()
-            .find(|r| r.matcher.fields.is_empty())
+            .find(|r| r.matcher.names_no_fields())
             .copied()
+    }
+
+    /// The exception for a field that differs; values that are withheld match none that names values.
+    pub(crate) fn exception(&mut self, drift: &FieldDrift, withheld: bool) -> Option<Arc<str>> {
+        self.exceptions.field(drift, withheld)
+    }
+
+    /// The exception for the object as a whole.
+    pub(crate) fn exception_for_object(&self) -> Option<Arc<str>> {
+        self.exceptions.object()
+    }
+
+    /// True where there may be exceptions for the object.
+    pub(crate) fn has_exceptions(&self) -> bool {
+        !self.exceptions.is_empty()
     }
 }
 

@@ -13,6 +13,7 @@ fn rule(matches: MatchText, severity: Severity) -> RuleText {
         matches,
         ignore: None,
         severity: Some(severity),
+        rung: None,
     }
 }
 
@@ -114,21 +115,23 @@ fn what_makes_no_sense_is_refused_with_its_place_and_the_remedy() {
         (
             RuleText {
                 severity: None,
+                rung: None,
                 ..ok()
             },
-            "spec.rules[0]: set exactly one of ignore, severity",
+            "spec.rules[0]: set ignore, or severity, enforcement or both",
         ),
         (
             RuleText {
                 ignore: Some("x".into()),
                 ..ok()
             },
-            "spec.rules[0]: set exactly one of ignore, severity",
+            "spec.rules[0]: what is ignored has no severity and is not enforced",
         ),
         (
             RuleText {
                 ignore: Some(" \n".into()),
                 severity: None,
+                rung: None,
                 ..ok()
             },
             "spec.rules[0].ignore.reason: say why this may differ",

@@ -6,9 +6,10 @@ mod system;
 
 use serde_json::Value;
 
-use crate::grade::Graded;
+use crate::grade::{Applied, Graded};
 use crate::judge::{Finding, ObjectChange};
 use crate::origin::Origin;
+use crate::rules::Action;
 use crate::severity::Severity;
 use crate::subject::{GroupKind, ObjectId};
 
@@ -75,7 +76,13 @@ pub fn doing(id: &ObjectId, live: &Value) -> Doing {
 /// Raises how grave an object that nobody declares is, by what it may do: a Pod that may do anything on its node is graver than
 /// others. What a rule has graded stays.
 pub fn raise(graded: &mut Graded, live: &Value) {
-    if graded.applied.is_empty() && templates(live).any(is_privileged) {
+    let is_graded = |rule: &Applied| {
+        let Action::Grade { severity, .. } = &rule.action else {
+            return false;
+        };
+        severity.is_some()
+    };
+    if !graded.applied.iter().any(is_graded) && templates(live).any(is_privileged) {
         graded.severity = graded.severity.max(Severity::Critical);
     }
 }
@@ -193,8 +200,10 @@ mod tests {
         let severity = |live: &Value, applied: Vec<crate::grade::Applied>| {
             let mut graded = Graded {
                 finding: finding(live),
-                severities: Vec::new(),
+                grades: Vec::new(),
                 severity: Severity::High,
+                rung: None,
+                exception: None,
                 applied,
             };
             raise(&mut graded, live);
@@ -203,7 +212,10 @@ mod tests {
         assert_eq!(severity(&privileged, vec![]), Severity::Critical);
         assert_eq!(severity(&host, vec![]), Severity::Critical);
         assert_eq!(severity(&plain, vec![]), Severity::High);
-        let action = crate::rules::Action::Severity(Severity::High);
+        let action = crate::rules::Action::Grade {
+            severity: Some(Severity::High),
+            rung: None,
+        };
         let rule = crate::grade::Applied {
             index: 0,
             action,

@@ -28,7 +28,10 @@ fn operator_may(verb: &str, served: &Served, namespace: &str) -> bool {
             at,
             (
                 "driftline.dev",
-                "driftrecords" | "driftrecords/status" | "driftpolicies/status"
+                "driftrecords"
+                    | "driftrecords/status"
+                    | "driftexceptions/status"
+                    | "driftpolicies/status"
             )
         ),
         "patch" => {
@@ -36,7 +39,10 @@ fn operator_may(verb: &str, served: &Served, namespace: &str) -> bool {
                 at,
                 (
                     "driftline.dev",
-                    "driftrecords" | "driftrecords/status" | "driftpolicies/status"
+                    "driftrecords"
+                        | "driftrecords/status"
+                        | "driftexceptions/status"
+                        | "driftpolicies/status"
                 ) | ("events.k8s.io", "events")
             )
         }
@@ -186,6 +192,8 @@ async fn verbs_without_a_request_of_their_own_are_not_held_either() {
         ["delete", "driftline.dev", "driftrecords", "any"],
         ["update", "driftline.dev", "driftrecords/status", "any"],
         ["patch", "driftline.dev", "driftrecords/status", "any"],
+        ["update", "driftline.dev", "driftexceptions/status", "any"],
+        ["patch", "driftline.dev", "driftexceptions/status", "any"],
         ["update", "driftline.dev", "driftpolicies/status", "any"],
         ["patch", "driftline.dev", "driftpolicies/status", "any"],
         ["create", "events.k8s.io", "events", "any"],

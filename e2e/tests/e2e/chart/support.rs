@@ -44,6 +44,7 @@ impl Installed {
             "{notes}"
         );
         let served = [
+            "crd/driftexceptions.driftline.dev",
             "crd/driftpolicies.driftline.dev",
             "crd/driftrecords.driftline.dev",
         ];

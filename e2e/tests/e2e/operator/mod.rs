@@ -9,6 +9,7 @@ mod detection;
 mod expected;
 mod faults;
 mod kinds;
+mod limits;
 mod objects;
 mod refusals;
 mod releases;

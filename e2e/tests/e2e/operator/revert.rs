@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::support::{POLICY, Team, World, condition};
 
-const WEB: &str = "apiVersion: apps/v1
+pub(super) const WEB: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web, labels: {team: shop}}
 spec:
@@ -17,11 +17,11 @@ spec:
       - {name: web, image: 'shop/web:1', env: [{name: LEVEL, value: info}]}
       - {name: proxy, image: 'shop/proxy:1'}
 ";
-const SETTINGS: &str =
+pub(super) const SETTINGS: &str =
     "{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {level: info}}";
 
 /// The account may write, and Driftline may act as it, as the example has it.
-async fn opt_in(team: &Team<'_>) {
+pub(super) async fn opt_in(team: &Team<'_>) {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let example = std::fs::read_to_string(root.join("examples/revert-opt-in.yaml")).unwrap();
     let example = example
@@ -31,7 +31,7 @@ async fn opt_in(team: &Team<'_>) {
     team.apply(&example).await;
 }
 
-async fn team(prefix: &str) -> Team<'static> {
+pub(super) async fn team(prefix: &str) -> Team<'static> {
     let team = Team::new(World::shared().await, prefix).await;
     team.apply(WEB).await;
     team.apply(SETTINGS).await;
@@ -43,14 +43,14 @@ async fn team(prefix: &str) -> Team<'static> {
     team
 }
 
-async fn get(team: &Team<'_>, kind: &str, name: &str) -> Value {
+pub(super) async fn get(team: &Team<'_>, kind: &str, name: &str) -> Value {
     let text = team
         .kubectl(["get", kind, name, "-o", "json", "--show-managed-fields"])
         .await;
     serde_json::from_str(&text).unwrap()
 }
 
-fn managers(object: &Value) -> Vec<&str> {
+pub(super) fn managers(object: &Value) -> Vec<&str> {
     let entries = object["metadata"]["managedFields"].as_array().unwrap();
     entries
         .iter()
@@ -137,6 +137,11 @@ async fn a_fight_is_told_and_not_fought() {
     };
     assert_eq!(writes, 4, "three rounds, and the edit that stays: {record}");
     assert_eq!(record["status"]["enforcement"]["attempts"], 3, "{record}");
+    let reason = record["status"]["enforcement"]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("changed again by kubectl-patch;"),
+        "{record}"
+    );
     let live = get(&team, "configmap", "settings").await;
     assert_eq!(live["data"]["level"], "debug-4");
     // Whoever puts it right ends the fight.
@@ -211,21 +216,21 @@ async fn what_two_policies_declare_otherwise_is_put_back_by_neither() {
     assert_eq!(live["data"]["level"], "debug");
 }
 
-fn in_seconds(seconds: i64) -> String {
+pub(super) fn in_seconds(seconds: i64) -> String {
     let now = jiff::Timestamp::now().as_second();
     jiff::Timestamp::from_second(now + seconds)
         .unwrap()
         .to_string()
 }
 
-async fn change_policy(team: &Team<'_>, spec: Value) {
+pub(super) async fn change_policy(team: &Team<'_>, spec: Value) {
     let patch = json!({"spec": spec}).to_string();
     let arguments = ["patch", "driftpolicy", POLICY, "--type=merge", "-p", &patch];
     team.kubectl(arguments).await;
 }
 
 /// Waits for a record with this outcome, whatever its state.
-async fn outcome(team: &Team<'_>, wanted: &str) -> Value {
+pub(super) async fn outcome(team: &Team<'_>, wanted: &str) -> Value {
     let hit = |r: &&Value| r["status"]["enforcement"]["outcome"] == wanted;
     team.until(wanted, "DriftRecord", |all| all.values().find(hit).cloned())
         .await

@@ -250,6 +250,7 @@ subjects: [{kind: ServiceAccount, name: drift}]
     pub(crate) fn api(&self, kind: &str) -> Api<DynamicObject> {
         let plural = match kind {
             "DriftPolicy" => "driftpolicies",
+            "DriftException" => "driftexceptions",
             _ => "driftrecords",
         };
         let kind = GroupVersionKind::gvk("driftline.dev", "v1alpha1", kind);
@@ -331,15 +332,26 @@ subjects: [{kind: ServiceAccount, name: drift}]
         name: &str,
         done: impl Fn(&Value) -> bool,
     ) -> Value {
+        self.record_in("Open", kind, name, done).await
+    }
+
+    /// The same in another state.
+    pub(crate) async fn record_in(
+        &self,
+        state: &str,
+        kind: &str,
+        name: &str,
+        done: impl Fn(&Value) -> bool,
+    ) -> Value {
         self.until(
-            &format!("a record of {kind} {name}"),
+            &format!("a record of {kind} {name}, {state}"),
             "DriftRecord",
             |all| {
                 let hit = |r: &&Value| {
                     let subject = &r["spec"]["subject"]["kubernetes"];
                     subject["kind"] == kind
                         && subject["name"] == name
-                        && r["status"]["state"] == "Open"
+                        && r["status"]["state"] == state
                 };
                 all.values().find(hit).filter(|r| done(r)).cloned()
             },

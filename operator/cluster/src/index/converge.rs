@@ -1,6 +1,6 @@
 //! What whoever puts an object back has to know of it, at the moment of doing so.
 
-use drift::{DeclaredObject, Finding, ObjectId, Verdict};
+use drift::{DeclaredObject, Graded, ObjectId, Undeclared, Verdict};
 use serde_json::Value;
 
 use super::{Index, ScopeKey, TargetId};
@@ -15,7 +15,9 @@ pub struct Material {
     /// Another target declares the same object otherwise.
     pub disputed: bool,
     /// What has drifted, without what rules ignore; `None` where nothing has, or nothing can be said.
-    pub finding: Option<Finding>,
+    pub graded: Option<Graded>,
+    /// What is not declared goes, where that may be written at all.
+    pub removes: bool,
 }
 
 impl Index {
@@ -47,20 +49,20 @@ impl Index {
             return None;
         }
         let scope = inner.scopes.get(decl.scope)?.key.clone();
-        let declared = inner.targets.get(&target)?.blobs.read(decl.blob).ok()?;
+        let batch = inner.targets.get(&target)?;
+        let removes = batch.undeclared == Undeclared::Remove;
+        let declared = batch.blobs.read(decl.blob).ok()?;
         let judgement = inner.weighed(member, &declared, live)?;
-        let finding = match judgement.verdict {
-            Verdict::Drifted(finding) => {
-                let grading = inner.graded(member, &declared, *finding)?;
-                grading.left.map(|graded| graded.finding)
-            }
+        let graded = match judgement.verdict {
+            Verdict::Drifted(finding) => inner.graded(member, &declared, *finding)?.left,
             Verdict::InSync | Verdict::Pending(_) | Verdict::Unknown(_) => None,
         };
         Some(Material {
             scope,
             declared,
             disputed,
-            finding,
+            graded,
+            removes,
         })
     }
 }

@@ -18,6 +18,8 @@ pub struct Tally {
     pub drifted: u32,
     /// A commit is not rolled out.
     pub pending: u32,
+    /// Not as declared, and allowed for now by exceptions.
+    pub excepted: u32,
     /// Whether the server makes the difference is not known.
     pub unverified: u32,
     /// Nothing can be said.
@@ -39,7 +41,7 @@ fn is_beyond(report: &Report) -> bool {
 impl Tally {
     /// The sum.
     pub fn declared(&self) -> u32 {
-        self.in_sync + self.drifted + self.pending + self.unverified + self.unknown
+        self.in_sync + self.drifted + self.pending + self.excepted + self.unverified + self.unknown
     }
 
     /// True if there is nothing at all.
@@ -50,7 +52,9 @@ impl Tally {
     fn slot(&mut self, known: &Known) -> &mut u32 {
         match known {
             Known::InSync => &mut self.in_sync,
+            Known::Drifted(report) if is_beyond(report) && report.is_excepted => &mut self.left,
             Known::Drifted(report) if is_beyond(report) => &mut self.orphaned,
+            Known::Drifted(report) if report.is_excepted => &mut self.excepted,
             Known::Pending(report) if is_beyond(report) => &mut self.left,
             Known::Unknown(Unknown::NotDeclared) => &mut self.left,
             Known::Drifted(_) => &mut self.drifted,
@@ -74,6 +78,7 @@ impl Tally {
         self.in_sync += other.in_sync;
         self.drifted += other.drifted;
         self.pending += other.pending;
+        self.excepted += other.excepted;
         self.unverified += other.unverified;
         self.unknown += other.unknown;
         self.orphaned += other.orphaned;

@@ -19,12 +19,14 @@ fn ignoring(kinds: &[&str], fields: &[&str]) -> TargetRules {
         },
         ignore: Some("by hand".into()),
         severity: None,
+        rung: None,
     };
     let empty = kinds.is_empty() && fields.is_empty();
     let texts = if empty { vec![] } else { vec![text] };
     TargetRules {
         target: "app".into(),
         rules: Arc::new(Rules::parse(&texts, &["app"]).expect("valid")),
+        exceptions: Default::default(),
     }
 }
 

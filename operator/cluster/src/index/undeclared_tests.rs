@@ -352,6 +352,7 @@ fn what_rules_say_holds_for_what_nobody_declares() {
         matches,
         ignore: Some("by hand".into()),
         severity: None,
+        rung: None,
     };
     let texts = [
         ignored(MatchText {
@@ -367,6 +368,7 @@ fn what_rules_say_holds_for_what_nobody_declares() {
     let rules = TargetRules {
         target: "app".into(),
         rules: Arc::new(Rules::parse(&texts, &["app"]).expect("rules")),
+        exceptions: Default::default(),
     };
     index.set_rules(TARGET, rules);
     let mut labelled = live("labelled", "1", 8);

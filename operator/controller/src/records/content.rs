@@ -139,6 +139,10 @@ pub fn status(
             .rule
             .as_ref()
             .map(|rule| drift::redact::cut(rule, 1024).to_owned()),
+        exception: (!report.exceptions.is_empty()).then(|| {
+            let names = report.exceptions.join(", ");
+            drift::redact::cut(&names, 1024).to_owned()
+        }),
         by: Some(by::actor(&report.by)).filter(|by| !by.message.is_empty()),
         claim: report
             .claim

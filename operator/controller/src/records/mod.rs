@@ -3,6 +3,7 @@
 mod by;
 mod content;
 mod deployers;
+mod excepted;
 mod orphans;
 mod store;
 mod written;
@@ -15,11 +16,10 @@ use cluster::access::Decision;
 use cluster::index::{Change, State};
 use cluster::watch::{WatchEvent, WatchHandle, WatchOptions, WatchScope};
 use declared::LineAt;
-use drift::converge::Rung;
 use drift::{GroupKind, GroupVersionKind, ObjectId, Unknown};
 use driftline_crds::{
-    DriftRecord, DriftRecordStatus, KubernetesSubject, Outcome, RecordState, SEVERITY_LABEL,
-    Severity,
+    DriftPolicy, DriftRecord, DriftRecordStatus, KubernetesSubject, Outcome, RecordState,
+    SEVERITY_LABEL, Severity,
 };
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -29,6 +29,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
+use crate::converge::Offer;
 use crate::engine::Engine;
 use crate::events::{Events, Note};
 use crate::policy::PolicyKey;
@@ -152,6 +153,7 @@ impl Records {
         let api: Api<DriftRecord> = Api::all(self.engine.client.clone());
         let records = bounded(api.list(&kube::api::ListParams::default())).await?;
         self.store.replace(records.items);
+        self.engine.converging.budgets.forget();
         for policy in self.engine.registry.all() {
             self.requeue(&policy);
         }
@@ -164,6 +166,26 @@ impl Records {
                 self.engine.index.touch(target, &entry.id);
             }
         }
+        Ok(())
+    }
+
+    /// Goes on with what was spent of a budget where the leader before stopped.
+    async fn take_over_budget(&self, policy: &PolicyState) -> Result<(), WriteError> {
+        let Some(budget) = policy.view.lock().terms.budget else {
+            return Ok(());
+        };
+        let budgets = &self.engine.converging.budgets;
+        if budgets.is_taken_over(policy) {
+            return Ok(());
+        }
+        let PolicyKey { namespace, name } = &policy.key;
+        let api: Api<DriftPolicy> = Api::namespaced(self.engine.client.clone(), namespace);
+        let status = bounded(api.get(name)).await?.status;
+        let all = self.store.all();
+        let own = all.iter().filter(|(_, _, e)| e.policy == policy.key);
+        let said = own.filter_map(|(_, _, e)| e.status.as_ref()?.enforcement.as_ref());
+        let status = status.and_then(|s| s.budget);
+        budgets.take_over(policy, &budget, said, status.as_ref());
         Ok(())
     }
 
@@ -313,8 +335,12 @@ impl Records {
         match (&change.state, known) {
             (State::Drifted(report), known) => {
                 let now = Timestamp::now();
-                self.open(change, report, RecordState::Open, now, place(known))
-                    .await
+                let state = if report.is_excepted {
+                    RecordState::Excepted
+                } else {
+                    RecordState::Open
+                };
+                self.open(change, report, state, now, place(known)).await
             }
             (state, known) if orphans::waits(state) => self.leave(change, place(known)).await,
             (State::Pending(report), known) => self.pend(change, report, place(known)).await,
@@ -412,8 +438,9 @@ impl Records {
         if !known.as_ref().is_some_and(Entry::is_open) {
             room = self.store.room(&policy.key, MAX_OPEN);
             if room.is_none() {
-                self.put_back(policy, change, report, state, status_before);
-                return Ok(());
+                return self
+                    .put_back(policy, change, report, state, status_before, "")
+                    .await;
             }
         }
         let before = known.as_ref().and_then(|e| e.status.as_ref());
@@ -430,10 +457,12 @@ impl Records {
         workloads
             .fill(&self.engine, policy, &mut status, open_before)
             .await;
+        let ended = excepted::say(&mut status, open_before);
         self.say_what_came_of_it(policy, change, &mut status, open_before);
         if was_open && before == Some(&status) {
-            self.put_back(policy, change, report, state, before);
-            return Ok(());
+            return self
+                .put_back(policy, change, report, state, before, &status.display.by)
+                .await;
         }
         let record = content::record(policy, target, name, &change.id, status.severity);
         let api: Api<DriftRecord> =
@@ -462,16 +491,18 @@ impl Records {
             }
             Err(error) => return Err(error),
         }
-        if !was_open && state == RecordState::Open {
-            self.events.tell(
-                &self.engine,
-                policy,
-                &record.spec.subject.kubernetes,
-                &status,
-                Note::Opened,
-            );
+        let note = match (was_open, state) {
+            (_, RecordState::Pending) => None,
+            (false, _) => Some(Note::Opened),
+            (true, _) => ended.then_some(Note::Reopened),
+        };
+        if let Some(note) = note {
+            let subject = &record.spec.subject.kubernetes;
+            self.events
+                .tell(&self.engine, policy, subject, &status, note);
         }
-        self.put_back(policy, change, report, state, before);
+        self.put_back(policy, change, report, state, before, &status.display.by)
+            .await?;
         self.store.put(
             name,
             Entry {
@@ -487,23 +518,31 @@ impl Records {
     }
 
     /// Hands drift on that may be to be put back, once it is told.
-    fn put_back(
+    async fn put_back(
         &self,
         policy: &PolicyState,
         change: &Change,
         report: &drift::Report,
         state: RecordState,
         before: Option<&DriftRecordStatus>,
-    ) {
+        by: &str,
+    ) -> Result<(), WriteError> {
         let terms = policy.view.lock().terms.clone();
-        if terms.rung == Rung::Revert && !is_pending(state) {
+        if terms.writes() && state == RecordState::Open {
+            self.take_over_budget(policy).await?;
             let open = before.filter(|b| b.state != RecordState::Closed);
             let since = open.map_or_else(Timestamp::now, |b| b.first_seen.0);
-            let before = before.and_then(|b| b.enforcement.as_ref());
+            let offer = Offer {
+                drift: report.digest,
+                terms,
+                since,
+                by,
+                before: before.and_then(|b| b.enforcement.as_ref()),
+            };
             let object = (change.target, &change.id);
-            let tried = (report.digest, terms);
-            self.engine.converging.offer(object, tried, since, before);
+            self.engine.converging.offer(object, offer);
         }
+        Ok(())
     }
 
     /// What came of putting it back, and the state with it.
@@ -514,16 +553,19 @@ impl Records {
         status: &mut DriftRecordStatus,
         before: Option<&DriftRecordStatus>,
     ) {
-        if policy.view.lock().terms.rung != Rung::Revert || is_pending(status.state) {
+        if !policy.view.lock().terms.writes() || is_pending(status.state) {
             return;
         }
         let said = self.engine.converging.said(change.target, &change.id);
         status.enforcement = said.or_else(|| before?.enforcement.clone());
+        if status.state != RecordState::Open {
+            return;
+        }
         status.state = match status.enforcement.as_ref().map(|e| e.outcome) {
             Some(Outcome::Blocked) => RecordState::Blocked,
             Some(Outcome::Contested) => RecordState::Contested,
             Some(Outcome::Held) => RecordState::Held,
-            Some(Outcome::Reverted | Outcome::Waiting) | None => status.state,
+            Some(Outcome::Reverted | Outcome::Waiting | Outcome::Reverting) | None => status.state,
         };
     }
 
@@ -570,7 +612,9 @@ impl Records {
         };
         status.state = RecordState::Closed;
         if let Some(target) = self.target_id(&entry) {
-            let said = self.engine.converging.said(target, &entry.id);
+            let converging = &self.engine.converging;
+            converging.is_over(policy, target, &entry.id);
+            let said = converging.said(target, &entry.id);
             status.enforcement = said.or(status.enforcement);
         }
         status.closed_at = Some(Time(content::whole_seconds(Timestamp::now())));
@@ -760,6 +804,19 @@ impl Records {
                 )
             })
             .collect()
+    }
+
+    /// How many objects an exception of a policy allows something of.
+    pub fn excepted_by(&self, policy: &PolicyKey, exception: &str) -> u32 {
+        let all = self.store.all().into_iter().map(|(_, _, entry)| entry);
+        let hit = |entry: &Entry| {
+            let status = entry.status.as_ref();
+            let names = status.and_then(|s| s.exception.as_deref());
+            entry.policy == *policy
+                && entry.is_open()
+                && names.is_some_and(|n| excepted::names(n).any(|n| n == exception))
+        };
+        u32::try_from(all.filter(hit).count()).unwrap_or(u32::MAX)
     }
 
     /// What a policy has open, with at most so many of the worst.

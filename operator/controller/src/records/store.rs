@@ -38,6 +38,13 @@ impl Entry {
 }
 
 impl Entry {
+    /// True if exceptions allow all of it for now.
+    pub fn is_excepted(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|s| s.state == RecordState::Excepted)
+    }
+
     /// True if it says that nobody declares the object.
     pub fn is_undeclared(&self) -> bool {
         self.status
@@ -233,14 +240,16 @@ impl Store {
             .iter()
             .filter(|(_, e)| e.policy == *policy && e.is_open());
         let (pending, open): (Vec<_>, Vec<_>) = active.partition(|(_, e)| e.is_pending());
-        let (pending, count) = (pending.len(), open.len());
+        let (excepted, drifted): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|(_, e)| e.is_excepted());
+        let (pending, count) = (pending.len(), drifted.len() + excepted.len());
         let since = |e: &Entry| Some(e.status.as_ref()?.first_seen.clone());
-        let oldest = open
+        let oldest = drifted
             .iter()
             .filter_map(|(_, e)| since(e))
             .min_by_key(|t| t.0);
-        let open = open.into_iter();
-        let mut worst: Vec<WorstEntry> = open
+        let mut worst: Vec<WorstEntry> = drifted
+            .into_iter()
             .filter_map(|((_, name), entry)| {
                 let status = entry.status.as_ref()?;
                 Some(WorstEntry {

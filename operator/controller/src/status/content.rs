@@ -3,7 +3,7 @@
 use cluster::Account;
 use cluster::index::{ScopeKey, Tally};
 use drift::{ObjectId, Unknown};
-use driftline_crds::{DriftPolicyStatus, RecordCounts, Summary, TargetStatus};
+use driftline_crds::{BudgetStatus, DriftPolicyStatus, RecordCounts, Summary, TargetStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -41,6 +41,7 @@ pub fn status(
     view: &View,
     targets: &[Target],
     records: Standing,
+    budget: Option<BudgetStatus>,
     before: &DriftPolicyStatus,
     now: Timestamp,
 ) -> DriftPolicyStatus {
@@ -56,8 +57,9 @@ pub fn status(
         .iter()
         .map(|target| target_status(target, view.account.as_ref()))
         .collect();
-    let mut said = conditions(view, &target_statuses, sum);
-    said.extend(held(view, now));
+    let pause = held(view, now);
+    let mut said = conditions(view, &target_statuses, sum, pause.is_some());
+    said.extend(pause);
     let omitted = if open >= MAX_OPEN {
         (sum.drifted + sum.orphaned).saturating_sub(u32::try_from(open).unwrap_or(u32::MAX))
     } else {
@@ -79,6 +81,7 @@ pub fn status(
             omitted,
         }),
         targets: target_statuses,
+        budget,
         last_handled_check: view.last_handled_check.clone(),
     }
 }
@@ -88,6 +91,7 @@ fn summary(tally: Tally) -> Summary {
         in_sync,
         drifted,
         pending,
+        excepted,
         unverified,
         unknown,
         orphaned,
@@ -98,6 +102,7 @@ fn summary(tally: Tally) -> Summary {
         in_sync,
         drifted: drifted + orphaned,
         pending,
+        excepted,
         unverified,
         unknown,
     }
@@ -228,7 +233,7 @@ fn remedy(why: &Unknown, account: Option<&Account>) -> String {
 }
 
 /// By kstatus rules: Ready and Drifted always, Reconciling and Stalled while they are true.
-fn conditions(view: &View, targets: &[TargetStatus], sum: Tally) -> Vec<Said> {
+fn conditions(view: &View, targets: &[TargetStatus], sum: Tally, is_held: bool) -> Vec<Said> {
     let said = |kind, status, reason: &str, message: &str| Said {
         kind,
         status,
@@ -290,7 +295,7 @@ fn conditions(view: &View, targets: &[TargetStatus], sum: Tally) -> Vec<Said> {
         all.push(said("Ready", "True", "Compared", &late.unwrap_or_default()));
     }
     let all_compared = !targets.is_empty() && targets.iter().all(|t| t.ready == "True");
-    all.push(drifted(sum, all_compared));
+    all.push(drifted(sum, all_compared, is_held));
     all
 }
 
@@ -307,11 +312,12 @@ fn held(view: &View, now: Timestamp) -> Option<Said> {
     })
 }
 
-/// False only where everything was compared: nothing is called in sync that was not looked at.
-fn drifted(sum: Tally, all_compared: bool) -> Said {
+/// False only where everything was compared: nothing is called in sync that was not looked at. What is excepted or held does not set it.
+fn drifted(sum: Tally, all_compared: bool, is_held: bool) -> Said {
     let blind = sum.unknown + sum.unverified;
     let declared = sum.declared();
-    let (status, reason, message) = if sum.drifted + sum.orphaned > 0 {
+    let drifted = sum.drifted + sum.orphaned;
+    let (status, reason, message) = if drifted > 0 && !is_held {
         ("True", "DriftFound", what_drifted(sum))
     } else if blind > 0 {
         (
@@ -331,6 +337,8 @@ fn drifted(sum: Tally, all_compared: bool) -> Said {
             "NothingDeclared",
             "no objects are declared, so nothing could be compared".to_owned(),
         )
+    } else if drifted + sum.excepted > 0 {
+        ("False", "Allowed", what_is_allowed(sum))
     } else {
         let message = match sum.pending {
             0 => format!("all {declared} objects are as declared"),
@@ -346,6 +354,16 @@ fn drifted(sum: Tally, all_compared: bool) -> Said {
         reason: reason.to_owned(),
         message,
     }
+}
+
+/// What differs and is held or excepted.
+fn what_is_allowed(sum: Tally) -> String {
+    let held = sum.drifted + sum.orphaned;
+    let held = (held > 0).then(|| format!("{held} objects differ while spec.hold lasts"));
+    let excepted = sum.excepted;
+    let excepted = (excepted > 0).then(|| format!("{excepted} objects differ as exceptions allow"));
+    let said: Vec<String> = [held, excepted].into_iter().flatten().collect();
+    said.join("; ")
 }
 
 fn what_drifted(sum: Tally) -> String {
@@ -441,6 +459,7 @@ mod tests {
             view,
             targets,
             Standing::default(),
+            None,
             &DriftPolicyStatus::default(),
             Timestamp::UNIX_EPOCH,
         );
@@ -612,6 +631,7 @@ mod tests {
                 },
             )],
             Standing::default(),
+            None,
             &DriftPolicyStatus::default(),
             Timestamp::UNIX_EPOCH,
         );
@@ -626,6 +646,7 @@ mod tests {
                 },
             )],
             Standing::default(),
+            None,
             &first,
             later,
         );
@@ -640,6 +661,7 @@ mod tests {
                 },
             )],
             Standing::default(),
+            None,
             &first,
             later,
         );

@@ -218,7 +218,16 @@ impl Statuses {
             })
             .collect();
         let records = self.records.standing(&policy.key, 10);
-        let mut status = content::status(&view, &targets, records, before, Timestamp::now());
+        let now = Timestamp::now();
+        let budgets = &self.engine.converging.budgets;
+        let budget = view.terms.budget.as_ref();
+        let budget = if budgets.is_taken_over(policy) {
+            budget.and_then(|b| budgets.status(policy, b, now))
+        } else {
+            // What the leader before noted down stays until it is taken over.
+            before.budget.clone().filter(|_| budget.is_some())
+        };
+        let mut status = content::status(&view, &targets, records, budget, before, now);
         while serde_json::to_vec(&status).map_or(0, |v| v.len()) > MAX_BYTES
             && !content::shrink(&mut status)
         {}

@@ -1,0 +1,246 @@
+//! What policies have spent of their budgets. It is noted down in the policy's status before anything is written, so that whoever leads
+//! next goes on where this one stopped.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use drift::converge::{Budget, Spent};
+use driftline_crds::{BudgetStatus, Converged, DriftPolicy, Outcome};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use parking_lot::Mutex;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::engine::Engine;
+use crate::policy::PolicyKey;
+use crate::records::whole_seconds;
+use crate::registry::PolicyState;
+
+/// How long noting it down may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The budgets of all policies.
+#[derive(Debug, Default)]
+pub struct Budgets {
+    purses: Mutex<HashMap<PolicyKey, Purse>>,
+}
+
+#[derive(Debug, Default)]
+struct Purse {
+    /// Of which policy of that name.
+    uid: String,
+    /// What whoever led before has spent is in it.
+    taken_over: bool,
+    spent: Spent,
+    /// What waits for room, by what it is, and which drift of it.
+    waiting: BTreeMap<String, u64>,
+    /// It was told that nothing more is put back.
+    told: bool,
+    /// One at a time notes down.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// What came of asking for a part of a budget.
+pub enum Asked {
+    /// It was noted down at this time.
+    Spent(Timestamp),
+    /// There is nothing left until then.
+    Nothing(Timestamp),
+    /// It could not be noted down.
+    Failed(String),
+}
+
+impl Budgets {
+    fn with<T>(&self, policy: &PolicyState, act: impl FnOnce(&mut Purse) -> T) -> T {
+        let mut purses = self.purses.lock();
+        let purse = purses.entry(policy.key.clone()).or_default();
+        if purse.uid != policy.uid {
+            *purse = Purse {
+                uid: policy.uid.clone(),
+                ..Purse::default()
+            };
+        }
+        act(purse)
+    }
+
+    /// When a budget has room again; `None` if it has.
+    pub(super) fn full_until(
+        &self,
+        policy: &PolicyState,
+        budget: &Budget,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        self.with(policy, |purse| purse.spent.full_until(budget, now))
+    }
+
+    /// Spends one, and has that noted down first. What somebody confirmed goes beyond the budget, and counts all the same.
+    pub async fn spend(
+        &self,
+        engine: &Engine,
+        policy: &PolicyState,
+        budget: &Budget,
+        confirmed: bool,
+    ) -> Asked {
+        let turn = self.with(policy, |purse| Arc::clone(&purse.turn));
+        let _turn = turn.lock().await;
+        let now = Timestamp::now();
+        let status = self.with(policy, |purse| {
+            purse.spent.forget(budget, now);
+            match purse.spent.full_until(budget, now) {
+                Some(until) if !confirmed => Err(until),
+                _ => {
+                    purse.spent.add(now);
+                    Ok(purse.status(budget, now))
+                }
+            }
+        });
+        let status = match status {
+            Ok(status) => status,
+            Err(until) => return Asked::Nothing(until),
+        };
+        match note_down(engine, policy, status.as_ref()).await {
+            Ok(()) => Asked::Spent(now),
+            Err(why) => {
+                self.take_back(policy, now);
+                Asked::Failed(why)
+            }
+        }
+    }
+
+    /// What was noted down and then not done.
+    pub fn take_back(&self, policy: &PolicyState, at: Timestamp) {
+        self.with(policy, |purse| purse.spent.take_back(at));
+    }
+
+    /// An object waits for room. True if it is the first, so that this has to be told.
+    pub fn waits(&self, policy: &PolicyState, object: String, drift: u64) -> bool {
+        self.with(policy, |purse| {
+            purse.waiting.insert(object, drift);
+            !std::mem::replace(&mut purse.told, true)
+        })
+    }
+
+    /// An object waits no more.
+    pub fn waits_no_more(&self, policy: &PolicyState, object: &str) {
+        self.with(policy, |purse| {
+            purse.waiting.remove(object);
+            purse.told &= !purse.waiting.is_empty();
+        });
+    }
+
+    /// The objects that wait, where `digest` names just them.
+    pub fn confirmed(&self, policy: &PolicyState, digest: &str) -> Vec<String> {
+        self.with(policy, |purse| {
+            let named = !purse.waiting.is_empty() && purse.digest() == digest;
+            let all = named.then(|| purse.waiting.keys().cloned().collect());
+            all.unwrap_or_default()
+        })
+    }
+
+    /// What a status says of it.
+    pub fn status(
+        &self,
+        policy: &PolicyState,
+        budget: &Budget,
+        now: Timestamp,
+    ) -> Option<BudgetStatus> {
+        self.with(policy, |purse| purse.status(budget, now))
+    }
+
+    /// Takes over from whoever led before: what its records and the status say was put back.
+    pub fn take_over<'a>(
+        &self,
+        policy: &PolicyState,
+        budget: &Budget,
+        records: impl Iterator<Item = &'a Converged>,
+        status: Option<&BudgetStatus>,
+    ) {
+        self.with(policy, |purse| {
+            let mut spent = Spent::default();
+            for said in records {
+                let times = match said.outcome {
+                    Outcome::Reverting => said.attempts.max(1),
+                    Outcome::Reverted | Outcome::Contested | Outcome::Blocked => said.attempts,
+                    Outcome::Waiting | Outcome::Held => 0,
+                };
+                (0..times).for_each(|_| spent.add(said.at.0));
+            }
+            let now = Timestamp::now();
+            // What a status counts that no record tells of any more, or not yet, may have been a moment ago.
+            let is_over =
+                |s: &&BudgetStatus| s.until.as_ref().is_some_and(|u| u.0 <= now && s.used <= 1);
+            let used = status.filter(|s| !is_over(s)).map_or(0, |s| s.used);
+            let missing = used.saturating_sub(spent.used(budget, now));
+            (0..missing).for_each(|_| spent.add(now));
+            purse.spent = spent;
+            purse.taken_over = true;
+        });
+    }
+
+    /// Forgets everything: another one led meanwhile.
+    pub fn forget(&self) {
+        self.purses.lock().clear();
+    }
+
+    /// True if what was spent before is known.
+    pub fn is_taken_over(&self, policy: &PolicyState) -> bool {
+        self.with(policy, |purse| purse.taken_over)
+    }
+}
+
+impl Purse {
+    fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for (object, drift) in &self.waiting {
+            hash.update(object.as_bytes());
+            hash.update([0]);
+            hash.update(drift.to_be_bytes());
+        }
+        let digest = hash.finalize();
+        digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+    }
+
+    fn status(&self, budget: &Budget, now: Timestamp) -> Option<BudgetStatus> {
+        let used = self.spent.used(budget, now);
+        let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        if used == 0 && waiting == 0 {
+            return None;
+        }
+        let until = self.spent.first(budget, now);
+        Some(BudgetStatus {
+            used,
+            until: until.map(|at| Time(whole_seconds(at))),
+            waiting,
+            confirm: (waiting > 0).then(|| self.digest()),
+        })
+    }
+}
+
+async fn note_down(
+    engine: &Engine,
+    policy: &PolicyState,
+    status: Option<&BudgetStatus>,
+) -> Result<(), String> {
+    let patch = serde_json::from_value(json!([
+        {"op": "test", "path": "/metadata/uid", "value": policy.uid},
+        {"op": "add", "path": "/status/budget", "value": status},
+    ]));
+    let patch = patch.map_err(|e: serde_json::Error| e.to_string())?;
+    let PolicyKey { namespace, name } = &policy.key;
+    let api: Api<DriftPolicy> = Api::namespaced(engine.client.clone(), namespace);
+    let params = PatchParams::default();
+    let patch = Patch::Json::<()>(patch);
+    let call = api.patch_status(name, &params, &patch);
+    match tokio::time::timeout(DEADLINE, call).await {
+        Ok(Ok(_)) => {
+            engine.metrics.writes("policy_status").inc();
+            Ok(())
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", DEADLINE.as_secs())),
+    }
+}

@@ -1,0 +1,181 @@
+//! What is said of putting back: in records, Events and the log.
+
+use cluster::write::Place;
+use cluster::{Category, Error};
+use drift::ObjectId;
+use drift::converge::{Terms, Why};
+use driftline_crds::{Converged, Outcome};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+
+use crate::engine::Engine;
+use crate::events::{Events, Said};
+use crate::records::whole_seconds;
+use crate::registry::PolicyState;
+
+/// Why neither of two targets puts an object back.
+pub const DISPUTED: &str = "another target or policy declares this object otherwise, so neither puts it back; let one of them declare it, or both the same";
+/// Why nothing is left of a write that was accepted.
+pub const CHANGED_BACK: &str = "what was written was changed back at once; find the admission policy, webhook or controller that does so";
+/// Why nothing is written before all exceptions are known.
+pub const EXCEPTIONS: &str = "it is not known yet what exceptions allow; if this stays, let the operator list and watch driftexceptions";
+
+/// The outcome of waiting, and its reason in words.
+pub fn waiting(
+    why: Why,
+    times: u32,
+    until: Timestamp,
+    terms: &Terms,
+    by: &str,
+) -> (Outcome, String) {
+    let at = if until == Timestamp::MAX {
+        "never".to_owned()
+    } else {
+        whole_seconds(until).to_string()
+    };
+    match why {
+        Why::Held => (
+            Outcome::Held,
+            format!("spec.hold pauses enforcement until {at}"),
+        ),
+        Why::BrokenGlass => (
+            Outcome::Held,
+            format!(
+                "the object asks to be left alone until {at} ({})",
+                driftline_crds::HOLD_UNTIL_ANNOTATION
+            ),
+        ),
+        Why::Window => (
+            Outcome::Waiting,
+            format!("no window of spec.revert.windows is open; the next opens {at}"),
+        ),
+        Why::Grace => (
+            Outcome::Waiting,
+            format!("it is put back at {at} (spec.revert.after)"),
+        ),
+        Why::Budget => (
+            Outcome::Waiting,
+            format!("{}; there is room again at {at}", spent(terms)),
+        ),
+        Why::Contested => {
+            let by = match by {
+                "" => String::new(),
+                by => format!(" by {by}"),
+            };
+            (
+                Outcome::Contested,
+                format!(
+                    "it was put back {times} times and changed again{by}; the next attempt is not before {at}"
+                ),
+            )
+        }
+    }
+}
+
+fn spent(terms: &Terms) -> String {
+    let Some(budget) = &terms.budget else {
+        return String::new();
+    };
+    format!(
+        "as much was put back as spec.revert.budget allows ({} in {:#}); status.budget of the policy says how to let the rest through now",
+        budget.objects, budget.per
+    )
+}
+
+/// Says that a budget is spent, and how to go on.
+pub fn stopped(
+    engine: &Engine,
+    events: &Events,
+    policy: &PolicyState,
+    terms: &Terms,
+    now: Timestamp,
+) {
+    let Some(budget) = &terms.budget else {
+        return;
+    };
+    let full = engine.converging.budgets.full_until(policy, budget, now);
+    let until = full.map_or(now, whole_seconds);
+    let note = format!(
+        "{} objects were put back within {:#}, as many as spec.revert.budget allows; what else drifts waits until {until}. To let it through now: kubectl annotate driftpolicy {} -n {} --overwrite {}=\"$(kubectl get driftpolicy {} -n {} -o jsonpath='{{.status.budget.confirm}}')\"",
+        budget.objects,
+        budget.per,
+        policy.key.name,
+        policy.key.namespace,
+        driftline_crds::CONFIRM_ANNOTATION,
+        policy.key.name,
+        policy.key.namespace,
+    );
+    tracing::warn!(policy = %policy.key, objects = budget.objects, "the budget is spent; what else drifts waits");
+    let said = Said {
+        reason: "BudgetSpent",
+        action: "Revert",
+        warning: true,
+        note,
+        related: ObjectReference::default(),
+    };
+    events.say(engine, policy, said);
+}
+
+/// An Event about what came of putting an object back.
+pub fn event(
+    engine: &Engine,
+    events: &Events,
+    policy: &PolicyState,
+    id: &ObjectId,
+    said: &Converged,
+) {
+    let (reason, warning) = match said.outcome {
+        Outcome::Reverted => ("DriftReverted", false),
+        Outcome::Blocked => ("RevertBlocked", true),
+        Outcome::Contested => ("DriftContested", true),
+        Outcome::Held => ("RevertHeld", false),
+        Outcome::Waiting | Outcome::Reverting => return,
+    };
+    let note = match said.outcome {
+        Outcome::Reverted => format!("{id} was put back"),
+        _ => format!("{id}: {}", said.reason),
+    };
+    let said = Said {
+        reason,
+        action: "Revert",
+        warning,
+        note,
+        related: ObjectReference {
+            kind: Some(id.group_kind.kind.to_string()),
+            namespace: id.namespace.as_deref().map(str::to_owned),
+            name: Some(id.name.to_string()),
+            ..ObjectReference::default()
+        },
+    };
+    events.say(engine, policy, said);
+}
+
+/// Why an object is not written to that the account may not see.
+pub fn unseen(place: Place<'_>) -> String {
+    let Place {
+        account, resource, ..
+    } = place;
+    format!(
+        "service account {account} may not list {} there any more; grant it the verb list, or let the policy not declare them",
+        resource.plural
+    )
+}
+
+/// Why a write was refused, with the remedy where it is known.
+pub fn refusal(error: &Error, place: Place<'_>) -> String {
+    let Place {
+        account, resource, ..
+    } = place;
+    let remedy = match error.category() {
+        Category::Forbidden if error.to_string().contains("impersonate") => format!(
+            ". Let Driftline act as the account: a Role in namespace {} with the verb impersonate on serviceaccounts/{} (see docs/rights.md)",
+            account.namespace, account.name
+        ),
+        Category::Forbidden => format!(
+            ". Let service account {account} patch and create {}",
+            resource.plural
+        ),
+        _ => String::new(),
+    };
+    format!("{error}{remedy}")
+}
