@@ -478,13 +478,14 @@ fn has_injector(declared: &Value) -> bool {
     .any(|key| annotation(declared, key).is_some())
 }
 
-/// True for what is not meant to stay, or to stay as it is declared: hooks of Helm and Argo CD are made and deleted by them.
+/// Annotations of what Helm and Argo CD run once and take away.
 ///
-/// Sources: <https://helm.sh/docs/topics/charts_hooks/>, <https://argo-cd.readthedocs.io/en/stable/user-guide/resource_hooks/>.
+/// Sources: <https://helm.sh/docs/topics/charts_hooks/>, <https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/>.
+pub const HOOKS: [&str; 2] = ["helm.sh/hook", "argocd.argoproj.io/hook"];
+
+/// True for what is not meant to stay, or to stay as it is declared.
 pub fn is_hook(declared: &Value) -> bool {
-    ["helm.sh/hook", "argocd.argoproj.io/hook"]
-        .iter()
-        .any(|key| annotation(declared, key).is_some())
+    HOOKS.iter().any(|key| annotation(declared, key).is_some())
 }
 
 /// True for what may be gone without anybody having deleted it: a Job that ends with a time to live.
