@@ -66,11 +66,11 @@ cluster-down: .tools ## End the control plane of make cluster
 	@$(DEBUG)/cluster down
 
 .PHONY: generate
-generate: .tools ## Write the files that are made from code: crds/*.yaml, the chart's copies, the table in docs/policy.md
+generate: .tools ## Write the files that are made from code: crds/*.yaml, the chart's copies, the tables in docs
 	@DRIFTLINE_GENERATE=1 $(CARGO) test --quiet -p driftline-crds -p drift -- yaml_is_up_to_date the_guide_shows
 	@rm -f charts/driftline/files/crds/*.yaml
 	@cp crds/*.yaml charts/driftline/files/crds/
-	@echo "Written: crds/*.yaml, charts/driftline/files/crds/*.yaml, docs/policy.md. See what changed: git diff --stat"
+	@echo "Written: crds/*.yaml, charts/driftline/files/crds/*.yaml, docs/policy.md, docs/never-drift.md. See what changed: git diff --stat"
 
 .PHONY: lint
 lint: .tools ## Check formatting, lints, and (where cargo-deny is installed) licences and advisories

@@ -7,14 +7,14 @@ use super::openapi::{Node, Shape};
 use super::path::{Change, Field, Step, canonical, keys_of};
 use super::spelling::same_meaning;
 
-/// What a Service is given.
-const ALLOCATED: [&str; 5] = [
-    "clusterIP",
-    "clusterIPs",
-    "ipFamilies",
-    "ipFamilyPolicy",
-    "healthCheckNodePort",
-];
+/// What a Service is given. That it has no address, or addresses of two families, is somebody's choice.
+fn is_allocated(name: &str, value: &Value) -> bool {
+    match name {
+        "clusterIP" => value != "None",
+        "ipFamilyPolicy" => value == "SingleStack",
+        _ => ["clusterIPs", "ipFamilies", "healthCheckNodePort"].contains(&name),
+    }
+}
 
 /// What tools and the server note down for themselves.
 const NOTES: [&str; 2] = [
@@ -188,14 +188,23 @@ impl Walk {
         match (self.kind.as_str(), names.as_slice()) {
             (_, ["apiVersion" | "kind" | "status"]) => true,
             (_, ["metadata", name]) => !matches!(*name, "labels" | "annotations" | "finalizers"),
-            ("Service", ["spec", name]) if ALLOCATED.contains(name) => true,
+            ("Service", ["spec", name]) if is_allocated(name, value) => true,
             ("Service", ["spec", "ports", "*", "nodePort"]) => true,
             (_, [.., "annotations", name]) => NOTES.contains(name),
             // The older name of serviceAccountName.
             (_, [.., "spec", "serviceAccount"]) => true,
             ("Job", [.., "labels", name]) if JOB_LABELS.contains(name) => true,
             // Controllers write these: a claim's volume, an injected certificate.
-            (_, ["spec", "volumeName"] | [.., "caBundle"]) => true,
+            (_, ["spec", "volumeName"]) => true,
+            (
+                "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration",
+                ["webhooks", "*", "clientConfig", "caBundle"],
+            )
+            | ("APIService", ["spec", "caBundle"])
+            | (
+                "CustomResourceDefinition",
+                ["spec", "conversion", "webhook", "clientConfig", "caBundle"],
+            ) => true,
             ("Service", ["spec", "externalTrafficPolicy"]) => value == "Cluster",
             _ => false,
         }

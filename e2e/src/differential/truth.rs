@@ -38,6 +38,7 @@ fn walked(
         path: Vec::new(),
         found: Vec::new(),
         additions,
+        in_one_piece: false,
     };
     for (name, value) in declared.as_object().into_iter().flatten() {
         if matches!(name.as_str(), "apiVersion" | "kind" | "status") {
@@ -55,6 +56,20 @@ struct Walk {
     path: Vec<Step>,
     found: Vec<Field>,
     additions: bool,
+    /// Within a value that is owned as a whole.
+    in_one_piece: bool,
+}
+
+/// Neither a structure nor a list.
+fn is_plain(node: &Node) -> bool {
+    !matches!(
+        node.shape(),
+        Shape::Struct | Shape::Map | Shape::Atomic | Shape::Set | Shape::Keyed(_) | Shape::Any
+    )
+}
+
+fn is_atomic(node: &Node) -> bool {
+    node.text("x-kubernetes-map-type") == "atomic"
 }
 
 impl Walk {
@@ -72,7 +87,7 @@ impl Walk {
             return;
         }
         let Some(after) = after else {
-            return self.report(Change::Missing);
+            return self.gone(node, declared);
         };
         match (declared, after) {
             (Value::Object(declared), Value::Object(after)) => {
@@ -89,6 +104,29 @@ impl Walk {
         }
     }
 
+    /// The server drops a map with its last key: each key is missing by itself, unless the map is owned as a whole.
+    fn gone(&mut self, node: Option<&Node>, declared: &Value) {
+        let by_key = !self.in_one_piece
+            && node.is_some_and(|n| {
+                n.shape() == Shape::Map
+                    && !is_atomic(n)
+                    && n.inner().is_some_and(|values| is_plain(&values))
+            });
+        let members = declared.as_object().into_iter().flatten();
+        let keys: Vec<&String> = members
+            .filter(|(_, v)| !v.is_null())
+            .map(|(k, _)| k)
+            .collect();
+        if !by_key || keys.is_empty() {
+            return self.report(Change::Missing);
+        }
+        for key in keys {
+            self.path.push(Step::Field(key.clone()));
+            self.report(Change::Missing);
+            self.path.pop();
+        }
+    }
+
     fn object(
         &mut self,
         node: Option<&Node>,
@@ -96,6 +134,8 @@ impl Walk {
         before: Option<&Value>,
         after: &Map<String, Value>,
     ) {
+        let outside = self.in_one_piece;
+        self.in_one_piece |= node.is_some_and(is_atomic);
         for (name, value) in declared {
             let field = node.and_then(|n| n.field(name));
             self.path.push(Step::Field(name.clone()));
@@ -103,6 +143,7 @@ impl Walk {
             self.value(field.as_ref(), value, before, after.get(name));
             self.path.pop();
         }
+        self.in_one_piece = outside;
     }
 
     fn list(&mut self, node: Option<&Node>, declared: &[Value], before: &[Value], after: &[Value]) {
@@ -170,6 +211,7 @@ impl Walk {
             path: Vec::new(),
             found: Vec::new(),
             additions: self.additions,
+            in_one_piece: true,
         };
         declared.iter().enumerate().any(|(n, value)| {
             inside.value(items, value, before.get(n), after.get(n));
@@ -206,6 +248,7 @@ mod tests {
         let text = json!({"type": "string"});
         let port = json!({"type": "object", "properties": {
             "port": {"type": "integer"}, "protocol": {"type": "string", "default": "TCP"}, "name": text}});
+        let labels = json!({"type": "object", "additionalProperties": {"type": "string"}});
         let list = |kind: &str, items: &Value, keys: Value| json!({"type": "array", "items": items, "x-kubernetes-list-type": kind, "x-kubernetes-list-map-keys": keys});
         let root = json!({"type": "object", "properties": {
             "scalar": text,
@@ -213,6 +256,7 @@ mod tests {
             "set": list("set", &text, json!([])),
             "atomic": list("atomic", &port, json!([])),
             "keyed": list("map", &port, json!(["port", "protocol"])),
+            "labels": labels, "selector": {"type": "object", "x-kubernetes-map-type": "atomic", "properties": {"labels": labels}},
         }});
         let components = Arc::new(Map::from_iter([("Root".to_owned(), root)]));
         let found = touched(
@@ -235,6 +279,20 @@ mod tests {
             ["Added .other", "Changed .scalar"]
         );
         assert_eq!(fields(&declared, &before, &json!({})), ["Missing .scalar"]);
+    }
+
+    #[test]
+    fn a_map_that_is_gone_counts_key_by_key_unless_it_is_one_value() {
+        let labels = json!({"a": "1", "b": "2"});
+        let object = json!({"labels": labels, "selector": {"labels": labels}});
+        assert_eq!(
+            fields(&object, &object, &json!({"selector": {}})),
+            [
+                "Missing .labels.a",
+                "Missing .labels.b",
+                "Missing .selector.labels"
+            ]
+        );
     }
 
     #[test]

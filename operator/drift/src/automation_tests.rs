@@ -86,6 +86,310 @@ fn finalizers_of_a_custom_resources_own_controller_are_its_own() {
 }
 
 #[test]
+fn a_ca_bundle_added_by_hand_was_silent_wherever_it_was() {
+    let live = json!({});
+    let told = |group: &str, kind: &str, path: &str| {
+        !addition(GroupKind::new(group, kind), &live, path, json!("LS0t"))
+    };
+    assert!(told("", "ConfigMap", "data.caBundle"));
+    assert!(told(
+        "cert-manager.io",
+        "ClusterIssuer",
+        "spec.vault.caBundle"
+    ));
+    assert!(told(
+        WEBHOOKS,
+        "ValidatingWebhookConfiguration",
+        "metadata.labels.caBundle"
+    ));
+    assert!(told(
+        "apiextensions.k8s.io",
+        "CustomResourceDefinition",
+        "spec.caBundle"
+    ));
+    for (group, kind, path) in [
+        (
+            WEBHOOKS,
+            "ValidatingWebhookConfiguration",
+            "webhooks[name=a].clientConfig.caBundle",
+        ),
+        (
+            WEBHOOKS,
+            "MutatingWebhookConfiguration",
+            "webhooks[name=a].clientConfig.caBundle",
+        ),
+        ("apiregistration.k8s.io", "APIService", "spec.caBundle"),
+        (
+            "apiextensions.k8s.io",
+            "CustomResourceDefinition",
+            "spec.conversion.webhook.clientConfig.caBundle",
+        ),
+    ] {
+        assert!(!told(group, kind, path), "{kind}");
+    }
+}
+
+const WEBHOOKS: &str = "admissionregistration.k8s.io";
+
+/// Whether a live value is explained on an object that is declared with an annotation.
+fn with_annotation(kind: &GroupKind, annotation: &str, path: &str, changed: bool) -> bool {
+    let declared = json!({"metadata": {"annotations": {annotation: "true"}}});
+    let context = Context {
+        kind,
+        declared: &declared,
+        live: &declared,
+        replicas: None,
+    };
+    let (path, value) = (path.parse::<FieldPath>().expect(path).0, json!("LS0t"));
+    match changed {
+        true => explains_change(&context, &path, Some(&value)),
+        false => explains_addition(&context, &path, &value),
+    }
+}
+
+#[test]
+fn what_git_asks_an_injector_for_is_the_injectors() {
+    let asked = "cert-manager.io/inject-ca-from";
+    let api = GroupKind::new("apiregistration.k8s.io", "APIService");
+    assert!(with_annotation(&api, asked, "spec.caBundle", true));
+    assert!(!with_annotation(&api, "other", "spec.caBundle", true));
+    let custom = GroupKind::new("example.com", "Receiver");
+    assert!(with_annotation(&custom, asked, "spec.hook.caBundle", false));
+    assert!(!with_annotation(&custom, asked, "spec.hook.caBundle", true));
+    let map = GroupKind::new("", "ConfigMap");
+    let openshift = "service.beta.openshift.io/inject-cabundle";
+    let certificate = "data[\"service-ca.crt\"]";
+    assert!(with_annotation(&map, openshift, certificate, false));
+    assert!(!with_annotation(&map, "other", certificate, false));
+}
+
+#[test]
+fn a_token_secret_was_never_in_sync() {
+    let secret =
+        |kind: &str| json!({"type": kind, "metadata": {"name": "ci", "namespace": "shop"}});
+    let token = secret("kubernetes.io/service-account-token");
+    let explained = |live: &Value, path: &str, value: &str| {
+        addition(GroupKind::new("", "Secret"), live, path, json!(value))
+    };
+    for (path, value) in [
+        ("data.token", "eHl6"),
+        ("data[\"ca.crt\"]", "eHl6"),
+        ("data.namespace", "c2hvcA=="),
+        (
+            "metadata.annotations[\"kubernetes.io/service-account.uid\"]",
+            "7d1c",
+        ),
+        (
+            "metadata.labels[\"kubernetes.io/legacy-token-last-used\"]",
+            "2026-11-01",
+        ),
+    ] {
+        assert!(explained(&token, path, value), "{path}");
+        assert!(!explained(&secret("Opaque"), path, value), "{path}");
+    }
+    for (path, value) in [
+        ("data.namespace", "b3RoZXI="),
+        ("data.password", "eHl6"),
+        (
+            "metadata.labels[\"kubernetes.io/legacy-token-invalid-since\"]",
+            "2026-11-01",
+        ),
+    ] {
+        assert!(!explained(&token, path, value), "{path}");
+    }
+}
+
+fn finalizer(group: &str, kind: &str, name: &str) -> bool {
+    let path = format!("metadata.finalizers[={name:?}]");
+    addition(GroupKind::new(group, kind), &json!({}), &path, json!(name))
+}
+
+#[test]
+fn finalizers_of_controllers_on_kubernetes_own_kinds_were_told() {
+    for (group, kind, name) in [
+        ("networking.k8s.io", "Ingress", "ingress.k8s.aws/resources"),
+        ("networking.k8s.io", "Ingress", "group.ingress.k8s.aws/shop"),
+        (
+            "networking.k8s.io",
+            "Ingress",
+            "networking.gke.io/ingress-finalizer-V2",
+        ),
+        (
+            "networking.k8s.io",
+            "ServiceCIDR",
+            "networking.k8s.io/service-cidr-finalizer",
+        ),
+        ("", "Service", "service.k8s.aws/resources"),
+        ("", "Service", "gke.networking.io/l4-ilb-v2"),
+        (
+            "",
+            "PersistentVolume",
+            "external-provisioner.volume.kubernetes.io/finalizer",
+        ),
+        (
+            "",
+            "PersistentVolumeClaim",
+            "snapshot.storage.kubernetes.io/pvc-as-source-protection",
+        ),
+        (
+            "storage.k8s.io",
+            "VolumeAttributesClass",
+            "kubernetes.io/vac-protection",
+        ),
+        (
+            "resource.k8s.io",
+            "ResourceClaim",
+            "resource.kubernetes.io/delete-protection",
+        ),
+        (
+            "snapshot.storage.k8s.io",
+            "VolumeSnapshot",
+            "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection",
+        ),
+        (
+            "gateway.networking.k8s.io",
+            "Gateway",
+            "gateway.k8s.aws/alb",
+        ),
+        (
+            "gateway.networking.k8s.io",
+            "GatewayClass",
+            "gateway-exists-finalizer.gateway.networking.k8s.io",
+        ),
+    ] {
+        assert!(finalizer(group, kind, name), "{kind} {name}");
+    }
+    for (group, kind, name) in [
+        ("", "Service", "ingress.k8s.aws/resources"),
+        ("", "ConfigMap", "service.k8s.aws/resources"),
+        ("networking.k8s.io", "Ingress", "group.ingress.k8s.aws/"),
+        (
+            "networking.k8s.io",
+            "Ingress",
+            "ingress.k8s.aws/resources-of-mine",
+        ),
+        ("networking.k8s.io", "Ingress", "example.k8s.io/hold"),
+        ("", "PersistentVolumeClaim", "external-attacher/x"),
+    ] {
+        assert!(!finalizer(group, kind, name), "{kind} {name}");
+    }
+}
+
+#[test]
+fn notes_of_load_balancers_were_told() {
+    let service = || GroupKind::new("", "Service");
+    let ingress = || GroupKind::new("networking.k8s.io", "Ingress");
+    let (live, value) = (json!({}), json!("x"));
+    let path = |key: &str| format!("metadata.annotations[{key:?}]");
+    for (kind, key) in [
+        (service(), "cloud.google.com/neg-status"),
+        (service(), "service.kubernetes.io/tcp-forwarding-rule"),
+        (service(), "field.cattle.io/publicEndpoints"),
+        (ingress(), "ingress.kubernetes.io/backends"),
+        (ingress(), "field.cattle.io/publicEndpoints"),
+    ] {
+        assert!(
+            addition(kind.clone(), &live, &path(key), value.clone()),
+            "{key}"
+        );
+        let context = Context {
+            kind: &kind,
+            declared: &live,
+            live: &live,
+            replicas: None,
+        };
+        let steps = path(key).parse::<FieldPath>().expect(key).0;
+        assert!(explains_change(&context, &steps, Some(&value)), "{key}");
+        assert!(!explains_change(&context, &steps, None), "{key}");
+    }
+    for (kind, key) in [
+        (service(), "cloud.google.com/neg"),
+        (service(), "service.kubernetes.io/topology-mode"),
+        (ingress(), "ingress.kubernetes.io/ssl-redirect"),
+        (ingress(), "ingress.gcp.kubernetes.io/pre-shared-cert"),
+        (service(), "field.cattle.io/projectId"),
+    ] {
+        assert!(!addition(kind, &live, &path(key), value.clone()), "{key}");
+    }
+}
+
+#[test]
+fn a_registry_secret_appended_to_declared_ones_was_a_change() {
+    let kind = GroupKind::new("", "ServiceAccount");
+    let path = "imagePullSecrets".parse::<FieldPath>().expect("a path").0;
+    let declared = json!({"imagePullSecrets": [{"name": "registry"}, {"name": "mirror"}]});
+    let explained = |live: Value, noted: &str| {
+        let object = json!({"metadata": {"name": "ci", "annotations": {"openshift.io/internal-registry-pull-secret-ref": noted}}});
+        let context = Context {
+            kind: &kind,
+            declared: &declared,
+            live: &object,
+            replicas: None,
+        };
+        explains_change(&context, &path, Some(&live))
+    };
+    let list = |names: &[&str]| -> Value { names.iter().map(|n| json!({"name": n})).collect() };
+    assert!(explained(
+        list(&["registry", "mirror", "ci-dockercfg-x1z2"]),
+        ""
+    ));
+    assert!(explained(
+        list(&["registry", "mirror", "long-5f-x"]),
+        "long-5f-x"
+    ));
+    assert!(!explained(list(&["registry", "mirror", "somebodys"]), ""));
+    assert!(!explained(list(&["registry", "ci-dockercfg-x1z2"]), ""));
+    assert!(!explained(
+        list(&["mirror", "registry", "ci-dockercfg-x1z2"]),
+        ""
+    ));
+}
+
+#[test]
+fn a_service_recreated_headless_was_silent() {
+    let service = || GroupKind::new("", "Service");
+    let live = json!({});
+    assert!(addition(
+        service(),
+        &live,
+        "spec.clusterIP",
+        json!("10.96.0.7")
+    ));
+    assert!(!addition(service(), &live, "spec.clusterIP", json!("None")));
+    assert!(
+        addition(service(), &live, "spec.clusterIPs", json!(["None"])),
+        "told once"
+    );
+    assert!(addition(
+        service(),
+        &live,
+        "spec.ipFamilyPolicy",
+        json!("SingleStack")
+    ));
+    assert!(!addition(
+        service(),
+        &live,
+        "spec.ipFamilyPolicy",
+        json!("PreferDualStack")
+    ));
+}
+
+#[test]
+fn a_finalizer_that_people_set_counted_as_argo_cds_own() {
+    for name in [
+        "resources-finalizer.argocd.argoproj.io",
+        "resources-finalizer.argocd.argoproj.io/background",
+    ] {
+        assert!(!finalizer("argoproj.io", "Application", name), "{name}");
+    }
+    assert!(finalizer(
+        "argoproj.io",
+        "Application",
+        "post-delete-finalizer.argocd.argoproj.io"
+    ));
+}
+
+#[test]
 fn any_number_of_steps_matches_none_too() {
     let steps = |t: &str| t.parse::<FieldPath>().expect(t).0;
     assert!(leads_to(&["**", "caBundle"], &steps("caBundle")));

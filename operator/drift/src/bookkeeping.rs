@@ -5,7 +5,9 @@ use serde_json::{Map, Value};
 use crate::path::Step;
 
 /// Members of `metadata` that only the server writes.
-const SERVER_METADATA: [&str; 8] = [
+///
+/// Source: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>.
+pub(crate) const SERVER_METADATA: [&str; 8] = [
     "uid",
     "resourceVersion",
     "generation",
@@ -16,28 +18,64 @@ const SERVER_METADATA: [&str; 8] = [
     "selfLink",
 ];
 
-/// Annotations that kubectl, controllers, Argo CD, Helm and Driftline write for themselves.
-const TOOL_ANNOTATIONS: [&str; 20] = [
-    "argocd.argoproj.io/installation-id",
-    "argocd.argoproj.io/refresh",
-    "autoscaling.alpha.kubernetes.io/conditions",
-    "autoscaling.alpha.kubernetes.io/current-metrics",
-    "control-plane.alpha.kubernetes.io/leader",
-    "deployment.kubernetes.io/revision",
-    "deprecated.daemonset.template.generation",
-    "driftline.dev/edited-after",
-    "driftline.dev/edited-by",
-    "driftline.dev/hold-reason",
-    "driftline.dev/hold-until",
-    "kubectl.kubernetes.io/last-applied-configuration",
-    "kubectl.kubernetes.io/restartedAt",
-    "meta.helm.sh/release-name",
-    "meta.helm.sh/release-namespace",
-    "pv.kubernetes.io/bind-completed",
-    "pv.kubernetes.io/bound-by-controller",
-    "pv.kubernetes.io/provisioned-by",
-    "volume.kubernetes.io/selected-node",
-    "volume.kubernetes.io/storage-provisioner",
+const ARGO_RESOURCES: &str =
+    "https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/";
+const ARGO_APPLICATIONS: &str =
+    "https://argo-cd.readthedocs.io/en/stable/user-guide/annotations-and-labels/";
+const AUTOSCALING_V1: &str =
+    "https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/apis/autoscaling/annotations.go";
+const HELM: &str = "https://github.com/helm/helm/blob/main/pkg/action/validate.go";
+const VOLUMES: &str = "https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/component-helpers/storage/volume/pv_helpers.go";
+const STAMPS: &str = "docs/records.md";
+const HOLDS: &str = "docs/never-drift.md";
+
+/// Annotations that kubectl, controllers, Argo CD, Helm and Driftline write for themselves, with where that is documented. Sorted.
+pub(crate) const TOOL_ANNOTATIONS: [(&str, &str); 24] = [
+    ("argocd.argoproj.io/installation-id", ARGO_RESOURCES),
+    ("argocd.argoproj.io/refresh", ARGO_APPLICATIONS),
+    ("argocd.argoproj.io/refresh-timestamp", ARGO_APPLICATIONS),
+    ("autoscaling.alpha.kubernetes.io/conditions", AUTOSCALING_V1),
+    (
+        "autoscaling.alpha.kubernetes.io/current-metrics",
+        AUTOSCALING_V1,
+    ),
+    (
+        "control-plane.alpha.kubernetes.io/leader",
+        "https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/client-go/tools/leaderelection/resourcelock/interface.go",
+    ),
+    (
+        "deployment.kubernetes.io/revision",
+        "https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/controller/deployment/util/deployment_util.go",
+    ),
+    (
+        "deprecated.daemonset.template.generation",
+        "https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/api/apps/v1/types.go",
+    ),
+    ("driftline.dev/edited-after", STAMPS),
+    ("driftline.dev/edited-by", STAMPS),
+    ("driftline.dev/hold-reason", HOLDS),
+    ("driftline.dev/hold-until", HOLDS),
+    (
+        "kubectl.kubernetes.io/last-applied-configuration",
+        "https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-last-applied-configuration",
+    ),
+    (
+        "kubectl.kubernetes.io/restartedAt",
+        "https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/kubectl/pkg/polymorphichelpers/objectrestarter.go",
+    ),
+    ("meta.helm.sh/release-name", HELM),
+    ("meta.helm.sh/release-namespace", HELM),
+    ("pv.kubernetes.io/bind-completed", VOLUMES),
+    ("pv.kubernetes.io/bound-by-controller", VOLUMES),
+    ("pv.kubernetes.io/migrated-to", VOLUMES),
+    ("pv.kubernetes.io/provisioned-by", VOLUMES),
+    ("volume.beta.kubernetes.io/storage-provisioner", VOLUMES),
+    ("volume.kubernetes.io/selected-node", VOLUMES),
+    ("volume.kubernetes.io/storage-provisioner", VOLUMES),
+    (
+        "volume.kubernetes.io/storage-resizer",
+        "https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/volume/util/types/types.go",
+    ),
 ];
 
 /// True if a difference at this place is never drift.
@@ -56,8 +94,12 @@ pub fn is_never_drift(path: &[Step]) -> bool {
     let annotation = path.len() >= 3
         && field(path.len() - 2) == Some("annotations")
         && field(path.len() - 3) == Some("metadata");
-    annotation
-        && field(path.len() - 1).is_some_and(|key| TOOL_ANNOTATIONS.binary_search(&key).is_ok())
+    let is_tools = |key: &str| {
+        TOOL_ANNOTATIONS
+            .binary_search_by_key(&key, |(k, _)| *k)
+            .is_ok()
+    };
+    annotation && field(path.len() - 1).is_some_and(is_tools)
 }
 
 /// Brings a declaration into the form the server stores: a Secret's `stringData` becomes `data`, its namespace is
@@ -159,7 +201,21 @@ mod tests {
 
     #[test]
     fn tool_notes_are_sorted_for_the_search() {
-        assert!(TOOL_ANNOTATIONS.is_sorted());
+        assert!(TOOL_ANNOTATIONS.is_sorted_by_key(|(key, _)| *key));
+    }
+
+    #[test]
+    fn a_claim_of_a_dynamic_class_was_never_in_sync() {
+        for key in [
+            "pv.kubernetes.io/migrated-to",
+            "volume.beta.kubernetes.io/storage-provisioner",
+            "volume.kubernetes.io/storage-resizer",
+        ] {
+            assert!(never(&format!("metadata.annotations[{key:?}]")), "{key}");
+        }
+        assert!(!never(
+            "metadata.annotations[\"volume.beta.kubernetes.io/storage-class\"]"
+        ));
     }
 
     #[test]

@@ -119,12 +119,56 @@ impl Walk<'_> {
                 match live.get(name) {
                     None | Some(Value::Null) if self.zeroes_may_be_absent && is_zero(value) => {}
                     None | Some(Value::Null) if self.is_pruned(node, name) => {}
-                    None | Some(Value::Null) => self.missing(value),
+                    None | Some(Value::Null) => {
+                        self.gone(value, self.schema.member(node, name));
+                    }
                     Some(other) => self.value(value, other, self.schema.member(node, name)),
                 }
             }
             self.path.pop();
         }
+    }
+
+    /// A place that is not there. Of a map of plain values each key is told by itself, as when others are left: the server drops a map with
+    /// its last key, and rules speak of keys.
+    fn gone(&mut self, declared: &Value, node: NodeId) {
+        let members = declared.as_object().filter(|m| self.is_plain_map(m, node));
+        let Some(members) = members else {
+            return self.missing(declared);
+        };
+        for (key, value) in members.iter().filter(|(_, v)| !v.is_null()) {
+            self.path.push(Step::Field(key.clone()));
+            let left_out = self.zeroes_may_be_absent && is_zero(value);
+            if !left_out && !is_never_drift(&self.path) {
+                self.missing(value);
+            }
+            self.path.pop();
+        }
+    }
+
+    /// True for a map that is owned key by key, with something in it. Without a schema only labels and annotations are known to be one.
+    fn is_plain_map(&self, members: &Map<String, Value>, node: NodeId) -> bool {
+        let is_map = match self.schema.node(node) {
+            Node::Map {
+                values,
+                atomic: false,
+            } => !matches!(
+                self.schema.node(*values),
+                Node::Any | Node::Struct(_) | Node::Map { .. } | Node::List { .. }
+            ),
+            Node::Any => matches!(
+                self.path.as_slice(),
+                [.., Step::Field(metadata), Step::Field(map)]
+                    if metadata == "metadata" && (map == "labels" || map == "annotations")
+            ),
+            _ => false,
+        };
+        is_map
+            && members.values().any(|v| !v.is_null())
+            && self
+                .schema
+                .atomic_above(&FieldPath(self.path.clone()))
+                .is_none()
     }
 
     /// Fields that the schema does not know are not stored.

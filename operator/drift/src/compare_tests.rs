@@ -245,6 +245,97 @@ fn without_a_schema_lists_are_compared_whole() {
     );
 }
 
+#[test]
+fn the_last_annotation_removed_was_told_at_a_place_that_no_rule_named() {
+    let declared = json!({"metadata": {"annotations": {"example.com/owner": "web"}}});
+    let missing = "Missing metadata.annotations[\"example.com/owner\"]";
+    for live in [
+        json!({"metadata": {}}),
+        json!({"metadata": {"annotations": null}}),
+        json!({"metadata": {"annotations": {}}}),
+        json!({"metadata": {"annotations": {"b": "2"}}}),
+    ] {
+        assert_eq!(drifts(declared.clone(), live.clone()), [missing]);
+        let found = compare(&declared, &live, &Schema::unknown());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].declared, Some(json!("web")));
+        assert_eq!(format!("Missing {}", found[0].path), missing);
+    }
+}
+
+#[test]
+fn a_note_of_a_tool_in_a_map_that_is_gone_was_missing() {
+    let declared = json!({"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}});
+    assert_eq!(drifts(declared, json!({"metadata": {}})), [""; 0]);
+}
+
+#[test]
+fn only_maps_of_plain_values_are_told_key_by_key() {
+    let container = |rest: Value| json!({"spec": {"containers": [rest]}});
+    assert_eq!(
+        drifts(
+            container(json!({"name": "w", "limits": {"cpu": 1, "memory": "1Gi", "x": null}})),
+            container(json!({"name": "w"}))
+        ),
+        [
+            "Missing spec.containers[name=w].limits.cpu",
+            "Missing spec.containers[name=w].limits.memory"
+        ]
+    );
+    let whole = |declared: Value, live: Value, path: &str| {
+        assert_eq!(drifts(declared, live), [format!("Missing {path}")]);
+    };
+    whole(json!({"spec": {"replicas": 1}}), json!({}), "spec");
+    whole(json!({"data": {}}), json!({}), "data");
+    whole(json!({"data": {"a": null}}), json!({}), "data");
+    whole(
+        container(json!({"name": "w", "limits": {"cpu": 1}})),
+        json!({"spec": {"containers": []}}),
+        "spec.containers[name=w]",
+    );
+    let free = compare(&json!({"x": {"a": "1"}}), &json!({}), &Schema::unknown());
+    assert_eq!(free[0].path.to_string(), "x");
+}
+
+/// `selector`, a map, and `match`, a struct with a map in it, each owned as a whole.
+fn atomic_schema() -> Schema {
+    let mut b = SchemaBuilder::new();
+    let scalar = b.push(Node::Scalar);
+    let map = |atomic| Node::Map {
+        values: scalar,
+        atomic,
+    };
+    let (whole, labels) = (b.push(map(true)), b.push(map(false)));
+    let record = |fields: &[(&str, NodeId)], atomic| {
+        Node::Struct(StructNode {
+            fields: fields.iter().map(|(n, i)| (Arc::from(*n), *i)).collect(),
+            preserve_unknown: false,
+            atomic,
+        })
+    };
+    let matching = b.push(record(&[("labels", labels)], true));
+    let root = b.push(record(&[("match", matching), ("selector", whole)], false));
+    Schema::new(b.finish(), root)
+}
+
+#[test]
+fn what_is_owned_as_a_whole_is_told_as_a_whole() {
+    let declared = json!({"selector": {"a": "1"}, "match": {"labels": {"a": "1"}}});
+    let found = compare(&declared, &json!({"match": {}}), &atomic_schema());
+    let paths: Vec<String> = found.iter().map(|d| d.path.to_string()).collect();
+    assert_eq!(paths, ["match.labels", "selector"]);
+}
+
+#[test]
+fn what_is_left_out_of_a_map_that_is_gone_does_not_hide_the_rest() {
+    let declared = json!({"metadata": {"labels": {"a": "", "b": "1"}}});
+    let found = compare(&declared, &json!({}), &schema());
+    assert!(!is_left_out(&found[0], &schema()));
+    let found = compare(&declared, &json!({"metadata": {}}), &schema());
+    let left_out: Vec<bool> = found.iter().map(|d| is_left_out(d, &schema())).collect();
+    assert_eq!(left_out, [true, false]);
+}
+
 /// The only drift between two objects.
 fn only(declared: &Value, live: &Value) -> FieldDrift {
     let mut found = compare(declared, live, &schema());

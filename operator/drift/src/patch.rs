@@ -73,7 +73,11 @@ impl Draft<'_> {
         let undeclared = || PatchError::NotDeclared(field.path.to_string());
         let value = field.declared.clone().ok_or_else(undeclared)?;
         let (last, above) = field.path.0.split_last().ok_or_else(moved)?;
-        let place = self.walk(above).ok_or_else(moved)?;
+        let place = match self.walk(above) {
+            Some(place) => place,
+            None if field.change == Change::Missing => self.make_map(above).ok_or_else(moved)?,
+            None => return Err(moved()),
+        };
         let parent = place.resolve(&self.object).map_err(|_| moved())?;
         if let Some(at) = position(last, parent).filter(|_| field.change == Change::Changed) {
             let mut there = place;
@@ -119,6 +123,30 @@ impl Draft<'_> {
         self.test(place.clone(), now);
         self.push(PatchOperation::Remove(RemoveOperation { path: place }));
         Ok(())
+    }
+
+    /// Makes the declared map at a place whose parent is there: the server drops maps with their last key.
+    fn make_map(&mut self, steps: &[Step]) -> Option<PointerBuf> {
+        let is_declared = FieldPath(steps.to_vec())
+            .get(self.declared)
+            .is_some_and(Value::is_object);
+        let (Step::Field(name), above) = steps.split_last()? else {
+            return None;
+        };
+        let mut place = self.walk(above)?;
+        let parent = place.resolve(&self.object).ok()?;
+        if !is_declared
+            || !parent.is_object()
+            || position(&Step::Field(name.clone()), parent).is_some()
+        {
+            return None;
+        }
+        place.push_back(name.as_str());
+        self.push(PatchOperation::Add(AddOperation {
+            path: place.clone(),
+            value: Value::Object(Map::new()),
+        }));
+        Some(place)
     }
 
     /// The pointer to a place, with tests of the keys of the elements on the way.

@@ -64,6 +64,21 @@ fn what_is_missing_comes_back_where_it_is_declared() {
 }
 
 #[test]
+fn what_went_with_its_map_comes_back() {
+    let declared = json!({"metadata": {"labels": {"a": "1", "b": "2"}}, "spec": {"replicas": 1}});
+    let live = with_uid(json!({"metadata": {"name": "web"}, "spec": {"replicas": 1}}));
+    assert_eq!(
+        patched(&declared, &live)["metadata"]["labels"],
+        declared["metadata"]["labels"]
+    );
+    let found = compare(&declared, &live, &schema());
+    let patch = put_back(&declared, &live, &[&found[1]]).expect("a patch");
+    let mut now = live;
+    json_patch::patch(&mut now, &patch).expect("applies");
+    assert_eq!(now["metadata"]["labels"], json!({"b": "2"}));
+}
+
+#[test]
 fn of_two_that_add_to_a_list_the_second_is_refused() {
     let declared = json!({"spec": {"containers": [container("a", "1"), container("b", "2")]}});
     let live = with_uid(json!({"spec": {"containers": [container("a", "1")]}}));
@@ -150,7 +165,7 @@ fn object() -> impl Strategy<Value = Value> {
         };
         m.into_iter().map(one).collect::<Vec<Value>>()
     });
-    let labels = prop::collection::btree_map(name(), "[x-z]{0,2}", 0..4);
+    let labels = prop::option::of(prop::collection::btree_map(name(), "[x-z]{0,2}", 0..4));
     let finalizers = prop::collection::btree_set(name(), 0..4);
     (labels, finalizers, containers.prop_shuffle(), prop::option::of(0..3u8)).prop_map(
         |(labels, finalizers, containers, replicas)| json!({"metadata": {"labels": labels, "finalizers": finalizers}, "spec": {"replicas": replicas, "containers": containers}}),

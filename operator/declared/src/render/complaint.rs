@@ -9,7 +9,7 @@ use crate::error::{Category, Error, one_line};
 /// A phrase of a tool, and what it means for a user.
 type Known = (&'static str, &'static str);
 
-const KUSTOMIZE: [Known; 14] = [
+const KUSTOMIZE: [Known; 15] = [
     (
         "must specify --enable-helm",
         "it inflates a Helm chart (`helmCharts`), which would download it: point a target of its own at the chart's folder",
@@ -61,6 +61,10 @@ const KUSTOMIZE: [Known; 14] = [
     (
         "no such file or directory",
         "a file or folder it names is missing (symbolic links and submodules are not followed)",
+    ),
+    (
+        "missing metadata.name",
+        "an object has no name, and kustomize takes none with `generateName` alone, hooks neither: give it a name",
     ),
     (
         "cycle detected",
@@ -248,6 +252,16 @@ mod tests {
         let error = kustomize("folder", stderr, &layout(&[])).to_string();
         assert!(
             error.contains("remote base") && !error.contains("canary"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_hook_named_when_it_runs_is_refused_in_words() {
+        let stderr = "Error: accumulating resources: missing metadata.name in object {{batch/v1 Job} {{ } map[] map[token:canary]}}";
+        let error = kustomize("folder", stderr, &layout(&[])).to_string();
+        assert!(
+            error.contains("generateName") && !error.contains("canary"),
             "{error}"
         );
     }

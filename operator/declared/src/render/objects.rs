@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use drift::automation::HOOKS;
 use drift::declared::{DeclaredObject, Problem, ProblemKind, Provenance};
 use drift::subject::GroupVersionKind;
 use serde_json::Value;
@@ -190,6 +191,9 @@ impl<'a> Collector<'a> {
             }
             Err(node) => node,
         };
+        if is_nameless_hook(&node) {
+            return;
+        }
         if let Some(message) = not_an_object(&node) {
             self.problem(ProblemKind::NotAnObject, place(first), message);
             return;
@@ -361,6 +365,27 @@ fn inherit(item: &mut Node, of: &ListOf) {
     }
 }
 
+/// True for a hook that gets its name when it is run: whoever runs it makes it and takes it away.
+///
+/// Source: <https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/#examples>.
+fn is_nameless_hook(node: &Node) -> bool {
+    let Some(metadata) = node.get("metadata") else {
+        return false;
+    };
+    let text = |node: &Node, key: &str| {
+        node.get(key)
+            .and_then(Node::as_str)
+            .is_some_and(|t| !t.is_empty())
+    };
+    let annotations = metadata.get("annotations");
+    let is_hook = |key: &&str| annotations.is_some_and(|a| text(a, key));
+    metadata.get("name").is_none_or(Node::is_null)
+        && text(metadata, "generateName")
+        && text(node, "apiVersion")
+        && text(node, "kind")
+        && HOOKS.iter().any(is_hook)
+}
+
 /// Says why a document is no object, if it is none.
 fn not_an_object(node: &Node) -> Option<String> {
     if !matches!(node.body, Body::Map(_)) {
@@ -416,5 +441,68 @@ fn weight(value: &Value) -> u64 {
                 + 2
         }
         _ => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names and problems of a text, read as a file and as what a tool rendered.
+    fn both_ways(text: &str) -> [(Vec<String>, Vec<String>); 2] {
+        [true, false].map(|rendered| {
+            let (mut names, mut problems) = (Vec::new(), Vec::new());
+            let mut take = |item| {
+                match item {
+                    RenderItem::Object(object) => names.extend(object.name().map(str::to_owned)),
+                    RenderItem::Problem(problem) => problems.push(problem.message),
+                    _ => {}
+                }
+                true
+            };
+            let mut collector = Collector::new(&mut take, "shop", 1 << 20);
+            if rendered {
+                for object in collector.rendered(text, |_| String::new()) {
+                    collector.object(object).unwrap();
+                }
+            } else {
+                collector.file("a.yaml", text).unwrap();
+            }
+            (names, problems)
+        })
+    }
+
+    fn job(metadata: &str) -> String {
+        format!("---\napiVersion: batch/v1\nkind: Job\nmetadata: {metadata}\n")
+    }
+
+    #[test]
+    fn a_hook_named_when_it_runs_made_the_whole_target_not_ready() {
+        let hook = |key: &str| {
+            job(&format!(
+                "{{generateName: x-, annotations: {{{key}: PostSync}}}}"
+            ))
+        };
+        let text = ["argocd.argoproj.io/hook", "helm.sh/hook"]
+            .map(hook)
+            .concat();
+        for (names, problems) in both_ways(&(text + &job("{name: web}"))) {
+            assert_eq!((names, problems), (vec!["web".to_owned()], vec![]));
+        }
+    }
+
+    #[test]
+    fn what_has_no_name_and_is_no_hook_is_a_problem() {
+        let hook = "annotations: {argocd.argoproj.io/hook: PostSync}";
+        for metadata in [
+            "{generateName: x-}".to_owned(),
+            format!("{{{hook}}}"),
+            format!("{{generateName: '', {hook}}}"),
+            format!("{{generateName: x-, name: 3, {hook}}}"),
+        ] {
+            for (names, problems) in both_ways(&job(&metadata)) {
+                assert_eq!((names.len(), problems.len()), (0, 1), "{metadata}");
+            }
+        }
     }
 }

@@ -242,6 +242,10 @@ impl Node {
         }
     }
 
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self.body, Body::Scalar(Value::Null))
+    }
+
     /// The text of a string.
     pub(crate) fn as_str(&self) -> Option<&str> {
         match &self.body {
