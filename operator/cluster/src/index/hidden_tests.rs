@@ -76,6 +76,8 @@ fn first_commit(why: &Unknown) -> Index {
     index.declare(TARGET, commit(why, "main@1", json!({"k": "1"})));
     listed(&index, &[running(json!({"k": "1"}), 5)]);
     assert_eq!(told(&index), [why.reason()]);
+    let odd = vec![(1, id("a"), why.clone())];
+    assert_eq!(index.oddities(TARGET), odd, "the reason is said");
     index
 }
 
