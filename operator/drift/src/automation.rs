@@ -27,6 +27,16 @@ pub struct ReplicaBounds {
     pub max: i64,
 }
 
+impl ReplicaBounds {
+    /// What two autoscalers together may set.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+        }
+    }
+}
+
 /// A place that somebody else than the deployer writes.
 struct Line {
     /// Kinds as in rules; `*` for all.

@@ -121,6 +121,8 @@ pub enum Unknown {
     NotServed,
     /// It differs, and whether the server makes that difference is being asked for or cannot be told.
     Unverified,
+    /// Its replicas differ, and what an autoscaler may set them to is not known.
+    Autoscaled,
     /// Its declaration renders differently each time at the only fields that differ.
     Unstable,
     /// Its values are encrypted in Git; its keys are as declared.
@@ -146,6 +148,7 @@ impl Unknown {
             Self::AccessNotKnown => "AccessNotKnown",
             Self::NotServed => "KindNotServed",
             Self::Unverified => "Unverified",
+            Self::Autoscaled => "AutoscalersNotRead",
             Self::Unstable => "RenderUnstable",
             Self::Encrypted => "ValuesEncrypted",
             Self::NotDeclared => "NotDeclared",
@@ -346,7 +349,7 @@ fn declared_part(case: &Case<'_>, context: &Context<'_>) -> Result<Vec<FieldDrif
     if case.replicas == Replicas::NotKnown
         && drifts.iter().any(|d| automation::is_replicas(&d.path.0))
     {
-        return Err(Unknown::Unverified);
+        return Err(Unknown::Autoscaled);
     }
     Ok(drifts)
 }
@@ -364,7 +367,7 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
     if case.replicas == Replicas::NotKnown
         && beyond.iter().any(|e| automation::is_replicas(&e.path.0))
     {
-        return Judgement::of(Verdict::Unknown(Unknown::Unverified));
+        return Judgement::of(Verdict::Unknown(Unknown::Autoscaled));
     }
     let hashes: Vec<u64> = beyond.iter().map(Extra::hash).collect();
     let residue = Residue::new(hashes.clone());

@@ -583,6 +583,8 @@ impl Inner {
 }
 
 #[cfg(test)]
+mod autoscaler_tests;
+#[cfg(test)]
 mod hidden_tests;
 #[cfg(test)]
 mod left_tests;

@@ -19,7 +19,7 @@ pub struct Tally {
     pub drifted: u32,
     /// A commit is not rolled out.
     pub pending: u32,
-    /// Whether the server makes the difference is not known.
+    /// Whether the server or an autoscaler makes the difference is not known.
     pub unverified: u32,
     /// Nothing can be said.
     pub unknown: u32,
@@ -56,7 +56,7 @@ impl Tally {
             Known::Unknown(Unknown::NotDeclared) => &mut self.left,
             Known::Drifted(_) => &mut self.drifted,
             Known::Pending(_) => &mut self.pending,
-            Known::Unknown(Unknown::Unverified) => &mut self.unverified,
+            Known::Unknown(Unknown::Unverified | Unknown::Autoscaled) => &mut self.unverified,
             Known::Unknown(_) => &mut self.unknown,
         }
     }
@@ -283,7 +283,7 @@ impl Index {
             };
             let is_its_own = matches!(
                 why,
-                Unknown::Unstable | Unknown::Encrypted | Unknown::NotCompared
+                Unknown::Unstable | Unknown::Encrypted | Unknown::NotCompared | Unknown::Autoscaled
             );
             let told = is_its_own && inner.effective(decl) == State::Unknown(why.clone());
             let Some(object) = told.then(|| inner.identity(id)).flatten() else {

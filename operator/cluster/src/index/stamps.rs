@@ -181,7 +181,7 @@ impl Inner {
             {
                 stamped.name(Arc::make_mut(report), live);
             }
-            Known::Unknown(Unknown::Unverified) => {}
+            Known::Unknown(Unknown::Unverified | Unknown::Autoscaled) => {}
             _ => return,
         }
         if stamped.open.is_some() || !stamped.fields.is_empty() {

@@ -202,6 +202,9 @@ fn oddity(why: &Unknown) -> &'static str {
         Unknown::Unstable => {
             "two renderings of one commit do not agree on what differs; give random values and dates a fixed value"
         }
+        Unknown::Autoscaled => {
+            "its replicas are not as declared, and autoscalers have not been read; if that stays so, let the operator list and watch horizontalpodautoscalers"
+        }
         Unknown::Encrypted => {
             "its values are encrypted in Git, so of those only the names are compared"
         }

@@ -206,7 +206,7 @@ impl Statuses {
                     view: t.clone(),
                     tally,
                     troubles: index.troubles(t.id),
-                    odd: if tally.unknown > 0 {
+                    odd: if tally.unknown + tally.unverified > 0 {
                         index.oddities(t.id)
                     } else {
                         Vec::new()
