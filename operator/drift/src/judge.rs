@@ -204,6 +204,8 @@ pub struct Case<'a> {
     pub undeclared: Undeclared,
     /// What an autoscaler may set its replicas to.
     pub replicas: Replicas,
+    /// Where it does not exist: it was seen to be deleted before it had finished.
+    pub cut_short: bool,
 }
 
 /// Who sets an object's replicas.
@@ -232,6 +234,7 @@ impl<'a> Case<'a> {
             literal: false,
             undeclared: Undeclared::default(),
             replicas: Replicas::default(),
+            cut_short: false,
         }
     }
 }
@@ -278,13 +281,13 @@ impl Judgement {
 /// Judges one declared object against its live one; `live` is `None` where the object does not exist.
 pub fn judge(case: &Case<'_>, live: Option<&Value>) -> Judgement {
     let declared = &case.declared.object;
-    if automation::is_hook(declared) {
-        return Judgement::of(Verdict::InSync);
-    }
     let Some(live) = live else {
         return Judgement::of(absent(case));
     };
     if let Some(at) = metadata(live, "deletionTimestamp") {
+        if goes_by_itself(case, !automation::is_finished(live)) {
+            return Judgement::of(Verdict::InSync);
+        }
         return Judgement::of(Verdict::Drifted(Box::new(Finding {
             deleted_at: Some(at),
             ..whole(
@@ -314,8 +317,14 @@ fn metadata(object: &Value, key: &str) -> Option<String> {
     Some(object.get("metadata")?.get(key)?.as_str()?.to_owned())
 }
 
+/// True for what is not meant to stay, where nobody deleted it before its time.
+fn goes_by_itself(case: &Case<'_>, unfinished: bool) -> bool {
+    let declared = &case.declared.object;
+    automation::is_hook(declared) || (automation::may_be_gone(case.kind, declared) && !unfinished)
+}
+
 fn absent(case: &Case<'_>) -> Verdict {
-    if automation::may_be_gone(case.kind, &case.declared.object) {
+    if goes_by_itself(case, case.cut_short) {
         return Verdict::InSync;
     }
     if Hidden::of(case.declared, case.schema).is_all() {

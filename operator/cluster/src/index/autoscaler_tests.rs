@@ -1,12 +1,11 @@
 //! What autoscalers may set, as the index hears of it.
 
 use drift::automation::ReplicaBounds;
-use drift::{DeclaredObject, GroupKind, GroupVersionKind, ObjectId, Provenance, Unknown};
+use drift::{GroupKind, GroupVersionKind, ObjectId, Unknown};
 use serde_json::{Value, json};
 
-use super::tests::{TARGET, batch, revision};
-use super::{Batch, Declaration, Index, Reread, ScopeKey, State, Tally};
-use crate::store::BlobWriter;
+use super::tests::{TARGET, commit, declared};
+use super::{Index, Reread, ScopeKey, State, Tally};
 
 fn kind() -> GroupVersionKind {
     GroupVersionKind::new("argoproj.io", "v1alpha1", "Rollout")
@@ -33,39 +32,10 @@ fn live(replicas: i64, version: u32) -> Value {
     live
 }
 
-fn declared(replicas: i64) -> Batch {
-    let provenance = Provenance {
-        file: "f.yaml".into(),
-        document: 1,
-        line: 1,
-    };
-    let mut writer = BlobWriter::new().expect("open");
-    let (blob, digest) = writer
-        .push(&DeclaredObject {
-            object: rollout(replicas),
-            provenance,
-            lines: vec![],
-            unstable: vec![],
-            encrypted: false,
-        })
-        .expect("push");
-    Batch {
-        revision: revision("main@1"),
-        declarations: vec![Declaration {
-            id: id(),
-            kind: kind(),
-            blob,
-            digest,
-        }],
-        blobs: writer.finish().expect("finish"),
-        ..batch(&[], true)
-    }
-}
-
 /// Two replicas are declared of a kind that can be scaled and that the server is not asked about.
 fn index() -> Index {
     let index = Index::new();
-    index.declare(TARGET, declared(2));
+    index.declare(TARGET, commit("main@1", &kind(), &declared(rollout(2))));
     index.set_scalable(&scope(), true);
     index.set_askable(&scope(), false);
     index

@@ -1,11 +1,10 @@
 //! Objects of which some values can never be compared: encrypted ones, and those that render differently each time.
 
-use drift::{DeclaredObject, Origin, Provenance, Unknown};
+use drift::{DeclaredObject, Origin, Unknown};
 use serde_json::{Value, json};
 
-use super::tests::{TARGET, batch, id, listed, live, restarted, revision, scope};
-use super::{Asked, Batch, Declaration, Index, State, Tally};
-use crate::store::BlobWriter;
+use super::tests::{TARGET, declared, id, listed, live, restarted, scope};
+use super::{Asked, Batch, Index, State, Tally};
 
 const CIPHER: &str = "ENC[AES256_GCM,data:x,iv:y,tag:z,type:str]";
 
@@ -23,32 +22,13 @@ fn commit(why: &Unknown, name: &str, data: Value) -> Batch {
     let mut data = data;
     data["secret"] = secret.into();
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "shop"}, "data": data});
-    let provenance = Provenance {
-        file: "f.yaml".into(),
-        document: 1,
-        line: 1,
-    };
     let unstable = ["/data/secret".to_owned()];
     let declared = DeclaredObject {
-        object,
-        provenance,
-        lines: vec![],
         unstable: unstable.into_iter().filter(|_| !encrypted).collect(),
         encrypted,
+        ..declared(object)
     };
-    let mut writer = BlobWriter::new().expect("open");
-    let (blob, digest) = writer.push(&declared).expect("push");
-    Batch {
-        revision: revision(name),
-        declarations: vec![Declaration {
-            id: id("a"),
-            kind: scope().kind,
-            blob,
-            digest,
-        }],
-        blobs: writer.finish().expect("finish"),
-        ..batch(&[], true)
-    }
+    super::tests::commit(name, &scope().kind, &declared)
 }
 
 fn running(data: Value, version: u32) -> Value {
@@ -161,20 +141,16 @@ fn what_is_known_of_an_object_with_a_random_value_survives_a_restart() {
 fn a_value_that_was_random_before_has_no_known_origin() {
     let index = first_commit(&Unknown::Unstable);
     let data = json!({"k": "1", "more": "y"});
-    let mut pinned = commit(&Unknown::Unstable, "main@2", data);
-    let mut writer = BlobWriter::new().expect("open");
-    let blob = pinned.declarations[0].blob;
-    let declared = DeclaredObject {
-        unstable: vec![],
-        ..pinned.blobs.read(blob).expect("read")
-    };
-    (pinned.declarations[0].blob, pinned.declarations[0].digest) =
-        writer.push(&declared).expect("push");
-    pinned.blobs = writer.finish().expect("finish");
-    index.declare(TARGET, pinned);
+    let random = commit(&Unknown::Unstable, "main@2", data);
+    let random = random.blobs.read(random.declarations[0].blob);
+    let pinned = declared(random.expect("read").object);
+    index.declare(
+        TARGET,
+        super::tests::commit("main@2", &scope().kind, &pinned),
+    );
     index.observe(&scope(), &running(json!({"k": "1"}), 5));
     let question = index.next_question().expect("the server may be rewriting");
-    index.settle(&question, Asked::Object(declared.object));
+    index.settle(&question, Asked::Object(pinned.object));
     index.observe(&scope(), &running(json!({"k": "1"}), 5));
     assert_eq!(
         told(&index),

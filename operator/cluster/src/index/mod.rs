@@ -120,6 +120,10 @@ struct Decl {
     /// The part of that which is explained.
     known: Option<Arc<Residue>>,
     verdict: Known,
+    /// When it was last looked at, it was not there.
+    absent: bool,
+    /// It was deleted before it had finished.
+    cut_short: bool,
     /// Why some of its values could not be compared when it was last judged.
     hidden: Option<Unknown>,
     /// What of its differences rules ignore.
@@ -154,6 +158,8 @@ impl Decl {
             seen: None,
             known: None,
             verdict: Known::Unknown(Unknown::NotSeen),
+            absent: false,
+            cut_short: false,
             hidden: None,
             ignored: None,
             left: None,
@@ -586,6 +592,8 @@ impl Inner {
 mod autoscaler_tests;
 #[cfg(test)]
 mod hidden_tests;
+#[cfg(test)]
+mod job_tests;
 #[cfg(test)]
 mod left_tests;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use drift::automation::is_cut_short;
 use drift::judge::{Case, Judgement, judge};
 use drift::{DeclaredObject, Ignored, Report, Schema, Unknown, Verdict, report};
 use serde_json::Value;
@@ -299,6 +300,7 @@ impl Inner {
         if let Some(live) = live.filter(|_| decl.is_unproven()) {
             self.note_claims(member, live);
         }
+        self.note_presence(member, sight);
         let step = self.step(member, sight, version);
         let Some(Judged {
             judgement,
@@ -318,6 +320,30 @@ impl Inner {
         self.set(member, known);
         if let Some(judgement) = judgement {
             self.remember(member, judgement, live.is_some());
+        }
+    }
+
+    /// Notes down whether an object is there, and if not, how it went.
+    fn note_presence(&mut self, member: DeclId, sight: Sight<'_>) {
+        let Some(decl) = self.slab.get(member) else {
+            return;
+        };
+        let kind = self.scopes.get(decl.scope).map(|s| &s.key.kind.group_kind);
+        let cut_short = match sight {
+            Sight::Look(_) | Sight::Event(_) => false,
+            Sight::Gone(None) => decl.cut_short,
+            // Whoever rolls out a commit may have to make it anew.
+            Sight::Gone(Some(_)) if matches!(decl.verdict, Known::Pending(_)) => decl.cut_short,
+            Sight::Gone(Some(last)) => {
+                decl.cut_short || kind.is_some_and(|kind| is_cut_short(kind, last))
+            }
+        };
+        let target = decl.target;
+        if let Some(decl) = self.slab.get_mut(member) {
+            decl.absent = sight.live().is_none();
+            if std::mem::replace(&mut decl.cut_short, cut_short) != cut_short {
+                self.unsaved.insert(target);
+            }
         }
     }
 
@@ -344,6 +370,7 @@ impl Inner {
             literal: decl.literal,
             undeclared: target.undeclared,
             replicas: self.replicas_of(decl, &state.key),
+            cut_short: decl.cut_short,
         };
         Some(judge(&case, live))
     }
@@ -435,14 +462,14 @@ impl Inner {
         if but_ignored && !ask {
             self.keep_but_ignored(member);
         }
-        if in_sync && !ask {
+        if in_sync && seen_whole && !ask {
             self.set_base(member, Base::Declared);
             // After a refusal nothing but ownership has spoken.
             let refused = self
                 .slab
                 .get(member)
                 .is_some_and(|d| matches!(d.expectation, Expectation::Refused(_)));
-            if as_declared && seen_whole && !refused {
+            if as_declared && !refused {
                 self.expect(member, Expectation::AsDeclared);
             }
         }

@@ -357,9 +357,7 @@ impl Index {
         let belief = |d: &Decl| Belief {
             version: d.version,
             exists: match &d.verdict {
-                _ if d.agrees() => {
-                    d.ignored.as_ref().and_then(|i| i.whole) != Some(ObjectChange::Missing)
-                }
+                _ if d.agrees() => !d.absent,
                 Known::Drifted(report) | Known::Pending(report) => {
                     report.change != ObjectChange::Missing
                 }
