@@ -229,6 +229,7 @@ mod tests {
             list: true,
             watch: true,
             create: true,
+            scale: false,
         }
     }
 

@@ -137,6 +137,7 @@ mod tests {
                 list: true,
                 watch: true,
                 create: true,
+                scale: false,
             };
             Mutators { rules: vec![rule] }.see(&kind, &resource)
         };

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cluster::index::Reread;
 use cluster::watch::{FailureReason, Sink, WatchEvent, WatchHandle, WatchScope};
 use drift::automation::ReplicaBounds;
 use drift::{GroupKind, GroupVersionKind, ObjectId};
@@ -73,9 +74,12 @@ impl Sink for Feed {
             } => {
                 tracing::warn!(
                     message,
-                    "autoscalers cannot be read: replicas that they set count as edits; grant list and watch on horizontalpodautoscalers"
+                    "autoscalers cannot be read: where replicas are not as declared nothing can be said; grant list and watch on horizontalpodautoscalers"
                 );
                 *known = Known::default();
+                let rereads = self.engine.index.lose_bounds();
+                drop(known);
+                return self.read_again(rereads);
             }
             // What was known is believed until the next list.
             WatchEvent::Failed { .. } | WatchEvent::Undecodable { .. } | WatchEvent::Alive => {
@@ -87,6 +91,12 @@ impl Sink for Feed {
         }
         let rereads = self.engine.index.set_bounds(known.all.values().cloned());
         drop(known);
+        self.read_again(rereads);
+    }
+}
+
+impl Feed {
+    fn read_again(&self, rereads: Vec<Reread>) {
         if !rereads.is_empty() {
             tokio::spawn(reread(Arc::clone(&self.engine), rereads));
         }

@@ -263,6 +263,9 @@ async fn attempt(
             _ if material.disputed => return Done::Blocked(rounds, words::DISPUTED.to_owned()),
             _ => {}
         }
+        if material.hidden.is_written_by(&planned) {
+            return Done::Blocked(rounds, words::HIDDEN.to_owned());
+        }
         match may_see(engine, place).await {
             Ok(true) => {}
             Ok(false) => return Done::Blocked(rounds, words::unseen(place)),

@@ -39,6 +39,8 @@ pub enum Note {
     Unserved,
     /// It differs only where its declaration does not render the same twice.
     Unstable,
+    /// All of it is as declared but for values that are encrypted in Git.
+    Encrypted,
 }
 
 /// Where events are handed in.
@@ -174,6 +176,11 @@ fn event(
         }
         Note::Unstable => {
             format!("{subject_name} differs only where two renderings of one commit do not agree")
+        }
+        Note::Encrypted => {
+            format!(
+                "{subject_name} is as declared again, as far as that can be told: its values are encrypted in Git"
+            )
         }
         Note::Unserved => {
             format!(

@@ -92,7 +92,7 @@ impl Watches {
             .into_iter()
             .map(|(scope, _)| scope)
             .collect();
-        self.watch_autoscalers(engine, &scopes);
+        self.watch_autoscalers(engine, &catalog, &scopes);
         let mut watchable = sort_out(engine, &catalog, scopes);
         let waiting = self.load_schemas(engine, &watchable).await?;
         // Compared without its schema, a list with keys would be taken for one without: false drift.
@@ -118,13 +118,16 @@ impl Watches {
     }
 
     /// Autoscalers matter as soon as something is declared that one may scale.
-    fn watch_autoscalers(&self, engine: &Arc<Engine>, scopes: &[ScopeKey]) {
+    fn watch_autoscalers(&self, engine: &Arc<Engine>, catalog: &Catalog, scopes: &[ScopeKey]) {
+        for scope in scopes {
+            let scalable = is_scalable(catalog, &scope.kind);
+            engine.index.set_scalable(scope, scalable);
+        }
         let mut autoscalers = self.autoscalers.lock();
-        let scalable = |s: &ScopeKey| {
-            let kind = &s.kind.group_kind;
-            drift::automation::is_scalable(kind) || *kind.kind == *"HorizontalPodAutoscaler"
+        let matter = |s: &ScopeKey| {
+            is_scalable(catalog, &s.kind) || *s.kind.group_kind.kind == *"HorizontalPodAutoscaler"
         };
-        if autoscalers.is_none() && scopes.iter().any(scalable) {
+        if autoscalers.is_none() && scopes.iter().any(matter) {
             *autoscalers = autoscalers::watch(engine);
         }
     }
@@ -248,6 +251,12 @@ fn sort_out(engine: &Engine, catalog: &Catalog, scopes: Vec<ScopeKey>) -> Vec<Sc
         false
     };
     scopes.into_iter().filter(watchable).collect()
+}
+
+/// True where a kind's objects have replicas that an autoscaler can set.
+fn is_scalable(catalog: &Catalog, kind: &GroupVersionKind) -> bool {
+    let resource = catalog.resource(kind);
+    drift::automation::is_scalable(&kind.group_kind) || resource.is_some_and(|r| r.scale)
 }
 
 /// Which watch covers which scopes.

@@ -31,6 +31,16 @@ pub struct ReplicaBounds {
     pub max: i64,
 }
 
+impl ReplicaBounds {
+    /// What two autoscalers together may set.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+        }
+    }
+}
+
 /// A place that somebody else than the deployer writes.
 struct Line {
     /// Kinds as in rules; `*` for all.
@@ -175,7 +185,7 @@ pub fn is_hook(declared: &Value) -> bool {
     HOOKS.iter().any(|key| annotation(declared, key).is_some())
 }
 
-/// True for what may be gone without anybody having deleted it: a Job that ends with a time to live.
+/// True for what goes without anybody deleting it: a Job with a time to live, once it has finished.
 ///
 /// Source: <https://kubernetes.io/docs/concepts/workloads/controllers/ttlafterfinished/>.
 pub fn may_be_gone(kind: &GroupKind, declared: &Value) -> bool {
@@ -184,6 +194,28 @@ pub fn may_be_gone(kind: &GroupKind, declared: &Value) -> bool {
             .get("spec")
             .and_then(|s| s.get("ttlSecondsAfterFinished"))
             .is_some_and(Value::is_number)
+}
+
+/// True for a Job that has come to an end.
+///
+/// Source: <https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-termination-and-cleanup>.
+pub fn is_finished(live: &Value) -> bool {
+    let conditions = live.get("status").and_then(|s| s.get("conditions"));
+    let says = |condition: &Value, key: &str, value: &str| {
+        condition.get(key).and_then(Value::as_str) == Some(value)
+    };
+    conditions
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .any(|c| {
+            says(c, "status", "True") && (says(c, "type", "Complete") || says(c, "type", "Failed"))
+        })
+}
+
+/// True for the last state of a Job that was deleted before it came to an end.
+pub fn is_cut_short(kind: &GroupKind, last: &Value) -> bool {
+    is(kind, &["batch/Job"]) && last.get("spec").is_some() && !is_finished(last)
 }
 
 /// True for the number that an autoscaler may set.

@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::automation::{self, Context, ReplicaBounds};
-use crate::bookkeeping::{is_ciphertext, normalise};
+use crate::bookkeeping::normalise;
 use crate::compare::{Change, FieldDrift, compare, is_left_out};
 use crate::declared::DeclaredObject;
 use crate::expected::{Expected, without_rewrites};
+use crate::hidden::Hidden;
 use crate::origin::{Baseline, Evidence, Origin};
 use crate::ownership::Owners;
 use crate::path::{FieldPath, Step};
@@ -79,9 +80,6 @@ pub struct JudgedField {
     pub whole: usize,
 }
 
-/// The most pairs of differences and unstable paths that are looked at; with more, too much of a rendering is random.
-const MAX_PAIRS: usize = 1_000_000;
-
 /// A drifted object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
@@ -123,6 +121,8 @@ pub enum Unknown {
     NotServed,
     /// It differs, and whether the server makes that difference is being asked for or cannot be told.
     Unverified,
+    /// Its replicas differ, and what an autoscaler may set them to is not known.
+    Autoscaled,
     /// Its declaration renders differently each time at the only fields that differ.
     Unstable,
     /// Its values are encrypted in Git; its keys are as declared.
@@ -148,6 +148,7 @@ impl Unknown {
             Self::AccessNotKnown => "AccessNotKnown",
             Self::NotServed => "KindNotServed",
             Self::Unverified => "Unverified",
+            Self::Autoscaled => "AutoscalersNotRead",
             Self::Unstable => "RenderUnstable",
             Self::Encrypted => "ValuesEncrypted",
             Self::NotDeclared => "NotDeclared",
@@ -205,6 +206,8 @@ pub struct Case<'a> {
     pub undeclared: Undeclared,
     /// What an autoscaler may set its replicas to.
     pub replicas: Replicas,
+    /// Where it does not exist: it was seen to be deleted before it had finished.
+    pub cut_short: bool,
 }
 
 /// Who sets an object's replicas.
@@ -233,6 +236,7 @@ impl<'a> Case<'a> {
             literal: false,
             undeclared: Undeclared::default(),
             replicas: Replicas::default(),
+            cut_short: false,
         }
     }
 }
@@ -244,6 +248,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Whether the server itself makes the difference is not known: ask for the expected object.
     pub ask: bool,
+    /// The live object was looked at as a whole; else there is nothing of it to remember.
+    pub compared: bool,
     /// All that the object has beyond its declaration.
     pub residue: Residue,
     /// The part of it that is explained, to be remembered.
@@ -254,6 +260,8 @@ pub struct Judgement {
     pub literal: bool,
     /// What keeps the rest of a drifted object from being called in sync.
     pub rest: Option<Unknown>,
+    /// Why some of its values can never be compared: that alone is no difference.
+    pub hidden: Option<Unknown>,
 }
 
 impl Judgement {
@@ -261,11 +269,13 @@ impl Judgement {
         Self {
             verdict,
             ask: false,
+            compared: false,
             residue: Residue::default(),
             explained: Residue::default(),
             as_declared: false,
             literal: false,
             rest: None,
+            hidden: None,
         }
     }
 }
@@ -273,13 +283,13 @@ impl Judgement {
 /// Judges one declared object against its live one; `live` is `None` where the object does not exist.
 pub fn judge(case: &Case<'_>, live: Option<&Value>) -> Judgement {
     let declared = &case.declared.object;
-    if automation::is_hook(declared) {
-        return Judgement::of(Verdict::InSync);
-    }
     let Some(live) = live else {
         return Judgement::of(absent(case));
     };
     if let Some(at) = metadata(live, "deletionTimestamp") {
+        if goes_by_itself(case, !automation::is_finished(live)) {
+            return Judgement::of(Verdict::InSync);
+        }
         return Judgement::of(Verdict::Drifted(Box::new(Finding {
             deleted_at: Some(at),
             ..whole(
@@ -301,7 +311,7 @@ pub fn judge(case: &Case<'_>, live: Option<&Value>) -> Judgement {
     };
     match declared_part(case, &context) {
         Err(unknown) => Judgement::of(Verdict::Unknown(unknown)),
-        Ok((drifts, hidden)) => present(case, &context, drifts, hidden),
+        Ok(drifts) => present(case, &context, drifts),
     }
 }
 
@@ -309,9 +319,18 @@ fn metadata(object: &Value, key: &str) -> Option<String> {
     Some(object.get("metadata")?.get(key)?.as_str()?.to_owned())
 }
 
+/// True for what is not meant to stay, where nobody deleted it before its time.
+fn goes_by_itself(case: &Case<'_>, unfinished: bool) -> bool {
+    let declared = &case.declared.object;
+    automation::is_hook(declared) || (automation::may_be_gone(case.kind, declared) && !unfinished)
+}
+
 fn absent(case: &Case<'_>) -> Verdict {
-    if automation::may_be_gone(case.kind, &case.declared.object) {
+    if goes_by_itself(case, case.cut_short) {
         return Verdict::InSync;
+    }
+    if Hidden::of(case.declared, case.schema).is_all() {
+        return Verdict::Unknown(Unknown::Unstable);
     }
     let origin = case.baseline.origin_of_absence();
     let finding = Box::new(whole(case, ObjectChange::Missing, origin, None));
@@ -333,60 +352,33 @@ fn whole(case: &Case<'_>, change: ObjectChange, origin: Origin, uid: Option<Stri
     }
 }
 
-/// The declared fields that differ, and what keeps the rest from being compared.
-fn declared_part(
-    case: &Case<'_>,
-    context: &Context<'_>,
-) -> Result<(Vec<FieldDrift>, Option<Unknown>), Unknown> {
+/// The declared fields that differ.
+fn declared_part(case: &Case<'_>, context: &Context<'_>) -> Result<Vec<FieldDrift>, Unknown> {
     let declared = context.declared;
     let mut drifts = compare(declared, context.live, case.schema);
     drifts.retain(|d| !automation::explains_change(context, &d.path.0, d.live.as_ref()));
     if case.replicas == Replicas::NotKnown
         && drifts.iter().any(|d| automation::is_replicas(&d.path.0))
     {
-        return Err(Unknown::Unverified);
+        return Err(Unknown::Autoscaled);
     }
-    let unstable = &case.declared.unstable;
-    let mut hidden = case.declared.encrypted.then_some(Unknown::Encrypted);
-    if case.declared.encrypted {
-        drifts.retain(|d| {
-            d.change == Change::Missing || !d.declared.as_ref().is_some_and(is_ciphertext)
-        });
-    }
-    if !unstable.is_empty() {
-        let before = drifts.len();
-        if before.saturating_mul(unstable.len()) > MAX_PAIRS {
-            return Err(Unknown::Unstable);
-        }
-        drifts.retain(|d| {
-            !unstable
-                .iter()
-                .any(|at| d.path.touches_pointer(at, declared))
-        });
-        if drifts.len() < before {
-            hidden = Some(Unknown::Unstable);
-        }
-    }
-    Ok((drifts, hidden))
+    Ok(drifts)
 }
 
 /// Judges an object that is there.
-fn present(
-    case: &Case<'_>,
-    context: &Context<'_>,
-    mut drifts: Vec<FieldDrift>,
-    hidden: Option<Unknown>,
-) -> Judgement {
+fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) -> Judgement {
     let Context { declared, live, .. } = *context;
     let mut beyond = match case.undeclared {
         Undeclared::Ignore => Vec::new(),
         Undeclared::Report | Undeclared::Remove => extras(declared, live, case.schema),
     };
     beyond.retain(|e| !automation::explains_addition(context, &e.path.0, e.value));
+    let places = Hidden::of(case.declared, case.schema);
+    let hidden = places.take_out(&mut drifts, &mut beyond, declared, case.schema);
     if case.replicas == Replicas::NotKnown
         && beyond.iter().any(|e| automation::is_replicas(&e.path.0))
     {
-        return Judgement::of(Verdict::Unknown(Unknown::Unverified));
+        return Judgement::of(Verdict::Unknown(Unknown::Autoscaled));
     }
     let hashes: Vec<u64> = beyond.iter().map(Extra::hash).collect();
     let residue = Residue::new(hashes.clone());
@@ -404,7 +396,7 @@ fn present(
     let as_declared = drifts.is_empty();
     let differing = drifts.len();
     let mut unverified = false;
-    let (basis, added) = match case.expected {
+    let (basis, mut added) = match case.expected {
         Expected::Answer(expected) => {
             without_rewrites(&mut drifts, declared, expected, case.schema);
             let mut added = unexplained(&new, declared, expected, live, case.schema);
@@ -436,23 +428,28 @@ fn present(
                 return Judgement {
                     verdict,
                     ask: true,
+                    compared: true,
                     residue,
                     explained: Residue::default(),
                     as_declared,
                     literal: case.literal,
                     rest: Some(Unknown::Unverified),
+                    hidden,
                 };
             }
             (Basis::Declared, Vec::new())
         }
     };
+    // A list that is one value, with something random in it, is not what the server makes of it either.
+    added.retain(|d| !places.hides(d, case.schema));
     let literal = match case.expected {
         Expected::Answer(_) | Expected::Refused => drifts.len() == differing,
         Expected::Unsettled | Expected::AsDeclared if !case.askable => drifts.len() == differing,
         Expected::Unsettled | Expected::AsDeclared => as_declared || case.literal,
     };
     let explained = explained(&beyond, &hashes, &added);
-    let rest = hidden.or(unverified.then_some(Unknown::Unverified));
+    let unverified = unverified.then_some(Unknown::Unverified);
+    let rest = unverified.or_else(|| hidden.clone());
     let verdict = if drifts.is_empty() && added.is_empty() {
         rest.clone().map_or(Verdict::InSync, Verdict::Unknown)
     } else {
@@ -461,11 +458,13 @@ fn present(
     Judgement {
         verdict,
         ask: false,
+        compared: true,
         residue,
         explained,
         as_declared,
         literal,
         rest,
+        hidden,
     }
 }
 

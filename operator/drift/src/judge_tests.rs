@@ -332,6 +332,45 @@ fn hooks_and_jobs_with_a_time_to_live_may_go() {
 }
 
 #[test]
+fn a_hook_that_was_there_could_be_edited_for_ever() {
+    let hook = json!({"metadata": {"name": "m", "annotations": {"helm.sh/hook": "pre-install"}}, "spec": {"replicas": 1}});
+    let world = World::new(hook.clone());
+    let judged = |live: &Value| judge(&world.case(Expected::AsDeclared), Some(live)).verdict;
+    assert_eq!(judged(&hook), Verdict::InSync);
+    let mut edited = hook.clone();
+    edited["spec"]["replicas"] = 2.into();
+    assert_eq!(shown(&judged(&edited)), ["Changed spec.replicas Unknown"]);
+    let mut going = edited;
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    assert_eq!(judged(&going), Verdict::InSync);
+}
+
+#[test]
+fn a_job_with_a_time_to_live_that_was_deleted_before_it_had_finished_was_in_sync() {
+    let job = json!({"metadata": {"name": "m"}, "spec": {"ttlSecondsAfterFinished": 10}});
+    let mut world = World::new(job.clone());
+    world.kind = GroupKind::new("batch", "Job");
+    let absent = |cut_short| {
+        let case = Case {
+            cut_short,
+            ..world.case(Expected::Unsettled)
+        };
+        judge(&case, None).verdict
+    };
+    assert_eq!(absent(false), Verdict::InSync);
+    assert!(matches!(absent(true), Verdict::Drifted(f) if f.change == ObjectChange::Missing));
+    // Its own controller deletes it in the foreground: for a moment it is being deleted.
+    let mut going = job;
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    let judged = |live: &Value| judge(&world.case(Expected::Unsettled), Some(live)).verdict;
+    assert!(matches!(judged(&going), Verdict::Drifted(f) if f.change == ObjectChange::Terminating));
+    for end in ["Complete", "Failed"] {
+        going["status"] = json!({"conditions": [{"type": "Suspended", "status": "True"}, {"type": end, "status": "True"}]});
+        assert_eq!(judged(&going), Verdict::InSync);
+    }
+}
+
+#[test]
 fn of_encrypted_values_the_keys_are_compared() {
     let cipher = "ENC[AES256_GCM,data:x,iv:y,tag:z,type:str]";
     let mut world =

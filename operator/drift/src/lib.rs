@@ -13,6 +13,7 @@ pub mod deployer;
 pub mod exceptions;
 pub mod expected;
 pub mod grade;
+pub mod hidden;
 pub mod judge;
 pub mod ladder;
 pub mod lines;

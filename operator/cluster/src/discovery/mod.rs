@@ -26,10 +26,12 @@ pub struct Resource {
     pub watch: bool,
     /// Objects can be created (and so asked for by a dry-run creation).
     pub create: bool,
+    /// Objects have a subresource by which they are scaled.
+    pub scale: bool,
 }
 
 impl Resource {
-    /// A resource from its discovery entry.
+    /// A resource from its discovery entry, without subresources.
     pub fn new(plural: &str, namespaced: bool, verbs: &[String]) -> Self {
         let has = |verb: &str| verbs.iter().any(|v| v == verb);
         Self {
@@ -38,6 +40,7 @@ impl Resource {
             list: has("list"),
             watch: has("watch"),
             create: has("create"),
+            scale: false,
         }
     }
 

@@ -76,6 +76,14 @@ struct Listed {
     scope: String,
     #[serde(default)]
     verbs: Vec<String>,
+    #[serde(default)]
+    subresources: Vec<Subresource>,
+}
+
+#[derive(Deserialize)]
+struct Subresource {
+    #[serde(default)]
+    subresource: String,
 }
 
 #[derive(Deserialize)]
@@ -135,11 +143,12 @@ impl Found {
                     let Some(kind) = listed.response_kind else {
                         continue;
                     };
-                    let resource = Resource::new(
-                        &listed.resource,
-                        listed.scope == "Namespaced",
-                        &listed.verbs,
-                    );
+                    let namespaced = listed.scope == "Namespaced";
+                    let mut below = listed.subresources.iter();
+                    let resource = Resource {
+                        scale: below.any(|s| s.subresource == "scale"),
+                        ..Resource::new(&listed.resource, namespaced, &listed.verbs)
+                    };
                     self.add(&name, &version.version, &kind.kind, resource);
                 }
             }
@@ -160,13 +169,16 @@ impl Found {
             call::get_json(client, &url, &format!("discover {url}"), call::CALL).await;
         match answer {
             Ok(list) => {
-                for resource in list.resources.iter().filter(|r| !r.name.contains('/')) {
-                    self.add(
-                        group,
-                        version,
-                        &resource.kind,
-                        Resource::new(&resource.name, resource.namespaced, &resource.verbs),
-                    );
+                let scaled = list.resources.iter();
+                let scaled: BTreeSet<&str> = scaled
+                    .filter_map(|r| r.name.strip_suffix("/scale"))
+                    .collect();
+                for listed in list.resources.iter().filter(|r| !r.name.contains('/')) {
+                    let resource = Resource {
+                        scale: scaled.contains(&*listed.name),
+                        ..Resource::new(&listed.name, listed.namespaced, &listed.verbs)
+                    };
+                    self.add(group, version, &listed.kind, resource);
                 }
                 Ok(())
             }
@@ -310,6 +322,9 @@ mod tests {
                 {"metadata":{"creationTimestamp":null},"versions":[{"version":"v1","freshness":"Current","resources":[
                     {"resource":"pods","responseKind":{"group":"","version":"","kind":"Pod"},"scope":"Namespaced","verbs":["create","list","watch"],
                      "subresources":[{"subresource":"eviction","responseKind":{"group":"policy","version":"v1","kind":"Eviction"},"verbs":["create"]}]}]}]},
+                {"metadata":{"name":"argoproj.io"},"versions":[{"version":"v1alpha1","freshness":"Current","resources":[
+                    {"resource":"rollouts","responseKind":{"group":"argoproj.io","version":"v1alpha1","kind":"Rollout"},"scope":"Namespaced","verbs":["list"],
+                     "subresources":[{"subresource":"scale","responseKind":{"group":"autoscaling","version":"v1","kind":"Scale"},"verbs":["get"]}]}]}]},
                 {"metadata":{"name":"metrics.k8s.io"},"versions":[{"version":"v1beta1","freshness":"Stale"}]}]}"#,
         );
         let mut found = Found::default();
@@ -319,6 +334,8 @@ mod tests {
             (pod.plural.as_str(), pod.namespaced, pod.can_watch()),
             ("pods", true, true)
         );
+        let rollout = GroupVersionKind::new("argoproj.io", "v1alpha1", "Rollout");
+        assert!(found.resources[&rollout].scale && !pod.scale);
         assert!(
             !found
                 .resources

@@ -1,11 +1,11 @@
 //! Questions for the server: what it would make of a declaration. One answer serves all objects of one shape where nothing that
 //! runs on creation can tell them apart.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use drift::automation::{Context, explains_addition, is_scalable};
+use drift::automation::{Context, ReplicaBounds, explains_addition, is_scalable};
 use drift::expected::Expected;
 use drift::judge::Replicas;
 use drift::residue::{Extra, extras};
@@ -188,33 +188,51 @@ impl Index {
         }
     }
 
-    /// Replaces what autoscalers may set replicas to. Gives the objects to read again.
+    /// Whether a scope's objects can be scaled.
+    pub fn set_scalable(&self, scope: &ScopeKey, scalable: bool) {
+        let mut inner = self.inner.lock();
+        let id = inner.scopes.id(scope);
+        if let Some(state) = id.and_then(|id| inner.scopes.get_mut(id)) {
+            state.scalable = scalable;
+        }
+    }
+
+    /// Replaces what autoscalers may set replicas to: where several scale one object, what any of them may. Gives the objects to read
+    /// again.
     pub fn set_bounds(
         &self,
-        bounds: impl IntoIterator<Item = (ObjectId, drift::automation::ReplicaBounds)>,
+        bounds: impl IntoIterator<Item = (ObjectId, ReplicaBounds)>,
     ) -> Vec<Reread> {
-        let new: HashMap<u128, _> = bounds
-            .into_iter()
-            .map(|(id, b)| (super::key_of_object(&id), b))
-            .collect();
+        let mut new: HashMap<u128, ReplicaBounds> = HashMap::new();
+        for (id, b) in bounds {
+            let known = new.entry(super::key_of_object(&id)).or_insert(b);
+            *known = known.or(b);
+        }
+        self.replace_bounds(Some(new))
+    }
+
+    /// Autoscalers may not be read any more: what they may set replicas to is not known. Gives the objects to read again.
+    pub fn lose_bounds(&self) -> Vec<Reread> {
+        self.replace_bounds(None)
+    }
+
+    fn replace_bounds(&self, new: Option<HashMap<u128, ReplicaBounds>>) -> Vec<Reread> {
         let mut inner = self.inner.lock();
-        let before = inner.bounds.take();
-        let old = before.as_ref();
-        let keys: std::collections::HashSet<u128> = old
-            .iter()
-            .flat_map(|old| old.keys())
-            .chain(new.keys())
-            .filter(|k| old.and_then(|old| old.get(k)) != new.get(k))
+        let before = std::mem::replace(&mut inner.bounds, new);
+        let (old, new) = (before.as_ref(), inner.bounds.as_ref());
+        let of = |bounds: Option<&HashMap<u128, ReplicaBounds>>, key| bounds?.get(key).copied();
+        let all = old.into_iter().chain(new).flat_map(HashMap::keys);
+        let keys: HashSet<u128> = all
+            .filter(|key| of(old, key) != of(new, key))
             .copied()
             .collect();
-        inner.bounds = Some(new);
-        let mut members: Vec<DeclId> = keys
+        let mut members: HashSet<DeclId> = keys
             .into_iter()
             .flat_map(|key| inner.chain(key).map(|(id, _)| id).collect::<Vec<_>>())
             .collect();
         if before.is_none() {
-            // These may have waited for it.
-            let waited = |d: &Decl| d.verdict == Known::Unknown(Unknown::Unverified) && !d.asked;
+            // These have waited for it.
+            let waited = |d: &Decl| d.verdict == Known::Unknown(Unknown::Autoscaled);
             members.extend(inner.slab.ids(waited));
         }
         members
@@ -226,13 +244,13 @@ impl Index {
 
 impl Inner {
     pub(super) fn replicas_of(&self, decl: &Decl, scope: &ScopeKey) -> Replicas {
-        if !is_scalable(&scope.kind.group_kind)
-            && self.bounds.as_ref().is_none_or(HashMap::is_empty)
-        {
-            return Replicas::Declared;
-        }
         let Some(bounds) = &self.bounds else {
-            return Replicas::NotKnown;
+            let listed = self.scopes.get(decl.scope).is_some_and(|s| s.scalable);
+            return if listed || is_scalable(&scope.kind.group_kind) {
+                Replicas::NotKnown
+            } else {
+                Replicas::Declared
+            };
         };
         let place = super::key_of(
             &scope.kind.group_kind,
@@ -375,7 +393,8 @@ impl Inner {
         self.expect(id, Expectation::AsDeclared);
         self.set_base(id, Base::Declared);
         self.stamps.forget(id);
-        self.set(id, Known::InSync);
+        let hidden = self.slab.get(id).and_then(|d| d.hidden.clone());
+        self.set(id, hidden.map_or(Known::InSync, Known::Unknown));
         true
     }
 

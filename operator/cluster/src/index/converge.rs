@@ -1,5 +1,6 @@
 //! What whoever puts an object back has to know of it, at the moment of doing so.
 
+use drift::hidden::Hidden;
 use drift::{DeclaredObject, Graded, ObjectId, Undeclared, Verdict};
 use serde_json::Value;
 
@@ -12,6 +13,8 @@ pub struct Material {
     pub scope: ScopeKey,
     /// Its declaration.
     pub declared: DeclaredObject,
+    /// What of it is not known as it is to be, and must not be written.
+    pub hidden: Hidden,
     /// Another target declares the same object otherwise.
     pub disputed: bool,
     /// What has drifted, without what rules ignore; `None` where nothing has, or nothing can be said.
@@ -52,6 +55,7 @@ impl Index {
         let batch = inner.targets.get(&target)?;
         let removes = batch.undeclared == Undeclared::Remove;
         let declared = batch.blobs.read(decl.blob).ok()?;
+        let hidden = Hidden::of(&declared, &inner.scopes.get(decl.scope)?.schema);
         let judgement = inner.weighed(member, &declared, live)?;
         let graded = match judgement.verdict {
             Verdict::Drifted(finding) => inner.graded(member, &declared, *finding)?.left,
@@ -60,6 +64,7 @@ impl Index {
         Some(Material {
             scope,
             declared,
+            hidden,
             disputed,
             graded,
             removes,

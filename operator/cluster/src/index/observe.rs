@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use drift::automation::is_cut_short;
 use drift::judge::{Case, Judgement, judge};
 use drift::{DeclaredObject, Ignored, Report, Schema, Unknown, Verdict, report};
 use serde_json::Value;
@@ -299,6 +300,7 @@ impl Inner {
         if let Some(live) = live.filter(|_| decl.is_unproven()) {
             self.note_claims(member, live);
         }
+        self.note_presence(member, sight);
         let step = self.step(member, sight, version);
         let Some(Judged {
             judgement,
@@ -313,12 +315,35 @@ impl Inner {
             return;
         };
         decl.version = decl.version.max(version);
-        // What rules ignore is not as declared: no baseline, and nothing to remember.
-        let in_sync = known == Known::InSync && ignored.is_none();
+        decl.hidden = judgement.as_ref().and_then(|j| j.hidden.clone());
         decl.ignored = ignored.map(Box::new);
         self.set(member, known);
         if let Some(judgement) = judgement {
-            self.remember(member, judgement, in_sync, live.is_some());
+            self.remember(member, judgement, live.is_some());
+        }
+    }
+
+    /// Notes down whether an object is there, and if not, how it went.
+    fn note_presence(&mut self, member: DeclId, sight: Sight<'_>) {
+        let Some(decl) = self.slab.get(member) else {
+            return;
+        };
+        let kind = self.scopes.get(decl.scope).map(|s| &s.key.kind.group_kind);
+        let cut_short = match sight {
+            Sight::Look(_) | Sight::Event(_) => false,
+            Sight::Gone(None) => decl.cut_short,
+            // Whoever rolls out a commit may have to make it anew.
+            Sight::Gone(Some(_)) if matches!(decl.verdict, Known::Pending(_)) => decl.cut_short,
+            Sight::Gone(Some(last)) => {
+                decl.cut_short || kind.is_some_and(|kind| is_cut_short(kind, last))
+            }
+        };
+        let target = decl.target;
+        if let Some(decl) = self.slab.get_mut(member) {
+            decl.absent = sight.live().is_none();
+            if std::mem::replace(&mut decl.cut_short, cut_short) != cut_short {
+                self.unsaved.insert(target);
+            }
         }
     }
 
@@ -345,6 +370,7 @@ impl Inner {
             literal: decl.literal,
             undeclared: target.undeclared,
             replicas: self.replicas_of(decl, &state.key),
+            cut_short: decl.cut_short,
         };
         Some(judge(&case, live))
     }
@@ -375,7 +401,7 @@ impl Inner {
             Verdict::Pending(finding) | Verdict::Drifted(finding) => {
                 let grading = self.graded(member, &declared, *finding)?;
                 ignored = grading.ignored;
-                let complete = !judgement.ask && judgement.rest.is_none();
+                let complete = !judgement.ask && judgement.rest == judgement.hidden;
                 let told = |graded| {
                     let report = report(kind, &declared, &state.schema, live, graded);
                     Report {
@@ -398,9 +424,10 @@ impl Inner {
     }
 
     /// Keeps what a judgement has shown, and asks the server where it has to.
-    fn remember(&mut self, member: DeclId, judgement: Judgement, in_sync: bool, exists: bool) {
+    fn remember(&mut self, member: DeclId, judgement: Judgement, exists: bool) {
         let Judgement {
             ask,
+            compared,
             residue,
             explained,
             as_declared,
@@ -413,18 +440,21 @@ impl Inner {
         let Some(decl) = self.slab.get_mut(member) else {
             return;
         };
-        let but_ignored = decl.verdict == Known::InSync && decl.ignored.is_some();
+        // What rules ignore is not as declared: no baseline, and nothing to remember. What can never be compared is no difference.
+        let in_sync = decl.agrees() && decl.ignored.is_none();
+        let but_ignored = decl.agrees() && decl.ignored.is_some();
         let changed = decl.seen.as_ref() != Some(&seen);
-        if exists {
+        let seen_whole = exists && compared;
+        if seen_whole {
             decl.seen = Some(seen);
         }
-        if exists && !ask {
+        if seen_whole && !ask {
             decl.literal = literal;
         }
         // What at first sight nobody could tell apart from an addition is no memory of being in sync.
         let first_sight = decl.known.is_none() && !decl.base.is_own_sighting();
         let target = decl.target;
-        let learnt = exists && !ask && (in_sync || !first_sight);
+        let learnt = seen_whole && !ask && (in_sync || !first_sight);
         if learnt && decl.known.as_ref() != Some(&explained) {
             decl.known = Some(explained);
             self.unsaved.insert(target);
@@ -432,14 +462,14 @@ impl Inner {
         if but_ignored && !ask {
             self.keep_but_ignored(member);
         }
-        if in_sync && !ask {
+        if in_sync && seen_whole && !ask {
             self.set_base(member, Base::Declared);
             // After a refusal nothing but ownership has spoken.
             let refused = self
                 .slab
                 .get(member)
                 .is_some_and(|d| matches!(d.expectation, Expectation::Refused(_)));
-            if as_declared && exists && !refused {
+            if as_declared && !refused {
                 self.expect(member, Expectation::AsDeclared);
             }
         }

@@ -1,5 +1,6 @@
 //! Reading the index: counts, changes to write down, questions for the server.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use drift::{Evidence, ObjectChange, ObjectId, Report, Unknown};
@@ -20,7 +21,7 @@ pub struct Tally {
     pub pending: u32,
     /// Not as declared, and allowed for now by exceptions.
     pub excepted: u32,
-    /// Whether the server makes the difference is not known.
+    /// Whether the server or an autoscaler makes the difference is not known.
     pub unverified: u32,
     /// Nothing can be said.
     pub unknown: u32,
@@ -59,7 +60,7 @@ impl Tally {
             Known::Unknown(Unknown::NotDeclared) => &mut self.left,
             Known::Drifted(_) => &mut self.drifted,
             Known::Pending(_) => &mut self.pending,
-            Known::Unknown(Unknown::Unverified) => &mut self.unverified,
+            Known::Unknown(Unknown::Unverified | Unknown::Autoscaled) => &mut self.unverified,
             Known::Unknown(_) => &mut self.unknown,
         }
     }
@@ -276,26 +277,37 @@ impl Index {
         found
     }
 
-    /// Objects of a target of which something cannot be said for a reason of their own: how many, and the first by name.
-    pub fn oddities(&self, target: TargetId) -> Option<(u32, ObjectId, Unknown)> {
+    /// Objects of a target of which something cannot be said for a reason of their own: for each reason how many, and the first by
+    /// name.
+    pub fn oddities(&self, target: TargetId) -> Vec<(u32, ObjectId, Unknown)> {
         let inner = self.inner.lock();
-        let odd = |d: &Decl| {
-            let Known::Unknown(why @ (Unknown::Unstable | Unknown::NotCompared)) = &d.verdict
-            else {
-                return false;
+        let mut found: HashMap<Unknown, (u32, ObjectId)> = HashMap::new();
+        for (id, decl) in inner.slab.iter().filter(|(_, d)| d.target == target) {
+            let Known::Unknown(why) = &decl.verdict else {
+                continue;
             };
-            d.target == target && inner.effective(d) == State::Unknown(why.clone())
-        };
-        let found = inner.slab.ids(odd);
-        let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
-        let named = found
-            .into_iter()
-            .filter_map(|id| Some((inner.identity(id)?, id)));
-        let (object, id) = named.min_by(|a, b| a.0.cmp(&b.0))?;
-        match &inner.slab.get(id)?.verdict {
-            Known::Unknown(why) => Some((count, object, why.clone())),
-            _ => None,
+            let is_its_own = matches!(
+                why,
+                Unknown::Unstable | Unknown::Encrypted | Unknown::NotCompared | Unknown::Autoscaled
+            );
+            let told = is_its_own && inner.effective(decl) == State::Unknown(why.clone());
+            let Some(object) = told.then(|| inner.identity(id)).flatten() else {
+                continue;
+            };
+            let (count, first) = found
+                .entry(why.clone())
+                .or_insert_with(|| (0, object.clone()));
+            *count = count.saturating_add(1);
+            if object < *first {
+                *first = object;
+            }
         }
+        let mut all: Vec<_> = found
+            .into_iter()
+            .map(|(why, (n, id))| (n, id, why))
+            .collect();
+        all.sort_by(|a, b| a.1.cmp(&b.1));
+        all
     }
 
     /// The scopes in which something is declared or asked about, with their number of objects.
@@ -350,14 +362,12 @@ impl Index {
         let belief = |d: &Decl| Belief {
             version: d.version,
             exists: match &d.verdict {
-                Known::InSync => {
-                    d.ignored.as_ref().and_then(|i| i.whole) != Some(ObjectChange::Missing)
-                }
+                _ if d.agrees() => !d.absent,
                 Known::Drifted(report) | Known::Pending(report) => {
                     report.change != ObjectChange::Missing
                 }
                 // Nobody declares it, and rules ignore that.
-                Known::Unknown(_) => d.is_undeclared(),
+                Known::InSync | Known::Unknown(_) => d.is_undeclared(),
             },
         };
         let members = members.map(|d| (d.name.to_string(), belief(d)));

@@ -27,6 +27,9 @@ pub struct Snapshot {
     /// Objects of which the server stores something else than their baselines declare, by [`object_key`].
     #[serde(default)]
     pub rewritten: Vec<u64>,
+    /// Objects that were deleted before they had finished, by [`object_key`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut_short: Vec<u64>,
     /// What it does not declare any more and is still there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<LeftBehind>,
@@ -79,6 +82,7 @@ pub(super) struct Recalled {
     known: HashMap<u64, Arc<Residue>>,
     apart: HashMap<u64, Option<Earlier>>,
     rewritten: HashSet<u64>,
+    cut_short: HashSet<u64>,
     pub(super) declared: HashMap<(String, String, u64), Value>,
     pub(super) left: Vec<LeftBehind>,
 }
@@ -114,6 +118,7 @@ impl Index {
             },
             known,
             rewritten: snapshot.rewritten.into_iter().collect(),
+            cut_short: snapshot.cut_short.into_iter().collect(),
             apart: snapshot
                 .apart
                 .into_iter()
@@ -183,6 +188,9 @@ impl Index {
             if !decl.literal && !matches!(decl.base, Base::Unknown) {
                 snapshot.rewritten.push(object);
             }
+            if decl.cut_short {
+                snapshot.cut_short.push(object);
+            }
             let baseline = match &decl.base {
                 Base::Declared => continue,
                 Base::Unknown | Base::Absent => None,
@@ -203,6 +211,7 @@ impl Index {
         snapshot.residues.sort_by(|a, b| a.hashes.cmp(&b.hashes));
         snapshot.apart.sort_by_key(|a| a.object);
         snapshot.rewritten.sort_unstable();
+        snapshot.cut_short.sort_unstable();
         Some(snapshot)
     }
 
@@ -238,10 +247,12 @@ impl Inner {
         };
         let in_sync_then = matches!(base, Base::Declared);
         let literal = !matches!(base, Base::Unknown) && !recalled.rewritten.contains(&object);
+        let cut_short = recalled.cut_short.contains(&object);
         self.set_base(id, base);
         let nothing = self.residues.intern(Residue::default());
         if let Some(decl) = self.slab.get_mut(id) {
             decl.literal = literal;
+            decl.cut_short = cut_short;
             decl.known = known.or_else(|| in_sync_then.then_some(nothing));
         }
     }

@@ -41,6 +41,8 @@ pub(super) struct Scope {
     pub(super) askable: bool,
     /// Nothing that runs on creation can tell two objects of one shape apart.
     pub(super) shared: bool,
+    /// Objects can be scaled, and so by an autoscaler.
+    pub(super) scalable: bool,
     pub(super) members: HashSet<DeclId>,
 }
 
@@ -70,6 +72,7 @@ impl Scopes {
             trouble: None,
             askable: true,
             shared: false,
+            scalable: false,
             members,
         });
         self.by_key.insert(key, id);

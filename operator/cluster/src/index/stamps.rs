@@ -181,7 +181,7 @@ impl Inner {
             {
                 stamped.name(Arc::make_mut(report), live);
             }
-            Known::Unknown(Unknown::Unverified) => {}
+            Known::Unknown(Unknown::Unverified | Unknown::Autoscaled) => {}
             _ => return,
         }
         if stamped.open.is_some() || !stamped.fields.is_empty() {
@@ -265,7 +265,7 @@ fn before(decl: &Decl, after: u64) -> Option<(Vec<u64>, Vec<FieldPath>)> {
         return None;
     }
     let differed = match (&decl.verdict, known) {
-        (Known::InSync, _) => Vec::new(),
+        _ if decl.agrees() => Vec::new(),
         (_, Some(report)) if report.complete && report.change == ObjectChange::Changed => {
             report.fields.iter().map(|f| f.digest).collect()
         }

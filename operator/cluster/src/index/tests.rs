@@ -47,6 +47,40 @@ pub(super) fn batch(objects: &[(&str, &str)], complete: bool) -> Batch {
     }
 }
 
+/// A declaration of an object of which nothing else is known.
+pub(super) fn declared(object: Value) -> DeclaredObject {
+    DeclaredObject {
+        object,
+        provenance: Provenance {
+            file: "f.yaml".into(),
+            document: 1,
+            line: 1,
+        },
+        lines: vec![],
+        unstable: vec![],
+        encrypted: false,
+    }
+}
+
+/// A commit with one object.
+pub(super) fn commit(name: &str, kind: &GroupVersionKind, declared: &DeclaredObject) -> Batch {
+    let mut writer = BlobWriter::new().expect("open");
+    let (blob, digest) = writer.push(declared).expect("push");
+    let object = declared.name().expect("a name");
+    let id = ObjectId::new(kind.group_kind.clone(), declared.namespace(), object);
+    Batch {
+        revision: revision(name),
+        declarations: vec![Declaration {
+            id,
+            kind: kind.clone(),
+            blob,
+            digest,
+        }],
+        blobs: writer.finish().expect("finish"),
+        ..batch(&[], true)
+    }
+}
+
 pub(super) fn live(name: &str, value: &str, version: u32) -> Value {
     json!({"metadata": {"name": name, "namespace": "shop", "resourceVersion": version.to_string()}, "data": {"k": value}})
 }

@@ -224,6 +224,7 @@ async fn an_api_server_that_does_not_answer_is_an_error_to_try_again() {
         list: true,
         watch: true,
         create: true,
+        scale: false,
     };
     plane.pause(Component::ApiServer).await.unwrap();
     let error = asker

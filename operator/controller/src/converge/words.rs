@@ -15,6 +15,8 @@ use crate::registry::PolicyState;
 
 /// Why neither of two targets puts an object back.
 pub const DISPUTED: &str = "another target or policy declares this object otherwise, so neither puts it back; let one of them declare it, or both the same";
+/// Why what the operator itself does not know is not put back.
+pub const HIDDEN: &str = "its value is encrypted in Git, or renders differently each time, so nobody here knows what to write; deploy it again";
 /// Why nothing is left of a write that was accepted.
 pub const CHANGED_BACK: &str = "what was written was changed back at once; find the admission policy, webhook or controller that does so";
 /// Why nothing is written before all exceptions are known.

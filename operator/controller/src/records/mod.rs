@@ -863,7 +863,7 @@ fn over(state: &State, entry: &Entry) -> Option<Note> {
         State::Unknown(Unknown::NotServed) if entry.is_missing() => Some(Note::Unserved),
         // All else of it was compared and is equal.
         State::Unknown(Unknown::Unstable) => Some(Note::Unstable),
-        State::Unknown(Unknown::Encrypted) => Some(Note::Mended),
+        State::Unknown(Unknown::Encrypted) => Some(Note::Encrypted),
         State::Drifted(_) | State::Pending(_) | State::Unknown(_) => None,
     }
 }
@@ -885,6 +885,7 @@ mod tests {
         };
         let over = |why| over(&State::Unknown(why), &entry);
         assert_eq!(over(Unknown::Unstable), Some(Note::Unstable));
+        assert_eq!(over(Unknown::Encrypted), Some(Note::Encrypted));
         for why in [Unknown::Blind, Unknown::Forbidden, Unknown::NotServed] {
             assert_eq!(over(why), None);
         }

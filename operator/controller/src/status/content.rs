@@ -19,8 +19,8 @@ pub struct Target {
     pub view: TargetView,
     pub tally: Tally,
     pub troubles: Vec<(ScopeKey, Unknown, u32)>,
-    /// Objects that cannot be compared for a reason of their own: how many, the first and why.
-    pub odd: Option<(u32, ObjectId, Unknown)>,
+    /// Objects that cannot be compared, or not wholly, for a reason of their own: for each reason how many, and the first.
+    pub odd: Vec<(u32, ObjectId, Unknown)>,
     pub settled: bool,
     /// What it asks about objects that nobody declares, if it does.
     pub beyond: Option<Beyond>,
@@ -171,7 +171,7 @@ fn readiness(target: &Target, account: Option<&Account>) -> (&'static str, Strin
     }
     let left_out: u32 = target.troubles.iter().map(|(_, _, count)| count).sum();
     let mut messages = Vec::new();
-    if let Some((count, first, why)) = &target.odd {
+    for (count, first, why) in &target.odd {
         let more = match count {
             0 | 1 => String::new(),
             count => format!(" (and {} more)", count - 1),
@@ -206,6 +206,12 @@ fn oddity(why: &Unknown) -> &'static str {
     match why {
         Unknown::Unstable => {
             "two renderings of one commit do not agree on what differs; give random values and dates a fixed value"
+        }
+        Unknown::Autoscaled => {
+            "its replicas are not as declared, and autoscalers have not been read; if that stays so, let the operator list and watch horizontalpodautoscalers"
+        }
+        Unknown::Encrypted => {
+            "its values are encrypted in Git, so of those only the names are compared"
         }
         _ => "the API server's answer about it cannot be read",
     }
@@ -447,7 +453,7 @@ mod tests {
             view,
             tally,
             troubles: vec![],
-            odd: None,
+            odd: vec![],
             settled: true,
             beyond: None,
             pending_since: None,
@@ -613,6 +619,28 @@ mod tests {
             "{}",
             status.message
         );
+    }
+
+    #[test]
+    fn that_values_are_encrypted_was_said_nowhere() {
+        let tally = Tally {
+            unknown: 3,
+            ..Tally::default()
+        };
+        let mut target = target(Some(true), tally);
+        let map = |name| ObjectId::new(drift::GroupKind::new("", "ConfigMap"), Some("shop"), name);
+        target.odd = vec![
+            (2, map("a"), Unknown::Encrypted),
+            (1, map("b"), Unknown::Unstable),
+        ];
+        let status = target_status(&target, None);
+        assert_eq!(status.ready, "True");
+        for part in [
+            "shop/a is ValuesEncrypted: its values are encrypted in Git, so of those only the names are compared (and 1 more)",
+            "shop/b is RenderUnstable: two renderings",
+        ] {
+            assert!(status.message.contains(part), "{}", status.message);
+        }
     }
 
     #[test]

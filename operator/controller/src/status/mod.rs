@@ -206,7 +206,11 @@ impl Statuses {
                     view: t.clone(),
                     tally,
                     troubles: index.troubles(t.id),
-                    odd: (tally.unknown > 0).then(|| index.oddities(t.id)).flatten(),
+                    odd: if tally.unknown + tally.unverified > 0 {
+                        index.oddities(t.id)
+                    } else {
+                        Vec::new()
+                    },
                     settled: index.is_settled(t.id),
                     beyond: self.beyond(policy, t),
                     pending_since: self
