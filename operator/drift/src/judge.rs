@@ -246,7 +246,7 @@ pub struct Judgement {
     pub residue: Residue,
     /// The part of it that is explained, to be remembered.
     pub explained: Residue,
-    /// Nothing that is declared differs, without the server having been asked.
+    /// Nothing that is declared differs, and all of it could be compared, without the server having been asked.
     pub as_declared: bool,
     /// The server has made nothing else of what is declared, as far as that shows.
     pub literal: bool,
@@ -436,7 +436,7 @@ fn present(
                     ask: true,
                     residue,
                     explained: Residue::default(),
-                    as_declared,
+                    as_declared: as_declared && hidden.is_none(),
                     literal: case.literal,
                     rest: Some(Unknown::Unverified),
                 };

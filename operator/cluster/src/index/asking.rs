@@ -274,11 +274,13 @@ impl Inner {
 
     /// Asks about an object; `only_residue` where all that is declared is as declared.
     pub(super) fn ask(&mut self, id: DeclId, only_residue: bool) {
-        if self.slab.get(id).is_none_or(|d| d.asked) {
+        let Some(decl) = self.slab.get_mut(id) else {
             return;
-        }
-        if let Some(decl) = self.slab.get_mut(id) {
-            decl.residue_only = only_residue;
+        };
+        // What was asked about may have been edited since: the answer then says nothing about what is declared.
+        decl.residue_only = only_residue;
+        if decl.asked {
+            return;
         }
         let shape = if only_residue {
             self.shape_of(id)

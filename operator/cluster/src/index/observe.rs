@@ -421,6 +421,7 @@ impl Inner {
         if exists && !ask {
             decl.literal = literal;
         }
+        decl.residue_only &= ask;
         // What at first sight nobody could tell apart from an addition is no memory of being in sync.
         let first_sight = decl.known.is_none() && !decl.base.is_own_sighting();
         let target = decl.target;

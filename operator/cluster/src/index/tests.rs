@@ -728,3 +728,82 @@ fn a_new_leader_that_saw_an_object_only_after_its_edit_takes_over_what_the_old_o
     new.observe(&scope(), &live("a", "hand", 6));
     assert_eq!(origin(&new), drift::Origin::LiveEdited);
 }
+
+/// Only its defaults were asked about; then a declared field was edited, and the answer about the defaults called that in sync.
+#[test]
+fn an_edit_made_while_the_server_is_asked_about_defaults_is_drift() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    let defaulted = |value, version| with(live("a", value, version), "default", "x");
+    listed(&index, &[defaulted("1", 5)]);
+    let question = index.next_question().expect("the default");
+    index.observe(&scope(), &defaulted("hand", 6));
+    assert!(index.settle(&question, Asked::Object(defaulted("1", 1))));
+    index.observe(&scope(), &defaulted("hand", 6));
+    assert_eq!(index.tally(TARGET).drifted, 1);
+    // And undone before the answer it is in sync, as if nothing had been.
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[defaulted("1", 5)]);
+    let question = index.next_question().expect("the default");
+    index.observe(&scope(), &defaulted("hand", 6));
+    index.observe(&scope(), &defaulted("1", 7));
+    assert!(!index.settle(&question, Asked::Object(defaulted("1", 1))));
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+}
+
+/// A batch of one object, changed before it is declared.
+pub(super) fn one(name: &str, change: impl FnOnce(&mut DeclaredObject)) -> Batch {
+    let mut writer = BlobWriter::new().expect("open");
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": {"k": "1"}});
+    let mut declared = DeclaredObject {
+        object,
+        provenance: Provenance {
+            file: "f.yaml".into(),
+            document: 1,
+            line: 1,
+        },
+        lines: vec![],
+        unstable: vec![],
+        encrypted: false,
+    };
+    change(&mut declared);
+    let (blob, digest) = writer.push(&declared).expect("push");
+    Batch {
+        declarations: vec![Declaration {
+            id: id(name),
+            kind: kind(),
+            blob,
+            digest,
+        }],
+        blobs: writer.finish().expect("finish"),
+        ..batch(&[], true)
+    }
+}
+
+/// The answer about its defaults made an object in sync whose declared values had not been compared.
+#[test]
+fn what_cannot_be_compared_is_not_in_sync_because_its_defaults_are_explained() {
+    let unstable = |d: &mut DeclaredObject| d.unstable.push("/data/k".to_owned());
+    let sealed = |d: &mut DeclaredObject| d.encrypted = true;
+    let cases: [(Box<dyn FnOnce(&mut DeclaredObject)>, &str); 2] = [
+        (Box::new(unstable), "RenderUnstable"),
+        (Box::new(sealed), "ValuesEncrypted"),
+    ];
+    for (change, reason) in cases {
+        let index = Index::new();
+        index.declare(TARGET, one("a", change));
+        let defaulted = |version| with(live("a", "random", version), "default", "x");
+        let seen = if reason == "RenderUnstable" {
+            defaulted(5)
+        } else {
+            with(live("a", "1", 5), "default", "x")
+        };
+        listed(&index, &[seen.clone()]);
+        let question = index.next_question().expect("the default");
+        index.settle(&question, Asked::Object(defaulted(1)));
+        index.observe(&scope(), &seen);
+        assert_eq!(index.tally(TARGET).in_sync, 0, "{reason}");
+        assert_eq!(states(&index).last().map(|s| s.1), Some(reason));
+    }
+}
