@@ -46,8 +46,19 @@ pub struct Shared {
 pub struct Apart {
     /// The object, by [`object_key`].
     pub object: u64,
-    /// Its baseline; `None` where none is known.
+    /// Its baseline; `None` where none is known, or where it was not declared.
     pub baseline: Option<Earlier>,
+    /// It was not declared when the rest was last in sync: Git is ahead.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub absent: bool,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it by reference"
+)]
+pub(super) fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// An earlier revision as a baseline.
@@ -77,7 +88,7 @@ pub struct Recollection {
 pub(super) struct Recalled {
     revision: Revision,
     known: HashMap<u64, Arc<Residue>>,
-    apart: HashMap<u64, Option<Earlier>>,
+    apart: HashMap<u64, Apart>,
     rewritten: HashSet<u64>,
     pub(super) declared: HashMap<(String, String, u64), Value>,
     pub(super) left: Vec<LeftBehind>,
@@ -114,11 +125,7 @@ impl Index {
             },
             known,
             rewritten: snapshot.rewritten.into_iter().collect(),
-            apart: snapshot
-                .apart
-                .into_iter()
-                .map(|a| (a.object, a.baseline))
-                .collect(),
+            apart: snapshot.apart.into_iter().map(|a| (a.object, a)).collect(),
             declared,
             left: snapshot.left,
         };
@@ -188,7 +195,12 @@ impl Index {
                 Base::Unknown | Base::Absent => None,
                 Base::Kept(kept) => Some(Earlier::of(kept)),
             };
-            snapshot.apart.push(Apart { object, baseline });
+            let absent = matches!(decl.base, Base::Absent);
+            snapshot.apart.push(Apart {
+                object,
+                baseline,
+                absent,
+            });
         }
         snapshot.residues = shared
             .into_iter()
@@ -226,8 +238,13 @@ impl Inner {
         let same = recalled.revision == *revision;
         let base = match recalled.apart.get(&object) {
             None if same => Base::Declared,
-            None | Some(None) => Base::Unknown,
-            Some(Some(earlier)) => {
+            None => Base::Unknown,
+            Some(Apart { absent: true, .. }) => Base::Absent,
+            Some(Apart { baseline: None, .. }) => Base::Unknown,
+            Some(Apart {
+                baseline: Some(earlier),
+                ..
+            }) => {
                 let place = (earlier.revision.clone(), earlier.inputs.clone(), object);
                 let kept = recalled.declared.get(&place).and_then(|declared| {
                     let at = self.notes.push(declared).ok()?;
