@@ -80,22 +80,62 @@ pub struct Question {
 
 /// What is known of declarations that differ only in what the server does not look at.
 #[derive(Debug)]
-pub(super) enum Shape {
-    /// One of them is being asked about; these wait.
-    Waiting(Vec<DeclId>),
+enum Shape {
+    /// One of them is being asked about; these wait, each with the digest of the declaration that has the shape.
+    Waiting(Vec<(DeclId, u64)>),
     /// What the server adds to each of them.
     Answered(Arc<Residue>, Instant),
 }
 
-pub(super) type Shapes = HashMap<u64, Shape>;
+/// Shapes, and the declarations that are asked about for all of theirs.
+#[derive(Debug, Default)]
+pub(super) struct Shapes {
+    all: HashMap<u64, Shape>,
+    first: HashMap<DeclId, u64>,
+}
+
+impl Shapes {
+    /// Lets a declaration be asked about for all of its shape.
+    fn lead(&mut self, shape: u64, first: DeclId) {
+        if self.all.len() >= MAX_SHAPES {
+            self.all.retain(|_, s| matches!(s, Shape::Waiting(_)));
+        }
+        self.all.insert(shape, Shape::Waiting(Vec::new()));
+        self.first.insert(first, shape);
+    }
+
+    /// Those that wait for what a declaration is asked about, which is over.
+    fn let_go(&mut self, first: DeclId) -> Vec<(DeclId, u64)> {
+        let Some(shape) = self.first.remove(&first) else {
+            return Vec::new();
+        };
+        match self.all.remove(&shape) {
+            Some(Shape::Waiting(waiting)) => waiting,
+            Some(answered) => {
+                self.all.insert(shape, answered);
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+}
 
 impl Index {
     /// The next question for the server.
     pub fn next_question(&self) -> Option<Question> {
         let mut inner = self.inner.lock();
         while let Some(decl) = inner.questions.pop_front() {
-            if let Some(question) = inner.question(decl) {
-                return Some(question);
+            let question = inner.question(decl);
+            let led = inner.shapes.first.get(&decl).copied();
+            if led.is_some() && led != question.as_ref().and_then(|q| q.shape) {
+                // It is gone, or is declared otherwise by now: another one has to ask for those that wait.
+                inner.hand_over(decl);
+            }
+            if question.is_some() {
+                return question;
+            }
+            if let Some(decl) = inner.slab.get_mut(decl) {
+                decl.asked = false;
             }
         }
         None
@@ -115,7 +155,11 @@ impl Index {
         let mut inner = self.inner.lock();
         if inner.slab.get(question.decl).is_some_and(|d| d.asked) {
             inner.questions.push_back(question.decl);
+        } else {
+            inner.hand_over(question.decl);
         }
+        drop(inner);
+        self.wake();
     }
 
     /// Puts the questions again that were refused because nothing could be asked.
@@ -282,6 +326,8 @@ impl Inner {
         if decl.asked {
             return;
         }
+        // It was asked about for others, and is declared anew since.
+        self.hand_over(id);
         let shape = if only_residue {
             self.shape_of(id)
         } else {
@@ -290,11 +336,11 @@ impl Inner {
         let Some(shape) = shape else {
             return self.put(id);
         };
-        match self.shapes.get_mut(&shape) {
+        match self.shapes.all.get_mut(&shape) {
             Some(Shape::Waiting(others)) => {
-                others.push(id);
                 if let Some(decl) = self.slab.get_mut(id) {
                     decl.asked = true;
+                    others.push((id, decl.digest));
                 }
             }
             Some(Shape::Answered(residue, at)) if at.elapsed() < FRESH => {
@@ -302,12 +348,21 @@ impl Inner {
                 self.explain_or_put(id, &residue);
             }
             _ => {
-                if self.shapes.len() >= MAX_SHAPES {
-                    self.shapes.retain(|_, s| matches!(s, Shape::Waiting(_)));
-                }
-                self.shapes.insert(shape, Shape::Waiting(Vec::new()));
+                self.shapes.lead(shape, id);
                 self.put(id);
             }
+        }
+    }
+
+    /// Lets the next of those that wait ask for all of them, where the one that did so cannot any more.
+    fn hand_over(&mut self, first: DeclId) {
+        for (id, _) in self.shapes.let_go(first) {
+            let Some(decl) = self.slab.get_mut(id) else {
+                continue;
+            };
+            decl.asked = false;
+            let only_residue = decl.residue_only;
+            self.ask(id, only_residue);
         }
     }
 
@@ -386,10 +441,11 @@ impl Inner {
             Asked::Object(expected) => Some(Arc::new(added_by_server(question, expected))),
             Asked::Refused => None,
         };
-        for id in self.waiting(question, residue.as_ref()) {
+        for (id, digest) in self.waiting(question, residue.as_ref()) {
+            let same = self.slab.get(id).is_some_and(|d| d.digest == digest);
             match &residue {
-                Some(residue) => self.explain_or_put(id, residue),
-                None => self.put(id),
+                Some(residue) if same => self.explain_or_put(id, residue),
+                _ => self.put(id),
             }
         }
         let current = self
@@ -400,6 +456,8 @@ impl Inner {
             decl.asked = false;
         }
         if !current {
+            // What it is declared as by now was waiting for this answer.
+            self.ask_if_unverified(question.decl);
             return false;
         }
         if residue.is_some_and(|residue| self.explain(question.decl, &residue)) {
@@ -422,17 +480,28 @@ impl Inner {
         true
     }
 
+    fn ask_if_unverified(&mut self, id: DeclId) {
+        let open = self.slab.get(id).filter(|d| {
+            d.verdict == Known::Unknown(Unknown::Unverified) && !d.asked && self.may_ask(d)
+        });
+        if let Some(only_residue) = open.map(|d| d.residue_only) {
+            self.ask(id, only_residue);
+        }
+    }
+
     /// Those that wait for an answer about their shape; it is kept for others.
-    fn waiting(&mut self, question: &Question, residue: Option<&Arc<Residue>>) -> Vec<DeclId> {
+    fn waiting(
+        &mut self,
+        question: &Question,
+        residue: Option<&Arc<Residue>>,
+    ) -> Vec<(DeclId, u64)> {
         let Some(shape) = question.shape else {
             return Vec::new();
         };
-        let Some(Shape::Waiting(waiting)) = self.shapes.remove(&shape) else {
-            return Vec::new();
-        };
+        let waiting = self.shapes.let_go(question.decl);
         if let Some(residue) = residue {
             let answered = Shape::Answered(Arc::clone(residue), Instant::now());
-            self.shapes.insert(shape, answered);
+            self.shapes.all.insert(shape, answered);
         }
         waiting
     }
@@ -442,7 +511,7 @@ impl Inner {
         let scope = self.scopes.get(decl.scope)?;
         let declared = self.targets.get(&decl.target)?.blobs.read(decl.blob).ok()?;
         let shape = Some(shape(&scope.key.kind, &declared.object))
-            .filter(|shape| matches!(self.shapes.get(shape), Some(Shape::Waiting(_))));
+            .filter(|shape| self.shapes.first.get(&id) == Some(shape));
         Some(Question {
             decl: id,
             digest: decl.digest,

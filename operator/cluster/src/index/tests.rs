@@ -807,3 +807,78 @@ fn what_cannot_be_compared_is_not_in_sync_because_its_defaults_are_explained() {
         assert_eq!(states(&index).last().map(|s| s.1), Some(reason));
     }
 }
+
+/// The memory did not tell an object that Git has just declared from one of which nothing is known: after a restart in the middle of a
+/// roll-out it was drift.
+#[test]
+fn what_was_not_rolled_out_yet_before_a_restart_is_pending_after_it() {
+    let before = Index::new();
+    before.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&before, &[live("a", "1", 5)]);
+    let next = || Batch {
+        revision: revision("main@2"),
+        ..batch(&[("a", "1"), ("new", "1")], true)
+    };
+    before.declare(TARGET, next());
+    before.absent(&scope(), &id("new"));
+    assert_eq!(before.tally(TARGET).pending, 1);
+    let index = restarted(&before, HashMap::new());
+    index.declare(TARGET, next());
+    listed(&index, &[live("a", "1", 5)]);
+    let tally = index.tally(TARGET);
+    assert_eq!((tally.pending, tally.drifted), (1, 0));
+}
+
+/// The one that asked for all of its shape was dropped from Git, or declared otherwise, before it was asked: nobody asked for the others.
+#[test]
+fn those_that_wait_for_an_answer_ask_themselves_when_the_first_cannot() {
+    let others: &[(&str, &str)] = &[("b", "1"), ("c", "1")];
+    let all: &[(&str, &str)] = &[("a", "2"), ("b", "1"), ("c", "1")];
+    for next in [others, all] {
+        for asked in [false, true] {
+            let index = Index::new();
+            index.declare(TARGET, batch(&[("a", "1"), ("b", "1"), ("c", "1")], true));
+            index.set_shared(|_| true);
+            let defaulted = |name: &str, version| with(live(name, "1", version), "default", "x");
+            listed(
+                &index,
+                &[defaulted("a", 5), defaulted("b", 6), defaulted("c", 7)],
+            );
+            let first = asked.then(|| index.next_question().expect("one"));
+            index.declare(TARGET, batch(next, true));
+            index.absent(&scope(), &id("a"));
+            if let Some(first) = first {
+                index.ask_again(&first);
+            }
+            while let Some(question) = index.next_question() {
+                let object = question.declared.object.clone();
+                let value = object["data"]["k"].as_str().expect("text").to_owned();
+                let stored = with(live("x", &value, 1), "default", "x");
+                index.settle(&question, Asked::Object(stored));
+            }
+            let tally = index.tally(TARGET);
+            assert_eq!(
+                (tally.in_sync, tally.unverified),
+                (2, 0),
+                "{next:?} {asked}"
+            );
+        }
+    }
+}
+
+/// The answer about a declaration that had changed meanwhile was the last one that was asked for.
+#[test]
+fn an_object_declared_otherwise_while_it_is_asked_about_is_asked_about_again() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    let defaulted = |value, version| with(live("a", value, version), "default", "x");
+    listed(&index, &[defaulted("1", 5)]);
+    let question = index.next_question().expect("the default");
+    index.declare(TARGET, batch(&[("a", "2")], true));
+    index.observe(&scope(), &defaulted("2", 6));
+    assert_eq!(index.tally(TARGET).unverified, 1);
+    assert!(!index.settle(&question, Asked::Object(defaulted("1", 1))));
+    let question = index.next_question().expect("the new declaration");
+    assert!(!index.settle(&question, Asked::Object(defaulted("2", 1))));
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+}
