@@ -31,6 +31,7 @@ use serde_json::json;
 
 use crate::engine::Engine;
 use crate::events::{Events, Note};
+use crate::memory::Unread;
 use crate::policy::PolicyKey;
 use crate::registry::{PolicyState, TargetView};
 pub use content::whole_seconds;
@@ -82,6 +83,8 @@ enum WriteError {
     Deadline,
     #[error(transparent)]
     Api(#[from] kube::Error),
+    #[error("what the replica that led before remembers cannot be read: {0}")]
+    Memory(#[from] Unread),
 }
 
 impl WriteError {
@@ -148,7 +151,7 @@ impl Records {
 
     /// Reads all records there are; then looks at every drifted object again.
     async fn load(&self) -> Result<(), WriteError> {
-        self.engine.memory.take_over(&self.engine).await;
+        self.engine.memory.take_over(&self.engine).await?;
         let api: Api<DriftRecord> = Api::all(self.engine.client.clone());
         let records = bounded(api.list(&kube::api::ListParams::default())).await?;
         self.store.replace(records.items);
