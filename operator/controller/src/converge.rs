@@ -32,6 +32,8 @@ const REMEMBERED: usize = 10_000;
 
 /// Why neither of two targets puts an object back.
 const DISPUTED: &str = "another target or policy declares this object otherwise, so neither puts it back; let one of them declare it, or both the same";
+/// Why what the operator itself does not know is not put back.
+const HIDDEN: &str = "its value is encrypted in Git, or renders differently each time, so nobody here knows what to write; deploy it again";
 /// Why nothing is left of a write that was accepted.
 const CHANGED_BACK: &str = "what was written was changed back at once; find the admission policy, webhook or controller that does so";
 
@@ -324,6 +326,9 @@ async fn attempt(
         let planned = plan(&terms, finding, history, now);
         if material.disputed && planned != Plan::Rest {
             return Done::Blocked(rounds, DISPUTED.to_owned());
+        }
+        if material.hidden.is_written_by(&planned) {
+            return Done::Blocked(rounds, HIDDEN.to_owned());
         }
         let written = match (planned, &live) {
             (Plan::Rest, _) => return Done::Nothing,

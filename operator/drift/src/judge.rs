@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::automation::{self, Context, ReplicaBounds};
-use crate::bookkeeping::{is_ciphertext, normalise};
+use crate::bookkeeping::normalise;
 use crate::compare::{Change, FieldDrift, compare, is_left_out};
 use crate::declared::DeclaredObject;
 use crate::expected::{Expected, without_rewrites};
+use crate::hidden::Hidden;
 use crate::origin::{Baseline, Evidence, Origin};
 use crate::ownership::Owners;
 use crate::path::{FieldPath, Step};
@@ -78,9 +79,6 @@ pub struct JudgedField {
     /// How many steps of the path lead to the outermost struct that was added as a whole, or to the field itself.
     pub whole: usize,
 }
-
-/// The most pairs of differences and unstable paths that are looked at; with more, too much of a rendering is random.
-const MAX_PAIRS: usize = 1_000_000;
 
 /// A drifted object.
 #[derive(Debug, Clone, PartialEq)]
@@ -242,6 +240,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Whether the server itself makes the difference is not known: ask for the expected object.
     pub ask: bool,
+    /// The live object was looked at as a whole; else there is nothing of it to remember.
+    pub compared: bool,
     /// All that the object has beyond its declaration.
     pub residue: Residue,
     /// The part of it that is explained, to be remembered.
@@ -252,6 +252,8 @@ pub struct Judgement {
     pub literal: bool,
     /// What keeps the rest of a drifted object from being called in sync.
     pub rest: Option<Unknown>,
+    /// Why some of its values can never be compared: that alone is no difference.
+    pub hidden: Option<Unknown>,
 }
 
 impl Judgement {
@@ -259,11 +261,13 @@ impl Judgement {
         Self {
             verdict,
             ask: false,
+            compared: false,
             residue: Residue::default(),
             explained: Residue::default(),
             as_declared: false,
             literal: false,
             rest: None,
+            hidden: None,
         }
     }
 }
@@ -299,7 +303,7 @@ pub fn judge(case: &Case<'_>, live: Option<&Value>) -> Judgement {
     };
     match declared_part(case, &context) {
         Err(unknown) => Judgement::of(Verdict::Unknown(unknown)),
-        Ok((drifts, hidden)) => present(case, &context, drifts, hidden),
+        Ok(drifts) => present(case, &context, drifts),
     }
 }
 
@@ -310,6 +314,9 @@ fn metadata(object: &Value, key: &str) -> Option<String> {
 fn absent(case: &Case<'_>) -> Verdict {
     if automation::may_be_gone(case.kind, &case.declared.object) {
         return Verdict::InSync;
+    }
+    if Hidden::of(case.declared, case.schema).is_all() {
+        return Verdict::Unknown(Unknown::Unstable);
     }
     let origin = case.baseline.origin_of_absence();
     let finding = Box::new(whole(case, ObjectChange::Missing, origin, None));
@@ -331,11 +338,8 @@ fn whole(case: &Case<'_>, change: ObjectChange, origin: Origin, uid: Option<Stri
     }
 }
 
-/// The declared fields that differ, and what keeps the rest from being compared.
-fn declared_part(
-    case: &Case<'_>,
-    context: &Context<'_>,
-) -> Result<(Vec<FieldDrift>, Option<Unknown>), Unknown> {
+/// The declared fields that differ.
+fn declared_part(case: &Case<'_>, context: &Context<'_>) -> Result<Vec<FieldDrift>, Unknown> {
     let declared = context.declared;
     let mut drifts = compare(declared, context.live, case.schema);
     drifts.retain(|d| !automation::explains_change(context, &d.path.0, d.live.as_ref()));
@@ -344,43 +348,19 @@ fn declared_part(
     {
         return Err(Unknown::Unverified);
     }
-    let unstable = &case.declared.unstable;
-    let mut hidden = case.declared.encrypted.then_some(Unknown::Encrypted);
-    if case.declared.encrypted {
-        drifts.retain(|d| {
-            d.change == Change::Missing || !d.declared.as_ref().is_some_and(is_ciphertext)
-        });
-    }
-    if !unstable.is_empty() {
-        let before = drifts.len();
-        if before.saturating_mul(unstable.len()) > MAX_PAIRS {
-            return Err(Unknown::Unstable);
-        }
-        drifts.retain(|d| {
-            !unstable
-                .iter()
-                .any(|at| d.path.touches_pointer(at, declared))
-        });
-        if drifts.len() < before {
-            hidden = Some(Unknown::Unstable);
-        }
-    }
-    Ok((drifts, hidden))
+    Ok(drifts)
 }
 
 /// Judges an object that is there.
-fn present(
-    case: &Case<'_>,
-    context: &Context<'_>,
-    mut drifts: Vec<FieldDrift>,
-    hidden: Option<Unknown>,
-) -> Judgement {
+fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) -> Judgement {
     let Context { declared, live, .. } = *context;
     let mut beyond = match case.undeclared {
         Undeclared::Ignore => Vec::new(),
         Undeclared::Report => extras(declared, live, case.schema),
     };
     beyond.retain(|e| !automation::explains_addition(context, &e.path.0, e.value));
+    let places = Hidden::of(case.declared, case.schema);
+    let hidden = places.take_out(&mut drifts, &mut beyond, declared, case.schema);
     if case.replicas == Replicas::NotKnown
         && beyond.iter().any(|e| automation::is_replicas(&e.path.0))
     {
@@ -402,7 +382,7 @@ fn present(
     let as_declared = drifts.is_empty();
     let differing = drifts.len();
     let mut unverified = false;
-    let (basis, added) = match case.expected {
+    let (basis, mut added) = match case.expected {
         Expected::Answer(expected) => {
             without_rewrites(&mut drifts, declared, expected, case.schema);
             let mut added = unexplained(&new, declared, expected, live, case.schema);
@@ -434,23 +414,28 @@ fn present(
                 return Judgement {
                     verdict,
                     ask: true,
+                    compared: true,
                     residue,
                     explained: Residue::default(),
                     as_declared: as_declared && hidden.is_none(),
                     literal: case.literal,
                     rest: Some(Unknown::Unverified),
+                    hidden,
                 };
             }
             (Basis::Declared, Vec::new())
         }
     };
+    // A list that is one value, with something random in it, is not what the server makes of it either.
+    added.retain(|d| !places.hides(d, case.schema));
     let literal = match case.expected {
         Expected::Answer(_) | Expected::Refused => drifts.len() == differing,
         Expected::Unsettled | Expected::AsDeclared if !case.askable => drifts.len() == differing,
         Expected::Unsettled | Expected::AsDeclared => as_declared || case.literal,
     };
     let explained = explained(&beyond, &hashes, &added);
-    let rest = hidden.or(unverified.then_some(Unknown::Unverified));
+    let unverified = unverified.then_some(Unknown::Unverified);
+    let rest = unverified.or_else(|| hidden.clone());
     let verdict = if drifts.is_empty() && added.is_empty() {
         rest.clone().map_or(Verdict::InSync, Verdict::Unknown)
     } else {
@@ -459,11 +444,13 @@ fn present(
     Judgement {
         verdict,
         ask: false,
+        compared: true,
         residue,
         explained,
         as_declared,
         literal,
         rest,
+        hidden,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod declared;
 pub mod deployer;
 pub mod expected;
 pub mod grade;
+pub mod hidden;
 pub mod judge;
 pub mod lines;
 pub mod names;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::bookkeeping::is_ciphertext;
 use crate::compare::{FieldDrift, compare_at};
 use crate::path::FieldPath;
 use crate::schema::Schema;
@@ -122,6 +123,9 @@ impl Baseline<'_> {
         let declared = drift.declared.as_ref();
         if covers(before, declared) && covers(declared, before) {
             Origin::LiveEdited
+        } else if before.is_some_and(is_ciphertext) {
+            // What it stands for is not known.
+            Origin::Unknown
         } else if covers(before, drift.live.as_ref()) {
             Origin::GitAhead
         } else {

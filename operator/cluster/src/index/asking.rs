@@ -432,7 +432,8 @@ impl Inner {
         self.expect(id, Expectation::AsDeclared);
         self.set_base(id, Base::Declared);
         self.stamps.forget(id);
-        self.set(id, Known::InSync);
+        let hidden = self.slab.get(id).and_then(|d| d.hidden.clone());
+        self.set(id, hidden.map_or(Known::InSync, Known::Unknown));
         true
     }
 

@@ -1,5 +1,6 @@
 //! What whoever puts an object back has to know of it, at the moment of doing so.
 
+use drift::hidden::Hidden;
 use drift::{DeclaredObject, Finding, ObjectId, Verdict};
 use serde_json::Value;
 
@@ -12,6 +13,8 @@ pub struct Material {
     pub scope: ScopeKey,
     /// Its declaration.
     pub declared: DeclaredObject,
+    /// What of it is not known as it is to be, and must not be written.
+    pub hidden: Hidden,
     /// Another target declares the same object otherwise.
     pub disputed: bool,
     /// What has drifted, without what rules ignore; `None` where nothing has, or nothing can be said.
@@ -48,6 +51,7 @@ impl Index {
         }
         let scope = inner.scopes.get(decl.scope)?.key.clone();
         let declared = inner.targets.get(&target)?.blobs.read(decl.blob).ok()?;
+        let hidden = Hidden::of(&declared, &inner.scopes.get(decl.scope)?.schema);
         let judgement = inner.weighed(member, &declared, live)?;
         let finding = match judgement.verdict {
             Verdict::Drifted(finding) => {
@@ -59,6 +63,7 @@ impl Index {
         Some(Material {
             scope,
             declared,
+            hidden,
             disputed,
             finding,
         })

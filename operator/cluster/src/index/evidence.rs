@@ -167,6 +167,7 @@ impl Inner {
         let Some(target) = self.targets.get(&decl.target) else {
             return false;
         };
+        let mut except = Vec::new();
         let (revision, object) = match proof.before {
             Before::Absent => {
                 self.set_base(id, Base::Absent);
@@ -174,11 +175,14 @@ impl Inner {
             }
             Before::Earlier(revision, object) => (revision.into(), object),
             Before::AsNow => match target.blobs.read(decl.blob) {
-                Ok(declared) => (std::sync::Arc::clone(&target.revision), declared.object),
+                Ok(declared) => {
+                    except = self.unstable(decl, &declared).unwrap_or_default();
+                    (std::sync::Arc::clone(&target.revision), declared.object)
+                }
                 Err(_) => return false,
             },
         };
-        self.note_base(id, &object, Box::default(), (revision, proof.evidence));
+        self.note_base(id, &object, except.into(), (revision, proof.evidence));
         true
     }
 }

@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use drift::origin::{Baseline, Except, exceptions};
-use drift::{Evidence, ObjectChange, Residue};
+use drift::hidden::Hidden;
+use drift::origin::{Baseline, Except, Unseen, exceptions};
+use drift::{DeclaredObject, Evidence, FieldPath, ObjectChange, Residue, Unknown};
 use serde_json::Value;
 
 use super::slab::DeclId;
 use super::{Decl, Inner, Known, Target};
 use crate::store::{BlobRef, Notes};
+
+/// Random places of a rendering that are remembered at most.
+const MAX_UNSTABLE: usize = 100;
 
 /// A revision, and what else went into rendering it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -109,16 +113,14 @@ impl Inner {
         let Some(decl) = self.slab.get(id) else {
             return;
         };
-        let Some(except) = self.out_of_sync(decl) else {
-            return;
-        };
         let Ok(declared) = self.declaration(decl, before) else {
             return;
         };
+        let Some(except) = self.out_of_sync(decl, &declared) else {
+            return;
+        };
         let evidence = match &decl.base {
-            Base::Kept(kept) if decl.verdict != Known::InSync || decl.ignored.is_some() => {
-                kept.evidence
-            }
+            Base::Kept(kept) if !decl.agrees() || decl.ignored.is_some() => kept.evidence,
             _ => Evidence::Own,
         };
         let left = decl.left.as_ref().map(|l| &l.revision);
@@ -138,15 +140,25 @@ impl Inner {
         let is_kept = match &decl.base {
             Base::Declared => true,
             Base::Kept(kept) => {
-                kept.revision == target.revision && kept.except.iter().map(|e| &e.path).eq(places)
+                // Behind these come those that a rendering was random at.
+                let random = decl.hidden == Some(Unknown::Unstable);
+                let known = if random {
+                    places.len()
+                } else {
+                    kept.except.len()
+                };
+                let known = kept.except.iter().take(known).map(|e| &e.path);
+                kept.revision == target.revision && known.eq(places)
             }
             Base::Unknown | Base::Absent => false,
         };
         if is_kept {
             return;
         }
-        let (Some(except), Ok(declared)) = (self.out_of_sync(decl), target.blobs.read(decl.blob))
-        else {
+        let Ok(declared) = target.blobs.read(decl.blob) else {
+            return;
+        };
+        let Some(except) = self.out_of_sync(decl, &declared) else {
             return;
         };
         let revision = Arc::clone(&target.revision);
@@ -175,18 +187,20 @@ impl Inner {
         self.set_base(id, base);
     }
 
-    /// Where an object was not in sync by the declaration that goes; `None` where nothing of it is a baseline.
-    fn out_of_sync(&self, decl: &Decl) -> Option<Box<[Except]>> {
+    /// Where an object was not in sync by the declaration that goes, or that could not be told; `None` where nothing of it is a
+    /// baseline.
+    fn out_of_sync(&self, decl: &Decl, declared: &DeclaredObject) -> Option<Box<[Except]>> {
+        let mut except = self.unstable(decl, declared)?;
         let reported = match (&decl.verdict, &decl.base) {
-            (_, Base::Declared) => return Some(Box::default()),
-            (Known::InSync, _) => &[],
+            (_, Base::Declared) => return Some(except.into()),
+            _ if decl.agrees() => &[],
             (Known::Drifted(report) | Known::Pending(report), _) => {
                 if report.change != ObjectChange::Changed || report.more_fields > 0 {
                     return None;
                 }
                 report.fields.as_slice()
             }
-            (Known::Unknown(_), _) => return None,
+            (Known::InSync | Known::Unknown(_), _) => return None,
         };
         let mut paths: Vec<_> = reported.iter().map(|f| f.place.clone()).collect();
         if let Some(ignored) = &decl.ignored {
@@ -196,16 +210,33 @@ impl Inner {
             paths.extend(ignored.places.iter().cloned());
         }
         if paths.is_empty() {
-            return Some(Box::default());
+            return Some(except.into());
         }
-        let except = match &decl.base {
+        let known = match &decl.base {
             Base::Kept(kept) => {
                 let object = self.notes.read(kept.at).ok()?;
                 exceptions(&paths, Some((&object, &kept.except)))
             }
             _ => exceptions(&paths, None),
         };
+        except.splice(0..0, known);
         Some(except.into())
+    }
+
+    /// Where a rendering was random, so that nobody knows what was in force there; `None` where too much of it was.
+    pub(super) fn unstable(&self, decl: &Decl, declared: &DeclaredObject) -> Option<Vec<Except>> {
+        let schema = &self.scopes.get(decl.scope)?.schema;
+        let hidden = Hidden::of(declared, schema);
+        let unseen = |path: &FieldPath| Except {
+            path: path.clone(),
+            value: Err(Unseen),
+        };
+        let places: Vec<Except> = hidden
+            .unstable()
+            .map(unseen)
+            .take(MAX_UNSTABLE + 1)
+            .collect();
+        (places.len() <= MAX_UNSTABLE).then_some(places)
     }
 
     pub(super) fn set_base(&mut self, id: DeclId, base: Base) {

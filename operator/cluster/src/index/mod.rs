@@ -120,6 +120,8 @@ struct Decl {
     /// The part of that which is explained.
     known: Option<Arc<Residue>>,
     verdict: Known,
+    /// Why some of its values could not be compared when it was last judged.
+    hidden: Option<Unknown>,
     /// What of its differences rules ignore.
     ignored: Option<Box<Ignored>>,
     /// Its last declaration, where the target's batch does not hold it.
@@ -152,6 +154,7 @@ impl Decl {
             seen: None,
             known: None,
             verdict: Known::Unknown(Unknown::NotSeen),
+            hidden: None,
             ignored: None,
             left: None,
             queued: false,
@@ -159,6 +162,15 @@ impl Decl {
             residue_only: false,
             literal: false,
             sought: false,
+        }
+    }
+
+    /// True if nothing of it that can be compared differs, but for what rules ignore.
+    fn agrees(&self) -> bool {
+        match &self.verdict {
+            Known::InSync => true,
+            Known::Unknown(why) => self.hidden.as_ref() == Some(why),
+            Known::Pending(_) | Known::Drifted(_) => false,
         }
     }
 }
@@ -570,6 +582,8 @@ impl Inner {
     }
 }
 
+#[cfg(test)]
+mod hidden_tests;
 #[cfg(test)]
 mod left_tests;
 #[cfg(test)]

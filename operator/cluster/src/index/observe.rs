@@ -313,12 +313,11 @@ impl Inner {
             return;
         };
         decl.version = decl.version.max(version);
-        // What rules ignore is not as declared: no baseline, and nothing to remember.
-        let in_sync = known == Known::InSync && ignored.is_none();
+        decl.hidden = judgement.as_ref().and_then(|j| j.hidden.clone());
         decl.ignored = ignored.map(Box::new);
         self.set(member, known);
         if let Some(judgement) = judgement {
-            self.remember(member, judgement, in_sync, live.is_some());
+            self.remember(member, judgement, live.is_some());
         }
     }
 
@@ -375,7 +374,7 @@ impl Inner {
             Verdict::Pending(finding) | Verdict::Drifted(finding) => {
                 let grading = self.graded(member, &declared, *finding)?;
                 ignored = grading.ignored;
-                let complete = !judgement.ask && judgement.rest.is_none();
+                let complete = !judgement.ask && judgement.rest == judgement.hidden;
                 let told = |graded| {
                     let report = report(kind, &declared, &state.schema, live, graded);
                     Report {
@@ -398,9 +397,10 @@ impl Inner {
     }
 
     /// Keeps what a judgement has shown, and asks the server where it has to.
-    fn remember(&mut self, member: DeclId, judgement: Judgement, in_sync: bool, exists: bool) {
+    fn remember(&mut self, member: DeclId, judgement: Judgement, exists: bool) {
         let Judgement {
             ask,
+            compared,
             residue,
             explained,
             as_declared,
@@ -413,19 +413,22 @@ impl Inner {
         let Some(decl) = self.slab.get_mut(member) else {
             return;
         };
-        let but_ignored = decl.verdict == Known::InSync && decl.ignored.is_some();
+        // What rules ignore is not as declared: no baseline, and nothing to remember. What can never be compared is no difference.
+        let in_sync = decl.agrees() && decl.ignored.is_none();
+        let but_ignored = decl.agrees() && decl.ignored.is_some();
         let changed = decl.seen.as_ref() != Some(&seen);
-        if exists {
+        let seen_whole = exists && compared;
+        if seen_whole {
             decl.seen = Some(seen);
         }
-        if exists && !ask {
+        if seen_whole && !ask {
             decl.literal = literal;
         }
         decl.residue_only &= ask;
         // What at first sight nobody could tell apart from an addition is no memory of being in sync.
         let first_sight = decl.known.is_none() && !decl.base.is_own_sighting();
         let target = decl.target;
-        let learnt = exists && !ask && (in_sync || !first_sight);
+        let learnt = seen_whole && !ask && (in_sync || !first_sight);
         if learnt && decl.known.as_ref() != Some(&explained) {
             decl.known = Some(explained);
             self.unsaved.insert(target);
@@ -440,7 +443,7 @@ impl Inner {
                 .slab
                 .get(member)
                 .is_some_and(|d| matches!(d.expectation, Expectation::Refused(_)));
-            if as_declared && exists && !refused {
+            if as_declared && seen_whole && !refused {
                 self.expect(member, Expectation::AsDeclared);
             }
         }

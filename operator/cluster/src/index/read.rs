@@ -345,14 +345,14 @@ impl Index {
         let belief = |d: &Decl| Belief {
             version: d.version,
             exists: match &d.verdict {
-                Known::InSync => {
+                _ if d.agrees() => {
                     d.ignored.as_ref().and_then(|i| i.whole) != Some(ObjectChange::Missing)
                 }
                 Known::Drifted(report) | Known::Pending(report) => {
                     report.change != ObjectChange::Missing
                 }
                 // Nobody declares it, and rules ignore that.
-                Known::Unknown(_) => d.is_undeclared(),
+                Known::InSync | Known::Unknown(_) => d.is_undeclared(),
             },
         };
         let members = members.map(|d| (d.name.to_string(), belief(d)));

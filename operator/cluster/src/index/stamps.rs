@@ -265,7 +265,7 @@ fn before(decl: &Decl, after: u64) -> Option<(Vec<u64>, Vec<FieldPath>)> {
         return None;
     }
     let differed = match (&decl.verdict, known) {
-        (Known::InSync, _) => Vec::new(),
+        _ if decl.agrees() => Vec::new(),
         (_, Some(report)) if report.complete && report.change == ObjectChange::Changed => {
             report.fields.iter().map(|f| f.digest).collect()
         }
