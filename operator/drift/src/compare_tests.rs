@@ -34,6 +34,7 @@ pub(crate) fn schema() -> Schema {
         fields.sort();
         Node::Struct(StructNode {
             fields: fields.into(),
+            defaults: Box::default(),
             preserve_unknown: false,
             atomic: false,
         })

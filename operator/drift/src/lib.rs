@@ -11,6 +11,7 @@ pub mod converge;
 pub mod declared;
 pub mod deployer;
 pub mod expected;
+mod first_sight;
 pub mod grade;
 pub mod hidden;
 pub mod judge;

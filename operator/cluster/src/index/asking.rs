@@ -33,6 +33,8 @@ pub(super) enum Expectation {
     Answered(BlobRef, Seconds),
     /// When.
     Refused(Seconds),
+    /// It could not be asked, as of then.
+    Unasked(Seconds),
 }
 
 /// A moment, in seconds since the first one that was asked for: there is one for each declaration.
@@ -59,6 +61,8 @@ pub enum Asked {
     Object(Value),
     /// It would not be stored, or may not be asked about.
     Refused,
+    /// Nothing may be asked now: the guard of the account that asks is not in order.
+    Unasked,
 }
 
 /// A declaration that the server is to be asked about.
@@ -166,7 +170,11 @@ impl Index {
     pub fn reopen_refused(&self) {
         let mut inner = self.inner.lock();
         let refused = inner.slab.ids(|d| {
-            matches!(d.expectation, Expectation::Refused(_)) && !d.asked && d.left.is_none()
+            let refused = matches!(
+                d.expectation,
+                Expectation::Refused(_) | Expectation::Unasked(_)
+            );
+            refused && !d.asked && d.left.is_none()
         });
         refused.into_iter().for_each(|id| inner.put(id));
         drop(inner);
@@ -201,7 +209,11 @@ impl Index {
             .iter()
             .filter(|(_, d)| d.target == target && !d.asked && d.left.is_none())
             .filter_map(|(id, d)| match d.expectation {
-                Expectation::Answered(_, at) | Expectation::Refused(at) if inner.may_ask(d) => {
+                Expectation::Answered(_, at)
+                | Expectation::Refused(at)
+                | Expectation::Unasked(at)
+                    if inner.may_ask(d) =>
+                {
                     Some((at, id))
                 }
                 _ => None,
@@ -300,7 +312,7 @@ impl Inner {
     pub(super) fn expected<'a>(&self, decl: &Decl, answer: Option<&'a Value>) -> Expected<'a> {
         match (decl.expectation, answer) {
             (Expectation::Answered(..), Some(answer)) => Expected::Answer(answer),
-            (Expectation::Refused(_), _) => Expected::Refused,
+            (Expectation::Refused(_) | Expectation::Unasked(_), _) => Expected::Refused,
             (Expectation::AsDeclared, _) => Expected::AsDeclared,
             (Expectation::Unsettled | Expectation::Answered(..), _) => Expected::Unsettled,
         }
@@ -381,7 +393,7 @@ impl Inner {
     /// Asks again about an object that shows something unexplained, unless that was just done.
     pub(super) fn ask_when_stale(&mut self, id: DeclId) {
         let stale = self.slab.get(id).is_some_and(|d| match d.expectation {
-            Expectation::Answered(_, at) | Expectation::Refused(at) => {
+            Expectation::Answered(_, at) | Expectation::Refused(at) | Expectation::Unasked(at) => {
                 self.may_ask(d) && !d.asked && !at.is_fresh()
             }
             _ => false,
@@ -424,7 +436,7 @@ impl Inner {
         if !seen.hashes().iter().all(explained) {
             return false;
         }
-        decl.known = Some(seen);
+        decl.learn(seen);
         decl.asked = false;
         decl.literal = true;
         let target = decl.target;
@@ -440,7 +452,7 @@ impl Inner {
     fn settle(&mut self, question: &Question, asked: Asked) -> bool {
         let residue = match &asked {
             Asked::Object(expected) => Some(Arc::new(added_by_server(question, expected))),
-            Asked::Refused => None,
+            Asked::Refused | Asked::Unasked => None,
         };
         for (id, digest) in self.waiting(question, residue.as_ref()) {
             let same = self.slab.get(id).is_some_and(|d| d.digest == digest);
@@ -456,6 +468,11 @@ impl Inner {
         if let Some(decl) = self.slab.get_mut(question.decl) {
             decl.asked = false;
         }
+        if residue.is_some()
+            && let Some(decl) = self.slab.get_mut(question.decl)
+        {
+            decl.forget_unasked();
+        }
         if !current {
             // What it is declared as by now was waiting for this answer.
             self.ask_if_unverified(question.decl);
@@ -469,6 +486,7 @@ impl Inner {
         }
         let expectation = match asked {
             Asked::Refused => Expectation::Refused(Seconds::now()),
+            Asked::Unasked => Expectation::Unasked(Seconds::now()),
             Asked::Object(expected) => match self.notes.push(&expected) {
                 Ok(at) => Expectation::Answered(at, Seconds::now()),
                 Err(error) => {

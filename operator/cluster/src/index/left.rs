@@ -308,6 +308,7 @@ impl Inner {
             // What the server would make of it does not matter any more; who owns what differs tells enough.
             askable: false,
             known: decl.known.as_deref(),
+            partial: decl.partial,
             baseline: recalled.baseline(&decl.base),
             literal: decl.literal,
             undeclared: target.undeclared,

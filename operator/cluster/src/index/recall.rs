@@ -27,6 +27,12 @@ pub struct Snapshot {
     /// Objects of which the server stores something else than their baselines declare, by [`object_key`].
     #[serde(default)]
     pub rewritten: Vec<u64>,
+    /// Objects of which more may have been explained than `residues` says, by [`object_key`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partial: Vec<u64>,
+    /// Of all objects: there was no room for what was explained.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub all_partial: bool,
     /// What it does not declare any more and is still there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<LeftBehind>,
@@ -90,6 +96,8 @@ pub(super) struct Recalled {
     known: HashMap<u64, Arc<Residue>>,
     apart: HashMap<u64, Apart>,
     rewritten: HashSet<u64>,
+    partial: HashSet<u64>,
+    all_partial: bool,
     pub(super) declared: HashMap<(String, String, u64), Value>,
     pub(super) left: Vec<LeftBehind>,
 }
@@ -125,6 +133,8 @@ impl Index {
             },
             known,
             rewritten: snapshot.rewritten.into_iter().collect(),
+            partial: snapshot.partial.into_iter().collect(),
+            all_partial: snapshot.all_partial,
             apart: snapshot.apart.into_iter().map(|a| (a.object, a)).collect(),
             declared,
             left: snapshot.left,
@@ -179,13 +189,19 @@ impl Index {
                 continue;
             };
             let object = object_key(&identity);
-            // A digest of a Secret's value could be guessed back.
-            let known = decl
-                .known
-                .as_ref()
-                .filter(|_| !identity.group_kind.is_secret());
+            let known = decl.known.as_ref().filter(|_| !decl.unasked);
+            let known = known.map(|known| {
+                if identity.group_kind.is_secret() {
+                    Arc::new(known.without_secret_data())
+                } else {
+                    Arc::clone(known)
+                }
+            });
             if let Some(known) = known.filter(|k| !k.is_empty()) {
-                shared.entry(Arc::clone(known)).or_default().push(object);
+                shared.entry(known).or_default().push(object);
+            }
+            if decl.partial || decl.unasked {
+                snapshot.partial.push(object);
             }
             if !decl.literal && !matches!(decl.base, Base::Unknown) {
                 snapshot.rewritten.push(object);
@@ -215,6 +231,7 @@ impl Index {
         snapshot.residues.sort_by(|a, b| a.hashes.cmp(&b.hashes));
         snapshot.apart.sort_by_key(|a| a.object);
         snapshot.rewritten.sort_unstable();
+        snapshot.partial.sort_unstable();
         Some(snapshot)
     }
 
@@ -253,13 +270,19 @@ impl Inner {
                 kept.map_or(Base::Unknown, |k| Base::Kept(Box::new(k)))
             }
         };
-        let in_sync_then = matches!(base, Base::Declared);
+        let in_sync_then = base.is_own_sighting();
+        // What a Secret held beyond its declaration is not kept.
+        let scope = self.scopes.get(decl.scope);
+        let secret = scope.is_some_and(|s| s.key.kind.group_kind.is_secret());
+        let forgotten = recalled.all_partial || recalled.partial.contains(&object);
+        let partial = in_sync_then && (secret || forgotten);
         let literal = !matches!(base, Base::Unknown) && !recalled.rewritten.contains(&object);
         self.set_base(id, base);
         let nothing = self.residues.intern(Residue::default());
         if let Some(decl) = self.slab.get_mut(id) {
             decl.literal = literal;
-            decl.known = known.or_else(|| in_sync_then.then_some(nothing));
+            decl.known = known.or_else(|| (in_sync_then && !forgotten).then_some(nothing));
+            decl.partial = partial;
         }
     }
 }
