@@ -153,7 +153,7 @@ const ADDED: &[Line] = &[
     line(
         &["Pod"],
         &["spec", "volumes", "*"],
-        |_, _, v| name_begins(v, "kube-api-access-"),
+        |_, _, v| name_begins(v, "kube-api-access-") && is_token_volume(v),
         ACCOUNT,
     ),
     line(
@@ -315,6 +315,29 @@ fn leads_to(pattern: &[&str], path: &[Step]) -> bool {
         }
         _ => false,
     }
+}
+
+/// The volume that admission adds to a Pod holds a token of its account, and whatever is projected beside that; the name alone could be
+/// that of a directory of the host.
+fn is_token_volume(volume: &Value) -> bool {
+    let sources = volume
+        .get("projected")
+        .and_then(|p| p.get("sources"))
+        .and_then(Value::as_array);
+    let only = volume
+        .as_object()
+        .is_some_and(|v| v.keys().all(|k| k == "name" || k == "projected"));
+    let expected = |source: &Value| {
+        let of = |key: &str, name: &str| {
+            source
+                .get(key)
+                .is_none_or(|s| s.get("name").and_then(Value::as_str) == Some(name))
+        };
+        source.get("secret").is_none() && of("configMap", "kube-root-ca.crt")
+    };
+    only && sources.is_some_and(|all| {
+        all.iter().any(|s| s.get("serviceAccountToken").is_some()) && all.iter().all(expected)
+    })
 }
 
 fn last(path: &[Step]) -> Option<&str> {
