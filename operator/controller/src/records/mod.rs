@@ -365,7 +365,10 @@ impl Records {
         mut place: Place<'_>,
     ) -> Result<(), WriteError> {
         let now = Timestamp::now();
-        let since = self.engine.pending.waits(change.target, &change.id, now);
+        // A record of before a restart, or of another leader, knows better since when.
+        let known = place.known.as_ref().and_then(Entry::pending_since);
+        let since = known.unwrap_or(now);
+        let since = self.engine.pending.waits(change.target, &change.id, since);
         if let Some(entry) = place.known.take_if(|e| e.is_open() && !e.is_pending()) {
             self.close(place.policy, place.name, entry, Note::Mended)
                 .await?;
