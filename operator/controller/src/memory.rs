@@ -210,11 +210,16 @@ impl Memory {
             };
             patch.insert(key, value);
         }
-        // Base64 makes four bytes of three.
-        let bytes: usize = data
-            .iter()
-            .map(|(k, v)| k.len() + v.0.len().div_ceil(3) * 4)
-            .sum();
+        if size(&data) > SHARD_BYTES {
+            let dropped = make_room(&mut data, &mut patch);
+            engine.metrics.residues_dropped.inc_by(dropped);
+            tracing::warn!(
+                shard,
+                dropped,
+                "there is no room to remember what objects of these targets have beyond their declarations; after a restart some of that will be unverified"
+            );
+        }
+        let bytes = size(&data);
         if bytes > SHARD_BYTES {
             return Err(format!("{bytes} bytes are more than a ConfigMap holds"));
         }
@@ -242,6 +247,48 @@ impl Memory {
         self.shards.lock().insert(shard, data);
         Ok(())
     }
+}
+
+/// The bytes of a ConfigMap that holds this. Base64 makes four bytes of three.
+fn size(data: &BTreeMap<String, ByteString>) -> usize {
+    data.iter()
+        .map(|(k, v)| k.len() + v.0.len().div_ceil(3) * 4)
+        .sum()
+}
+
+/// Leaves out what is needed least, of the largest targets first, until the rest has room: without its residues a target keeps its
+/// baselines. Gives how many targets that took.
+fn make_room(
+    data: &mut BTreeMap<String, ByteString>,
+    patch: &mut BTreeMap<String, Option<ByteString>>,
+) -> u64 {
+    let mut largest: Vec<(usize, String)> =
+        data.iter().map(|(k, v)| (v.0.len(), k.clone())).collect();
+    largest.sort_by(|a, b| b.cmp(a));
+    let mut dropped = 0;
+    for (_, key) in largest {
+        if size(data) <= SHARD_BYTES {
+            break;
+        }
+        let Some(bytes) = data.get_mut(&key) else {
+            continue;
+        };
+        let Ok(mut snapshot) = serde_json::from_slice::<Snapshot>(&bytes.0) else {
+            continue;
+        };
+        if snapshot.residues.is_empty() {
+            continue;
+        }
+        snapshot.residues.clear();
+        snapshot.partial.clear();
+        snapshot.all_partial = true;
+        if let Ok(text) = serde_json::to_vec(&snapshot) {
+            *bytes = ByteString(text);
+            patch.insert(key, Some(bytes.clone()));
+            dropped += 1;
+        }
+    }
+    dropped
 }
 
 /// Why what was remembered could not be read; without a cause where no answer came in time.
@@ -284,6 +331,36 @@ fn said(error: Option<&kube::Error>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One target with too much to remember kept all others of its ConfigMap from being saved, for ever.
+    #[test]
+    fn a_target_with_too_much_to_remember_loses_its_residues_and_nobody_a_baseline() {
+        let snapshot = |hashes: u64| Snapshot {
+            revision: "main@1".to_owned(),
+            residues: vec![cluster::index::Shared {
+                hashes: (0..hashes).map(|n| u64::MAX - n).collect(),
+                objects: vec![1],
+            }],
+            rewritten: vec![7],
+            ..Snapshot::default()
+        };
+        let bytes = |s: &Snapshot| ByteString(serde_json::to_vec(s).expect("text"));
+        let mut data = BTreeMap::from([
+            ("small".to_owned(), bytes(&snapshot(10))),
+            ("large".to_owned(), bytes(&snapshot(60_000))),
+        ]);
+        assert!(size(&data) > SHARD_BYTES);
+        let mut patch = BTreeMap::new();
+        assert_eq!(make_room(&mut data, &mut patch), 1);
+        assert!(size(&data) <= SHARD_BYTES);
+        assert_eq!(patch.keys().collect::<Vec<_>>(), ["large"]);
+        let read: Snapshot = serde_json::from_slice(&data["large"].0).expect("reads back");
+        assert_eq!(
+            (read.revision.as_str(), read.rewritten),
+            ("main@1", vec![7])
+        );
+        assert!(read.all_partial && read.residues.is_empty());
+    }
 
     /// One slow answer at the start, and what was remembered was written over with nothing.
     #[test]

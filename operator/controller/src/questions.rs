@@ -1,5 +1,6 @@
 //! Asks the server what it makes of declarations that differ at first sight.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,8 @@ use cluster::Error;
 use cluster::dry_run::{Answer, ExpectedAsker};
 use cluster::guard::GuardState;
 use cluster::index::{Asked, Question};
+use drift::GroupVersionKind;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 use crate::asking;
@@ -21,6 +24,22 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it is believed that no admission webhook or policy has come.
 const CHECKED: Duration = Duration::from_secs(30);
 
+/// Kinds of which a refusal was told.
+#[derive(Debug, Default)]
+struct Told(Mutex<HashSet<GroupVersionKind>>);
+
+impl Told {
+    /// Says why the server refuses, once for each kind: a quota that is spent refuses thousands.
+    fn refused(&self, question: &Question, status: u16, reason: &str) {
+        if self.0.lock().insert(question.scope.kind.clone()) {
+            let reason = drift::redact::cut(reason, 512);
+            tracing::info!(kind = %question.scope.kind, object = %question.id, status, reason, "the server refuses a dry-run creation; where it does, ownership decides. Further refusals of this kind are only counted");
+        } else {
+            tracing::debug!(object = %question.id, status, reason, "the server refuses a dry-run creation");
+        }
+    }
+}
+
 /// Answers the index's questions for as long as the operator runs.
 pub async fn answer(
     engine: Arc<Engine>,
@@ -31,6 +50,7 @@ pub async fn answer(
     let started = Instant::now();
     let mut trusted = false;
     let mut told = None;
+    let refusals = Arc::new(Told::default());
     let mut checked = None;
     loop {
         tokio::select! {
@@ -54,8 +74,9 @@ pub async fn answer(
                 return;
             };
             let (engine, asker) = (Arc::clone(&engine), Arc::clone(&asker));
+            let refusals = Arc::clone(&refusals);
             tokio::spawn(async move {
-                ask(&engine, &asker, next).await;
+                ask(&engine, &asker, &refusals, next).await;
                 drop(turn);
             });
         }
@@ -87,7 +108,7 @@ fn announce(state: &GuardState, before: bool, told: &mut Option<String>) -> bool
     }
 }
 
-async fn ask(engine: &Arc<Engine>, asker: &ExpectedAsker, next: Question) {
+async fn ask(engine: &Arc<Engine>, asker: &ExpectedAsker, refusals: &Told, next: Question) {
     let catalog = engine.catalog.catalog();
     let scope = &next.scope;
     let asked = match catalog.resource(&scope.kind) {
@@ -106,10 +127,11 @@ async fn ask(engine: &Arc<Engine>, asker: &ExpectedAsker, next: Question) {
             match answer {
                 Ok(Answer::Object(expected)) => Asked::Object(expected),
                 Ok(Answer::Refused { status, reason, .. }) => {
-                    tracing::debug!(object = %next.id, status, reason, "the server refuses a dry-run creation");
+                    engine.metrics.dry_runs_refused.inc();
+                    refusals.refused(&next, status, &reason);
                     Asked::Refused
                 }
-                Err(Error::Untrusted { .. }) => Asked::Refused,
+                Err(Error::Untrusted { .. }) => Asked::Unasked,
                 Err(error) => {
                     tracing::debug!(object = %next.id, %error, "a question got no answer and is asked again");
                     tokio::time::sleep(Duration::from_secs(2)).await;
