@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long it is believed that no admission webhook or policy has come.
 const CHECKED: Duration = Duration::from_secs(30);
+/// How long it is believed that the account that asks has the rights it had; they are looked at sooner when its guard changes.
+const RIGHTS: Duration = Duration::from_secs(600);
 
 /// Kinds of which a refusal was told.
 #[derive(Debug, Default)]
@@ -52,10 +54,12 @@ pub async fn answer(
     let mut told = None;
     let refusals = Arc::new(Told::default());
     let mut checked = None;
+    let mut rights = Instant::now();
     loop {
         tokio::select! {
             () = engine.index.asked() => {}
             changed = guard.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(RIGHTS.saturating_sub(rights.elapsed())) => {}
         }
         if let Some(wait) = PATIENCE.checked_sub(started.elapsed()) {
             let _ = tokio::time::timeout(wait, guard.wait_for(|s| *s == GuardState::Trusted)).await;
@@ -64,7 +68,14 @@ pub async fn answer(
         if now_trusted && !trusted {
             engine.index.reopen_refused();
         }
+        let turned = now_trusted && !trusted && rights.elapsed() > CHECKED;
         trusted = now_trusted;
+        if turned || rights.elapsed() >= RIGHTS {
+            rights = Instant::now();
+            if let Err(error) = engine.watches.learn_rights(&engine).await {
+                tracing::warn!(%error, "watches could not be brought into step");
+            }
+        }
         if checked.is_none_or(|at: Instant| at.elapsed() > CHECKED) {
             asking::share(&engine).await;
             checked = Some(Instant::now());

@@ -553,7 +553,8 @@ fn by_ownership(
         let foreign = owners.foreign(&extra.path);
         let there = still_there(case, &owners.owners, &extra.path);
         let told = foreign == Some(true) || since || there;
-        if !told && !(first && foreign.is_none() && owners.deployers.is_empty()) {
+        let emptied = first && foreign.is_none() && owners.deployers.is_empty();
+        if !told && !emptied {
             continue;
         }
         let found = if told { &mut found } else { &mut doubtful };

@@ -227,13 +227,25 @@ impl Index {
         due.len()
     }
 
-    /// Whether the server may be asked about a scope's objects.
-    pub fn set_askable(&self, scope: &ScopeKey, askable: bool) {
+    /// Whether the server may be asked about a scope's objects. True if that is news: a list of the scope has to show them again.
+    pub fn set_askable(&self, scope: &ScopeKey, askable: bool) -> bool {
         let mut inner = self.inner.lock();
         let id = inner.scopes.id(scope);
-        if let Some(state) = id.and_then(|id| inner.scopes.get_mut(id)) {
-            state.askable = askable;
+        let Some(state) = id.and_then(|id| inner.scopes.get_mut(id)) else {
+            return false;
+        };
+        if std::mem::replace(&mut state.askable, askable) == askable {
+            return false;
         }
+        for member in state.members.clone() {
+            if let Some(decl) = inner.slab.get_mut(member) {
+                decl.version = 0;
+                // What is known so far was explained by ownership alone.
+                decl.unasked = askable && decl.known.is_some();
+                decl.forget_unasked();
+            }
+        }
+        true
     }
 
     /// Whether an answer about an object of a kind serves others of the same shape.

@@ -789,16 +789,16 @@ fn what_cannot_be_compared_is_not_in_sync_because_its_defaults_are_explained() {
         d.encrypted = true;
         d.object["data"]["k"] = "ENC[AES256_GCM,data:eA==,iv:eA==,tag:eA==,type:str]".into();
     };
-    let cases: [(Box<dyn FnOnce(&mut DeclaredObject)>, &str); 2] = [
-        (Box::new(unstable), "RenderUnstable"),
-        (Box::new(sealed), "ValuesEncrypted"),
+    let cases = [
+        (one("a", unstable), "RenderUnstable"),
+        (one("a", sealed), "ValuesEncrypted"),
     ];
-    for (change, reason) in cases {
+    for (batch, reason) in cases {
         let index = Index::new();
-        index.declare(TARGET, one("a", change));
+        index.declare(TARGET, batch);
         let defaulted = |version| with(live("a", "random", version), "default", "x");
         let seen = defaulted(5);
-        listed(&index, &[seen.clone()]);
+        listed(&index, std::slice::from_ref(&seen));
         let question = index.next_question().expect("the default");
         index.settle(&question, Asked::Object(defaulted(1)));
         index.observe(&scope(), &seen);
@@ -1035,4 +1035,25 @@ fn what_the_server_refuses_to_create_is_judged_by_ownership() {
         index.next_question().is_none(),
         "it is not asked at once again"
     );
+}
+
+/// Rights to ask about a kind that were given later were found out about by a restart, and then what ownership had explained was believed.
+#[test]
+fn when_the_server_may_be_asked_about_a_kind_its_objects_are_met_anew() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    index.set_askable(&scope(), false);
+    let mut defaulted = with(live("a", "1", 5), "default", "x");
+    defaulted["metadata"]["managedFields"] = json!([{"manager": "deployer", "operation": "Apply", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:data": {"f:k": {}}}}]);
+    listed(&index, &[defaulted.clone()]);
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+    assert!(index.next_question().is_none());
+    assert!(index.set_askable(&scope(), true));
+    assert!(!index.set_askable(&scope(), true));
+    listed(&index, &[defaulted.clone()]);
+    assert_eq!(index.tally(TARGET).unverified, 1);
+    let question = index.next_question().expect("the addition");
+    let expected = with(live("x", "1", 1), "default", "x");
+    assert!(!index.settle(&question, Asked::Object(expected)));
+    assert_eq!(index.tally(TARGET).in_sync, 1);
 }
