@@ -253,7 +253,7 @@ impl Seeker<'_> {
         if commit == self.revision.commit {
             return ids.into_iter().map(|id| proof(id, Before::AsNow)).collect();
         }
-        let Some(revision) = fetch(self.engine, self.state, commit).await else {
+        let Ok(Some(revision)) = fetch(self.engine, self.state, commit).await else {
             return Vec::new();
         };
         let rendered = self

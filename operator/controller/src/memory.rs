@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cluster::index::{Snapshot, TargetId};
@@ -31,6 +32,8 @@ const SHARD_BYTES: usize = 900 << 10;
 pub struct Memory {
     shards: Mutex<HashMap<u64, BTreeMap<String, ByteString>>>,
     loaded: tokio::sync::OnceCell<()>,
+    /// What the replica that led before has saved was taken over. Before that nothing is saved: it would be written over.
+    taken_over: AtomicBool,
     /// When each target was last saved.
     saved: Mutex<HashMap<TargetId, Instant>>,
 }
@@ -52,8 +55,20 @@ fn name(engine: &Engine, shard: u64) -> String {
 
 impl Memory {
     /// What is remembered of a target. Waits for the memory to be read, once.
-    pub async fn of(&self, engine: &Engine, policy_uid: &str, target: &str) -> Option<Snapshot> {
-        self.loaded.get_or_init(|| self.load(engine)).await;
+    ///
+    /// # Errors
+    /// Where it cannot be read now, and that may be bad luck.
+    pub async fn of(
+        &self,
+        engine: &Engine,
+        policy_uid: &str,
+        target: &str,
+    ) -> Result<Option<Snapshot>, Unread> {
+        self.loaded.get_or_try_init(|| self.load(engine)).await?;
+        Ok(self.remembered(policy_uid, target))
+    }
+
+    fn remembered(&self, policy_uid: &str, target: &str) -> Option<Snapshot> {
         let key = key(policy_uid, target);
         let shards = self.shards.lock();
         let bytes = shards.get(&shard_of(&key))?.get(&key)?;
@@ -66,25 +81,30 @@ impl Memory {
         }
     }
 
-    async fn load(&self, engine: &Engine) {
+    async fn load(&self, engine: &Engine) -> Result<(), Unread> {
         for shard in 0..SHARDS {
             match read(engine, shard).await {
                 Ok(data) => drop(self.shards.lock().insert(shard, data)),
+                Err(error) if error.is_retryable() => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, shard, "what was remembered cannot be read; baselines are unknown until objects are in sync");
                 }
             }
         }
+        Ok(())
     }
 
     /// Takes over what the replica that led before has saved.
-    pub async fn take_over(&self, engine: &Arc<Engine>) {
-        self.load(engine).await;
+    ///
+    /// # Errors
+    /// Where that cannot be read now, and that may be bad luck.
+    pub async fn take_over(&self, engine: &Arc<Engine>) -> Result<(), Unread> {
+        self.load(engine).await?;
         self.loaded.get_or_init(|| async {}).await;
         for policy in engine.registry.all() {
             let view = policy.view.lock().clone();
             for target in &view.targets {
-                let Some(snapshot) = self.of(engine, &policy.uid, &target.name).await else {
+                let Some(snapshot) = self.remembered(&policy.uid, &target.name) else {
                     continue;
                 };
                 let rereads = engine.index.adopt(target.id, snapshot);
@@ -93,12 +113,17 @@ impl Memory {
                 }
             }
         }
+        self.taken_over.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Saves what changed, for as long as the operator runs and this replica leads.
     pub async fn run(engine: Arc<Engine>) {
         let mut leading = engine.leading.clone();
         loop {
+            if !*leading.borrow() {
+                engine.memory.taken_over.store(false, Ordering::Relaxed);
+            }
             if leading.wait_for(|leads| *leads).await.is_err() {
                 return;
             }
@@ -110,7 +135,9 @@ impl Memory {
     }
 
     async fn save(&self, engine: &Engine) {
-        self.loaded.get_or_init(|| self.load(engine)).await;
+        if !self.taken_over.load(Ordering::Relaxed) {
+            return;
+        }
         let mut changed: HashMap<u64, BTreeMap<String, Option<ByteString>>> = HashMap::new();
         let mut taken = Vec::new();
         let mut known = Vec::new();
@@ -183,11 +210,16 @@ impl Memory {
             };
             patch.insert(key, value);
         }
-        // Base64 makes four bytes of three.
-        let bytes: usize = data
-            .iter()
-            .map(|(k, v)| k.len() + v.0.len().div_ceil(3) * 4)
-            .sum();
+        if size(&data) > SHARD_BYTES {
+            let dropped = make_room(&mut data, &mut patch);
+            engine.metrics.residues_dropped.inc_by(dropped);
+            tracing::warn!(
+                shard,
+                dropped,
+                "there is no room to remember what objects of these targets have beyond their declarations; after a restart some of that will be unverified"
+            );
+        }
+        let bytes = size(&data);
         if bytes > SHARD_BYTES {
             return Err(format!("{bytes} bytes are more than a ConfigMap holds"));
         }
@@ -217,10 +249,67 @@ impl Memory {
     }
 }
 
-async fn read(engine: &Engine, shard: u64) -> Result<BTreeMap<String, ByteString>, String> {
+/// The bytes of a ConfigMap that holds this. Base64 makes four bytes of three.
+fn size(data: &BTreeMap<String, ByteString>) -> usize {
+    data.iter()
+        .map(|(k, v)| k.len() + v.0.len().div_ceil(3) * 4)
+        .sum()
+}
+
+/// Leaves out what is needed least, of the largest targets first, until the rest has room: without its residues a target keeps its
+/// baselines. Gives how many targets that took.
+fn make_room(
+    data: &mut BTreeMap<String, ByteString>,
+    patch: &mut BTreeMap<String, Option<ByteString>>,
+) -> u64 {
+    let mut largest: Vec<(usize, String)> =
+        data.iter().map(|(k, v)| (v.0.len(), k.clone())).collect();
+    largest.sort_by(|a, b| b.cmp(a));
+    let mut dropped = 0;
+    for (_, key) in largest {
+        if size(data) <= SHARD_BYTES {
+            break;
+        }
+        let Some(bytes) = data.get_mut(&key) else {
+            continue;
+        };
+        let Ok(mut snapshot) = serde_json::from_slice::<Snapshot>(&bytes.0) else {
+            continue;
+        };
+        if snapshot.residues.is_empty() {
+            continue;
+        }
+        snapshot.residues.clear();
+        snapshot.partial.clear();
+        snapshot.all_partial = true;
+        if let Ok(text) = serde_json::to_vec(&snapshot) {
+            *bytes = ByteString(text);
+            patch.insert(key, Some(bytes.clone()));
+            dropped += 1;
+        }
+    }
+    dropped
+}
+
+/// Why what was remembered could not be read; without a cause where no answer came in time.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", said(.0.as_ref()))]
+pub struct Unread(Option<kube::Error>);
+
+impl Unread {
+    fn is_retryable(&self) -> bool {
+        match &self.0 {
+            Some(kube::Error::Api(status)) => status.code >= 500 || status.code == 429,
+            // No answer, or none that came whole.
+            _ => true,
+        }
+    }
+}
+
+async fn read(engine: &Engine, shard: u64) -> Result<BTreeMap<String, ByteString>, Unread> {
     let api: Api<ConfigMap> = Api::namespaced(engine.client.clone(), &engine.options.namespace);
     let map = bounded(api.get_opt(&name(engine, shard))).await;
-    let map = map.map_err(|e| said(e.as_ref()))?;
+    let map = map.map_err(Unread)?;
     Ok(map.and_then(|m| m.binary_data).unwrap_or_default())
 }
 
@@ -242,6 +331,48 @@ fn said(error: Option<&kube::Error>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One target with too much to remember kept all others of its ConfigMap from being saved, for ever.
+    #[test]
+    fn a_target_with_too_much_to_remember_loses_its_residues_and_nobody_a_baseline() {
+        let snapshot = |hashes: u64| Snapshot {
+            revision: "main@1".to_owned(),
+            residues: vec![cluster::index::Shared {
+                hashes: (0..hashes).map(|n| u64::MAX - n).collect(),
+                objects: vec![1],
+            }],
+            rewritten: vec![7],
+            ..Snapshot::default()
+        };
+        let bytes = |s: &Snapshot| ByteString(serde_json::to_vec(s).expect("text"));
+        let mut data = BTreeMap::from([
+            ("small".to_owned(), bytes(&snapshot(10))),
+            ("large".to_owned(), bytes(&snapshot(60_000))),
+        ]);
+        assert!(size(&data) > SHARD_BYTES);
+        let mut patch = BTreeMap::new();
+        assert_eq!(make_room(&mut data, &mut patch), 1);
+        assert!(size(&data) <= SHARD_BYTES);
+        assert_eq!(patch.keys().collect::<Vec<_>>(), ["large"]);
+        let read: Snapshot = serde_json::from_slice(&data["large"].0).expect("reads back");
+        assert_eq!(
+            (read.revision.as_str(), read.rewritten),
+            ("main@1", vec![7])
+        );
+        assert!(read.all_partial && read.residues.is_empty());
+    }
+
+    /// One slow answer at the start, and what was remembered was written over with nothing.
+    #[test]
+    fn what_may_be_bad_luck_is_read_again_and_what_is_forbidden_is_not() {
+        let status = |code| {
+            let status = kube::core::Status::failure("", "").with_code(code);
+            Unread(Some(kube::Error::Api(status.boxed()))).is_retryable()
+        };
+        assert!(Unread(None).is_retryable());
+        assert!(status(503) && status(429));
+        assert!(!status(403) && !status(404));
+    }
 
     #[test]
     fn a_target_has_one_place_and_a_valid_key() {

@@ -27,6 +27,8 @@ pub struct Metrics {
     blames: Family<Labels, Counter>,
     histories: Family<Labels, Counter>,
     pub dry_runs: Counter,
+    pub dry_runs_refused: Counter,
+    pub residues_dropped: Counter,
     pub object_reads: Counter,
     pub missed: Counter,
     pub events_dropped: Counter,
@@ -66,6 +68,8 @@ impl Metrics {
             blames: Family::default(),
             histories: Family::default(),
             dry_runs: Counter::default(),
+            dry_runs_refused: Counter::default(),
+            residues_dropped: Counter::default(),
             object_reads: Counter::default(),
             missed: Counter::default(),
             events_dropped: Counter::default(),
@@ -134,6 +138,16 @@ impl Metrics {
             "dry_runs",
             "Dry-run creations asked for",
             m.dry_runs.clone(),
+        );
+        registry.register(
+            "dry_runs_refused",
+            "Dry-run creations that the API server refused; ownership decides there",
+            m.dry_runs_refused.clone(),
+        );
+        registry.register(
+            "memory_residues_dropped",
+            "Times that a target was remembered without what its objects have beyond their declarations, for lack of room",
+            m.residues_dropped.clone(),
         );
         registry.register(
             "object_reads",

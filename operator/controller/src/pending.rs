@@ -14,10 +14,12 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Notes that an object waits; gives since when it has.
-    pub fn waits(&self, target: TargetId, id: &ObjectId, now: Timestamp) -> Timestamp {
+    /// Notes that an object waits, since `at` or longer; gives since when it has.
+    pub fn waits(&self, target: TargetId, id: &ObjectId, at: Timestamp) -> Timestamp {
         let mut since = self.since.lock();
-        *since.entry((target, id.clone())).or_insert(now)
+        let since = since.entry((target, id.clone())).or_insert(at);
+        *since = (*since).min(at);
+        *since
     }
 
     /// Since when an object has waited, if it does.
@@ -60,6 +62,8 @@ mod tests {
         assert_eq!(pending.waits(target, &id("b"), at(2)), at(2));
         assert_eq!(pending.waits(target, &id("a"), at(3)), at(1));
         assert_eq!(pending.oldest(target), Some(at(1)));
+        // What a record of before a restart says.
+        assert_eq!(pending.waits(target, &id("a"), at(0)), at(0));
         pending.is_over(target, &id("a"));
         assert_eq!(pending.oldest(target), Some(at(2)));
         assert_eq!(pending.oldest(TargetId(2)), None);

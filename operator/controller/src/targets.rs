@@ -24,7 +24,7 @@ use jiff::Timestamp;
 
 use crate::engine::Engine;
 use crate::policy::{From, Policy, TargetSpec};
-use crate::recall::recall;
+use crate::recall::{Earlier, Later, recall};
 use crate::registry::{PolicyState, TargetView};
 use crate::undeclared::Asks;
 
@@ -47,6 +47,8 @@ pub struct Target {
     failed: Option<Failed>,
     /// What was known of it before the operator started was brought back.
     recalled: bool,
+    /// Since when that is tried in vain.
+    recalling: Option<Instant>,
     /// It declares another place than when it last declared something.
     elsewhere: bool,
     /// Helm is at work on it.
@@ -89,6 +91,8 @@ struct Failed {
     at: Instant,
 }
 
+/// How long what was known before a start is waited for. Detection does not wait for ever for a commit of earlier.
+const RECALL_PATIENCE: Duration = Duration::from_secs(120);
 /// The wait before a failed rendering is tried again, doubled each time.
 const RENDER_AGAIN: Duration = Duration::from_secs(2);
 
@@ -170,6 +174,7 @@ impl Target {
             done: None,
             failed: None,
             recalled: false,
+            recalling: None,
             elsewhere: false,
             at_work: false,
             waits_for_tools: false,
@@ -279,10 +284,12 @@ impl Target {
                     name: revision.name.as_str().into(),
                     inputs: told.as_str().into(),
                 };
-                if !std::mem::replace(&mut self.recalled, true)
-                    && let Some((before, at)) = recall(engine, state, self, &by).await
-                {
-                    self.declare(engine, policy, catalog, before, at).await;
+                match self.recall(engine, state, policy, &by).await {
+                    Ok(Some((before, at))) => {
+                        self.declare(engine, policy, catalog, before, at).await;
+                    }
+                    Ok(None) => {}
+                    Err(later) => return self.wait_for_memory(&later),
                 }
                 self.declare(engine, policy, catalog, rendered, by).await;
                 self.view.revision = Some(revision.name.clone());
@@ -300,21 +307,62 @@ impl Target {
         }
     }
 
+    /// Brings back what was known of the target before the operator started, once.
+    async fn recall(
+        &mut self,
+        engine: &Arc<Engine>,
+        state: &PolicyState,
+        policy: &Policy,
+        by: &cluster::index::Revision,
+    ) -> Result<Option<Earlier>, Later> {
+        if self.recalled {
+            return Ok(None);
+        }
+        let since = *self.recalling.get_or_insert_with(Instant::now);
+        let patience = since.elapsed() < RECALL_PATIENCE;
+        let before = recall(engine, state, policy, self, by, patience).await?;
+        self.recalled = true;
+        self.recalling = None;
+        Ok(before)
+    }
+
+    /// Declared without its memory, a target would be remembered without it from then on.
+    fn wait_for_memory(&mut self, Later(why): &Later) -> bool {
+        tracing::warn!(
+            target = self.spec.name,
+            why,
+            "what was known of a target cannot be brought back yet; trying again"
+        );
+        self.view.ready = None;
+        self.view.reason = "Progressing".to_owned();
+        self.view.message = format!(
+            "what was known before the operator started cannot be brought back yet: {}",
+            drift::redact::cut(why, 256)
+        );
+        false
+    }
+
     /// Renders a revision of earlier; `None` if that fails, or if what else goes into rendering is not what it was.
+    ///
+    /// # Errors
+    /// Where trying again may help.
     pub async fn render_again(
         &self,
         engine: &Arc<Engine>,
         state: &PolicyState,
         revision: &Revision,
         inputs: &str,
-    ) -> Option<Rendered> {
-        let (catalog, request) = self.request_again(engine, revision)?;
+    ) -> Result<Option<Rendered>, Later> {
+        let Some((catalog, request)) = self.request_again(engine, revision) else {
+            return Ok(None);
+        };
         let same = self.plain_inputs(&request, engine) == inputs
             || inputs_digest(&request, &engine.worker_info) == inputs;
         if !same {
-            return None;
+            return Ok(None);
         }
-        self.whole(engine, state, &catalog, &request).await
+        self.whole(engine, state, &catalog, Ask::Render(&request))
+            .await
     }
 
     /// Renders a revision of earlier from what goes into rendering now, and says what that was; `None` if it fails.
@@ -325,7 +373,10 @@ impl Target {
         revision: &Revision,
     ) -> Option<(Rendered, cluster::index::Revision)> {
         let (catalog, request) = self.request_again(engine, revision)?;
-        let rendered = self.whole(engine, state, &catalog, &request).await?;
+        let rendered = self
+            .whole(engine, state, &catalog, Ask::Render(&request))
+            .await
+            .ok()??;
         let inputs = if rendered.is_by_catalog() {
             inputs_digest(&request, &engine.worker_info)
         } else {
@@ -351,19 +402,22 @@ impl Target {
         Some((catalog, request))
     }
 
-    /// A rendering without any problem.
+    /// A rendering without any problem; `None` where there is none.
     async fn whole(
         &self,
         engine: &Arc<Engine>,
         state: &PolicyState,
         catalog: &Catalog,
-        request: &RenderRequest,
-    ) -> Option<Rendered> {
-        let asked = Ask::Render(request);
+        asked: Ask<'_>,
+    ) -> Result<Option<Rendered>, Later> {
         let rendered = self
             .render(engine, catalog, asked, &state.key.namespace)
             .await;
-        rendered.ok().filter(|r| r.problems.is_empty())
+        match rendered {
+            Ok(rendered) => Ok(Some(rendered).filter(|r| r.problems.is_empty())),
+            Err((_, message, true)) => Err(Later(message)),
+            Err(_) => Ok(None),
+        }
     }
 
     fn said(&self) -> Said {

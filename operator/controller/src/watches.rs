@@ -207,6 +207,26 @@ impl Watches {
         Ok(waiting)
     }
 
+    /// Finds out again about which kinds the server may be asked: rights are given and taken while the operator runs.
+    pub async fn learn_rights(&self, engine: &Arc<Engine>) -> cluster::Result<()> {
+        let scopes: Vec<ScopeKey> = self.inner.lock().schemas.iter().cloned().collect();
+        let kinds: HashSet<GroupVersionKind> = scopes.iter().map(|s| s.kind.clone()).collect();
+        let askable = asking::askable(engine, &kinds).await;
+        let mut changed = false;
+        for scope in scopes {
+            let may = askable.contains(&scope.kind);
+            if engine.index.set_askable(&scope, may) {
+                tracing::info!(scope = %scope.kind, may, "whether the server may be asked about a kind has changed");
+                self.relist(&scope);
+                changed = true;
+            }
+        }
+        if changed {
+            self.sync(engine).await?;
+        }
+        Ok(())
+    }
+
     /// For metrics: kind, whether it is ready, seconds since the server was heard.
     pub fn ages(&self) -> Vec<(String, bool, f64)> {
         let inner = self.inner.lock();

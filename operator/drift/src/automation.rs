@@ -170,6 +170,29 @@ fn label<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     object.get("metadata")?.get("labels")?.get(key)?.as_str()
 }
 
+/// The volume that admission adds to a Pod holds a token of its account, and whatever is projected beside that; the name alone could be
+/// that of a directory of the host.
+fn is_token_volume(volume: &Value) -> bool {
+    let sources = volume
+        .get("projected")
+        .and_then(|p| p.get("sources"))
+        .and_then(Value::as_array);
+    let only = volume
+        .as_object()
+        .is_some_and(|v| v.keys().all(|k| k == "name" || k == "projected"));
+    let expected = |source: &Value| {
+        let of = |key: &str, name: &str| {
+            source
+                .get(key)
+                .is_none_or(|s| s.get("name").and_then(Value::as_str) == Some(name))
+        };
+        source.get("secret").is_none() && of("configMap", "kube-root-ca.crt")
+    };
+    only && sources.is_some_and(|all| {
+        all.iter().any(|s| s.get("serviceAccountToken").is_some()) && all.iter().all(expected)
+    })
+}
+
 fn name_begins(element: &Value, with: &str) -> bool {
     let name = element.get("name").and_then(Value::as_str);
     name.is_some_and(|n| n.starts_with(with))
@@ -254,6 +277,27 @@ const OWN_GROUPS: [&str; 19] = [
     "storagemigration.k8s.io",
 ];
 
+/// True for what is noted down on an object: labels, annotations, finalizers, owners.
+pub fn is_metadata(path: &[Step]) -> bool {
+    matches!(path.first(), Some(Step::Field(name)) if name == "metadata")
+}
+
+/// True for kinds whose objects the control plane itself goes on writing, whoever declares some of their fields.
+///
+/// Source: <https://kubernetes.io/docs/concepts/architecture/nodes/>, <https://kubernetes.io/docs/concepts/architecture/leases/>.
+pub fn is_kept_by_control_plane(kind: &GroupKind) -> bool {
+    is(
+        kind,
+        &[
+            "Node",
+            "Endpoints",
+            "coordination.k8s.io/Lease",
+            "discovery.k8s.io/EndpointSlice",
+            "storage.k8s.io/CSINode",
+        ],
+    )
+}
+
 /// True for kinds that are not Kubernetes' own.
 pub fn is_custom(kind: &GroupKind) -> bool {
     kind.group.contains('.') && !OWN_GROUPS.contains(&&*kind.group)
@@ -270,7 +314,7 @@ const CONTROL_PLANE: [&str; 5] = [
     "kubelet",
 ];
 
-/// True for a manager of the control plane: what it writes is not an edit.
+/// True for a manager of the control plane: what it writes is not an edit. The name is the client's own word.
 pub fn is_control_plane(manager: &str) -> bool {
     CONTROL_PLANE.contains(&manager)
 }

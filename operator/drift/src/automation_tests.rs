@@ -410,3 +410,32 @@ fn any_number_of_steps_matches_none_too() {
         &steps("spec.selector")
     ));
 }
+
+/// A volume with the name of the one that admission adds was the server's, whatever it was.
+#[test]
+fn a_directory_of_the_host_under_the_name_of_a_token_volume_is_added_by_hand() {
+    let declared = json!({"metadata": {"name": "a"}});
+    let kind = GroupKind::new("", "Pod");
+    let path: FieldPath = "spec.volumes[name=kube-api-access-abcde]"
+        .parse()
+        .expect("a path");
+    let explained = |mut volume: Value| {
+        volume["name"] = "kube-api-access-abcde".into();
+        let context = Context {
+            kind: &kind,
+            declared: &declared,
+            live: &declared,
+            replicas: None,
+        };
+        explains_addition(&context, &path.0, &volume)
+    };
+    let token = json!({"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}});
+    let root = json!({"configMap": {"name": "kube-root-ca.crt"}});
+    let namespace = json!({"downwardAPI": {"items": []}});
+    let projected = |sources: Value| json!({"projected": {"sources": sources, "defaultMode": 420}});
+    assert!(explained(projected(json!([token, root, namespace]))));
+    assert!(!explained(json!({"hostPath": {"path": "/"}})));
+    assert!(!explained(projected(json!([root]))));
+    let secret = json!({"secret": {"name": "other"}});
+    assert!(!explained(projected(json!([token, secret]))));
+}

@@ -34,6 +34,7 @@ pub(crate) fn schema() -> Schema {
         fields.sort();
         Node::Struct(StructNode {
             fields: fields.into(),
+            defaults: Box::default(),
             preserve_unknown: false,
             atomic: false,
         })
@@ -311,6 +312,7 @@ fn atomic_schema() -> Schema {
             fields: fields.iter().map(|(n, i)| (Arc::from(*n), *i)).collect(),
             preserve_unknown: false,
             atomic,
+            defaults: Box::default(),
         })
     };
     let matching = b.push(record(&[("labels", labels)], true));

@@ -86,7 +86,7 @@ impl Hidden {
 
     /// True if putting an object back would write something hidden to the cluster: ciphertext, or a random value that nobody chose.
     pub fn is_written_by(&self, plan: &Plan) -> bool {
-        let is_in = |f: &&FieldDrift| {
+        let is_in = |f: &FieldDrift| {
             let below = || self.below.contains_key(&f.path.to_string());
             f.change != Change::Added && (self.around(&f.path).is_some() || below())
         };

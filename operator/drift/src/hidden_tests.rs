@@ -28,6 +28,7 @@ fn schema() -> Schema {
     ];
     let root = b.push(Node::Struct(StructNode {
         fields: fields.into_iter().map(|(n, id)| (n.into(), id)).collect(),
+        defaults: Box::default(),
         preserve_unknown: true,
         atomic: false,
     }));
@@ -184,10 +185,10 @@ fn ciphertext_and_what_nobody_chose_were_to_be_written() {
     );
     for git in [encrypted, random] {
         let hidden = Hidden::of(&git, &schema());
-        assert!(hidden.is_written_by(&Plan::PutBack(vec![&plain, &missing])));
-        assert!(hidden.is_written_by(&Plan::PutBack(vec![&whole])));
+        assert!(hidden.is_written_by(&Plan::PutBack(vec![plain.clone(), missing.clone()])));
+        assert!(hidden.is_written_by(&Plan::PutBack(vec![whole.clone()])));
         assert!(hidden.is_written_by(&Plan::Create));
-        assert!(!hidden.is_written_by(&Plan::PutBack(vec![&plain, &added])));
+        assert!(!hidden.is_written_by(&Plan::PutBack(vec![plain.clone(), added.clone()])));
         assert!(!hidden.is_written_by(&Plan::Rest));
     }
     let open = Hidden::of(&declared(json!({"data": {"a": "x"}}), &[]), &schema());

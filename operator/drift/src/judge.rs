@@ -9,6 +9,7 @@ use crate::bookkeeping::normalise;
 use crate::compare::{Change, FieldDrift, compare, is_left_out};
 use crate::declared::DeclaredObject;
 use crate::expected::{Expected, without_rewrites};
+use crate::first_sight::{self, still_there};
 use crate::hidden::Hidden;
 use crate::origin::{Baseline, Evidence, Origin};
 use crate::ownership::Owners;
@@ -198,6 +199,8 @@ pub struct Case<'a> {
     pub askable: bool,
     /// What the object had beyond its declaration when that was last explained; `None` if it never was.
     pub known: Option<&'a Residue>,
+    /// More may have been explained than is remembered: what is not in `known` is met as for the first time.
+    pub partial: bool,
     /// What it was declared as when it was last in sync.
     pub baseline: Baseline<'a>,
     /// The server stored that declaration as it was, without making anything else of it.
@@ -232,6 +235,7 @@ impl<'a> Case<'a> {
             expected: Expected::Unsettled,
             askable: true,
             known: None,
+            partial: false,
             baseline: Baseline::Unknown,
             literal: false,
             undeclared: Undeclared::default(),
@@ -315,6 +319,10 @@ pub fn judge(case: &Case<'_>, live: Option<&Value>) -> Judgement {
     }
 }
 
+fn version(object: &Value) -> Option<&str> {
+    object.get("apiVersion")?.as_str()
+}
+
 fn metadata(object: &Value, key: &str) -> Option<String> {
     Some(object.get("metadata")?.get(key)?.as_str()?.to_owned())
 }
@@ -395,17 +403,20 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
     }
     let as_declared = drifts.is_empty();
     let differing = drifts.len();
-    let mut unverified = false;
+    let mut doubtful = first_sight::take_out(case, &mut new);
     let (basis, mut added) = match case.expected {
         Expected::Answer(expected) => {
             without_rewrites(&mut drifts, declared, expected, case.schema);
             let mut added = unexplained(&new, declared, expected, live, case.schema);
-            let first_sight = case.known.is_none() && !case.baseline.is_own_sighting();
-            if first_sight && !added.is_empty() {
-                let before = added.len();
+            if !added.is_empty() {
                 let owners = Foreign::of(case, live);
-                added.retain(|d| owners.foreign(&d.path) == Some(true));
-                unverified = added.len() < before;
+                let (told, open) = added.into_iter().partition(|d| {
+                    !first_sight::is_first(case, &d.path)
+                        || owners.foreign(&d.path) == Some(true)
+                        || still_there(case, &owners.owners, &d.path)
+                });
+                added = told;
+                doubtful.extend::<Vec<FieldDrift>>(open);
             }
             (Basis::Expected, added)
         }
@@ -415,7 +426,9 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
             if !case.literal || case.baseline != Baseline::Declared {
                 drifts.retain(|d| !is_left_out(d, case.schema));
             }
-            (Basis::Ownership, by_ownership(case, live, &new))
+            let (added, open) = by_ownership(case, live, &new);
+            doubtful.extend(open);
+            (Basis::Ownership, added)
         }
         Expected::Unsettled | Expected::AsDeclared | Expected::Refused => {
             let unsettled = case.expected == Expected::Unsettled && !all_told(case, &drifts);
@@ -447,8 +460,8 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
         Expected::Unsettled | Expected::AsDeclared if !case.askable => drifts.len() == differing,
         Expected::Unsettled | Expected::AsDeclared => as_declared || case.literal,
     };
-    let explained = explained(&beyond, &hashes, &added);
-    let unverified = unverified.then_some(Unknown::Unverified);
+    let explained = explained(&beyond, &hashes, added.iter().chain(&doubtful));
+    let unverified = (!doubtful.is_empty()).then_some(Unknown::Unverified);
     let rest = unverified.or_else(|| hidden.clone());
     let verdict = if drifts.is_empty() && added.is_empty() {
         rest.clone().map_or(Verdict::InSync, Verdict::Unknown)
@@ -482,7 +495,11 @@ fn all_told(case: &Case<'_>, drifts: &[FieldDrift]) -> bool {
 
 /// The hashes of what is not an addition. An addition is reported at its own place, below it where part of it is explained, or as
 /// the atomic list around it.
-fn explained(beyond: &[Extra<'_>], hashes: &[u64], added: &[FieldDrift]) -> Residue {
+fn explained<'a>(
+    beyond: &[Extra<'_>],
+    hashes: &[u64],
+    added: impl Iterator<Item = &'a FieldDrift>,
+) -> Residue {
     let text = |steps: &[Step]| FieldPath(steps.to_vec()).to_string();
     let mut places: HashSet<String> = HashSet::new();
     for drift in added {
@@ -532,19 +549,29 @@ impl<'a> Foreign<'a> {
 }
 
 /// Where the server cannot be asked: what somebody else than the deployer owns is added, and what has come since the object was
-/// in sync by this very declaration.
-fn by_ownership(case: &Case<'_>, live: &Value, new: &[Extra<'_>]) -> Vec<FieldDrift> {
+/// in sync by this very declaration. Then what nobody can be asked about, because ownership was emptied.
+fn by_ownership(
+    case: &Case<'_>,
+    live: &Value,
+    new: &[Extra<'_>],
+) -> (Vec<FieldDrift>, Vec<FieldDrift>) {
     if new.is_empty() {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
     let owners = Foreign::of(case, live);
     let seen_before = case.known.is_some() && case.baseline == Baseline::Declared;
-    let mut found: Vec<FieldDrift> = Vec::new();
+    let (mut found, mut doubtful): (Vec<FieldDrift>, Vec<FieldDrift>) = Default::default();
     for extra in new {
-        let since = seen_before && !owners.is_control_planes(&extra.path);
-        if owners.foreign(&extra.path) != Some(true) && !since {
+        let first = first_sight::is_first(case, &extra.path);
+        let since = seen_before && !first && !owners.is_control_planes(&extra.path);
+        let foreign = owners.foreign(&extra.path);
+        let there = still_there(case, &owners.owners, &extra.path);
+        let told = foreign == Some(true) || since || there;
+        let emptied = first && foreign.is_none() && owners.deployers.is_empty();
+        if !told && !emptied {
             continue;
         }
+        let found = if told { &mut found } else { &mut doubtful };
         let list = extra.atomic.and_then(|depth| extra.path.0.get(..depth));
         let drift = match list.map(|steps| FieldPath(steps.to_vec())) {
             Some(path) => match path.get(live) {
@@ -562,7 +589,7 @@ fn by_ownership(case: &Case<'_>, live: &Value, new: &[Extra<'_>]) -> Vec<FieldDr
         };
         found.push(drift);
     }
-    found
+    (found, doubtful)
 }
 
 /// The verdict on an object with differences.
@@ -589,7 +616,7 @@ fn verdict(
         Basis::Declared
     };
     let judged = |drift: FieldDrift, basis| JudgedField {
-        origin: baseline.origin(&drift, case.schema),
+        origin: baseline.origin_of(&drift, case.schema, version(&case.declared.object)),
         whole: added_as_whole(case, &drift),
         drift,
         basis,

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::*;
@@ -28,6 +30,7 @@ fn schema() -> Schema {
         fields.sort();
         Node::Struct(StructNode {
             fields: fields.into_iter().map(|(n, id)| (n.into(), id)).collect(),
+            defaults: Box::default(),
             preserve_unknown: false,
             atomic: false,
         })
@@ -224,7 +227,8 @@ fn at_first_sight_what_a_foreign_manager_owns_is_added() {
 #[test]
 fn what_came_since_in_sync_is_seen_even_where_the_server_cannot_be_asked() {
     let world = World::new(web(json!([{"name": "web", "image": "a"}])));
-    let quiet = web(json!([{"name": "web", "image": "a", "policy": "Always"}]));
+    let mut quiet = web(json!([{"name": "web", "image": "a", "policy": "Always"}]));
+    quiet["metadata"]["managedFields"] = deployed();
     let known = judge(&world.case(Expected::Refused), Some(&quiet)).explained;
     let mut live = quiet;
     live["metadata"]["labels"] = json!({"team": "x"});
@@ -239,6 +243,108 @@ fn what_came_since_in_sync_is_seen_even_where_the_server_cannot_be_asked() {
         panic!("drifted");
     };
     assert_eq!(finding.fields[0].basis, Basis::Ownership);
+}
+
+/// Somebody applied the container `web` and its image.
+fn deployed() -> Value {
+    json!([{"manager": "deployer", "operation": "Apply", "time": "2026-01-01T00:00:00Z",
+        "fieldsV1": {"f:spec": {"f:containers": {"k:{\"name\":\"web\"}": {".": {}, "f:name": {}, "f:image": {}}}}}}])
+}
+
+/// Nobody owned an addition, nor anything else: it was taken for a default and remembered as that.
+#[test]
+fn at_first_sight_with_ownership_emptied_an_addition_is_unverified() {
+    let world = World::new(web(json!([{"name": "web", "image": "a"}])));
+    let mut live = web(json!([{"name": "web", "image": "a", "policy": "Always"}]));
+    let judged = judge(&world.case(Expected::Refused), Some(&live));
+    assert_eq!(judged.verdict, Verdict::Unknown(Unknown::Unverified));
+    assert!(judged.explained.is_empty());
+    live["metadata"]["managedFields"] = deployed();
+    let judged = judge(&world.case(Expected::Refused), Some(&live));
+    assert_eq!(judged.verdict, Verdict::InSync, "a default has no owner");
+}
+
+/// A commit takes something out that is still there: that was in sync where the server could not be asked.
+#[test]
+fn what_a_commit_takes_out_is_pending_for_as_long_as_the_deployer_applies_it() {
+    let mut world = World::new(web(json!([{"name": "web", "image": "a"}])));
+    let before = web(json!([{"name": "web", "image": "a", "policy": "Always"}]));
+    let mut live = before.clone();
+    let mut owned = deployed();
+    owned[0]["fieldsV1"]["f:spec"]["f:containers"]["k:{\"name\":\"web\"}"]["f:policy"] = json!({});
+    live["metadata"]["managedFields"] = owned;
+    let verdict = |world: &World, live: &Value| {
+        let case = Case {
+            baseline: Baseline::Earlier {
+                object: &before,
+                except: &[],
+                evidence: Evidence::Own,
+            },
+            ..world.case(Expected::Refused)
+        };
+        judge(&case, Some(live)).verdict
+    };
+    let pending = verdict(&world, &live);
+    assert!(matches!(pending, Verdict::Pending(_)), "{pending:?}");
+    // Rolled out, and the server's own default has come back.
+    live["metadata"]["managedFields"] = deployed();
+    assert_eq!(verdict(&world, &live), Verdict::InSync);
+    // A custom resource's defaults are all in its schema.
+    world.kind = GroupKind::new("example.com", "Widget");
+    assert!(matches!(verdict(&world, &live), Verdict::Pending(_)));
+}
+
+/// A definition that gained a field with a default made drift of every object of its kind: nobody owns what the server fills in.
+#[test]
+fn a_default_that_a_custom_resources_definition_gained_is_not_added() {
+    let mut b = SchemaBuilder::new();
+    let scalar = b.push(Node::Scalar);
+    let mut structure = |fields: &[(&str, NodeId)], defaults: &[(&str, Value)]| {
+        b.push(Node::Struct(StructNode {
+            fields: fields.iter().map(|(n, id)| ((*n).into(), *id)).collect(),
+            defaults: defaults
+                .iter()
+                .map(|(n, v)| ((*n).into(), v.clone()))
+                .collect(),
+            preserve_unknown: false,
+            atomic: false,
+        }))
+    };
+    let nested = structure(&[("mode", scalar)], &[("mode", json!("auto"))]);
+    let size = structure(&[("size", scalar)], &[]);
+    let spec = structure(
+        &[("nested", nested), ("retries", scalar), ("size", scalar)],
+        &[("nested", json!({})), ("retries", json!(3))],
+    );
+    let metadata = structure(&[("name", scalar)], &[]);
+    let [old, new] =
+        [size, spec].map(|spec| structure(&[("metadata", metadata), ("spec", spec)], &[]));
+    let nodes = b.finish();
+    let widget = |spec: Value| json!({"metadata": {"name": "w"}, "spec": spec});
+    let declared = declaration(widget(json!({"size": 1})));
+    let kind = GroupKind::new("example.com", "Widget");
+    let known = Residue::default();
+    let verdict = |root, live: Value| {
+        let schema = Schema::new(Arc::clone(&nodes), root);
+        let case = Case {
+            askable: false,
+            known: Some(&known),
+            baseline: Baseline::Declared,
+            literal: true,
+            ..Case::new(&kind, &declared, &schema)
+        };
+        let judged = judge(&case, Some(&widget(live)));
+        (shown(&judged.verdict), judged.explained.is_empty())
+    };
+    let defaulted = json!({"size": 1, "retries": 3, "nested": {"mode": "auto"}});
+    assert_eq!(verdict(new, defaulted.clone()), (vec![], false));
+    let edited = json!({"size": 1, "retries": 4, "nested": {"mode": "auto"}});
+    assert_eq!(verdict(new, edited).0, ["Added spec.retries LiveEdited"]);
+    // Seen before the new schema was read.
+    assert_eq!(
+        verdict(old, defaulted),
+        (vec!["Unverified".to_owned()], true)
+    );
 }
 
 #[test]

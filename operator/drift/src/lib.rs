@@ -12,6 +12,7 @@ pub mod declared;
 pub mod deployer;
 pub mod exceptions;
 pub mod expected;
+mod first_sight;
 pub mod grade;
 pub mod hidden;
 pub mod judge;

@@ -133,6 +133,22 @@ impl Baseline<'_> {
         }
     }
 
+    /// As [`Self::origin`], for a declaration in a version of its API. What another version keeps elsewhere is not in a baseline of
+    /// that one: that live has it proves no edit, that Git has another version does prove a commit.
+    pub fn origin_of(&self, drift: &FieldDrift, schema: &Schema, version: Option<&str>) -> Origin {
+        let origin = self.origin(drift, schema);
+        let Self::Earlier { object, except, .. } = self else {
+            return origin;
+        };
+        let before = object.get("apiVersion").and_then(Value::as_str);
+        let crossed = before.is_some() && version.is_some() && before != version;
+        if crossed && origin == Origin::Diverged && lookup(object, except, &drift.path) == Ok(None)
+        {
+            return Origin::GitAhead;
+        }
+        origin
+    }
+
     /// Where it comes from that a declared object does not exist.
     pub fn origin_of_absence(&self) -> Origin {
         match self {
@@ -221,6 +237,37 @@ mod tests {
         assert_eq!(origin(&json!({}), &v(1), &json!({})), Origin::GitAhead);
         assert_eq!(origin(&v(1), &v(1), &json!({})), Origin::LiveEdited);
         assert_eq!(origin(&json!({}), &v(1), &v(2)), Origin::Diverged);
+    }
+
+    /// A commit that moved a declaration to another version of its API, and changed it, was called an edit as well.
+    #[test]
+    fn what_another_version_keeps_elsewhere_proves_no_edit() {
+        let old = json!({"apiVersion": "autoscaling/v1", "spec": {"max": 5, "cpu": 80}});
+        let declared =
+            json!({"apiVersion": "autoscaling/v2", "spec": {"max": 9, "metrics": {"cpu": 70}}});
+        let schema = Schema::unknown();
+        let origins = |live: &Value| -> Vec<Origin> {
+            let baseline = Baseline::Earlier {
+                object: &old,
+                except: &[],
+                evidence: Evidence::Own,
+            };
+            let version = Some("autoscaling/v2");
+            let drifts = compare(&declared["spec"], &live["spec"], &schema);
+            let under_spec = drifts.into_iter().map(|mut d| {
+                d.path
+                    .0
+                    .insert(0, crate::path::Step::Field("spec".to_owned()));
+                d
+            });
+            under_spec
+                .map(|d| baseline.origin_of(&d, &schema, version))
+                .collect()
+        };
+        let converted = json!({"spec": {"max": 5, "metrics": {"cpu": 80}}});
+        assert_eq!(origins(&converted), [Origin::GitAhead, Origin::GitAhead]);
+        let edited = json!({"spec": {"max": 7, "metrics": {"cpu": 80}}});
+        assert_eq!(origins(&edited), [Origin::Diverged, Origin::GitAhead]);
     }
 
     #[test]

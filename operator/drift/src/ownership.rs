@@ -221,6 +221,7 @@ mod tests {
             fields.sort();
             Node::Struct(StructNode {
                 fields: fields.into_iter().map(|(n, id)| (n.into(), id)).collect(),
+                defaults: Box::default(),
                 preserve_unknown: false,
                 atomic: false,
             })

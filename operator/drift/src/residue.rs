@@ -12,6 +12,7 @@ use crate::bookkeeping::is_never_drift;
 use crate::compare::{
     Change, FieldDrift, canonical, canonical_key, compare_at, key_of, literally_equal, select,
 };
+use crate::first_sight::is_secret_data;
 use crate::path::{FieldPath, Step};
 use crate::schema::{ListTopology, Node, NodeId, Schema};
 
@@ -48,11 +49,20 @@ impl Residue {
         self.0.binary_search(&hash).is_ok()
     }
 
+    /// What of it lies outside the values that a Secret holds: a digest of one of those could be guessed back.
+    pub fn without_secret_data(&self) -> Self {
+        let open = self.0.iter().filter(|h| **h & SECRET_DATA == 0);
+        Self(open.copied().collect())
+    }
+
     /// The hashes, sorted.
     pub fn hashes(&self) -> &[u64] {
         &self.0
     }
 }
+
+/// The bit of a hash that says that the place is one at which a Secret holds its values.
+const SECRET_DATA: u64 = 1;
 
 impl Extra<'_> {
     /// The hash of place and value.
@@ -61,7 +71,12 @@ impl Extra<'_> {
         hasher.update(self.path.to_string().as_bytes());
         hasher.update(&[0]);
         hasher.update(canonical(self.value).as_bytes());
-        hasher.digest()
+        let hash = hasher.digest() & !SECRET_DATA;
+        if is_secret_data(&self.path) {
+            hash | SECRET_DATA
+        } else {
+            hash
+        }
     }
 }
 

@@ -58,6 +58,8 @@ pub enum Node {
 pub struct StructNode {
     /// Name and node of each field, sorted by name.
     pub fields: Box<[(Arc<str>, NodeId)]>,
+    /// What the server fills in where a field is left out, for the fields that have a default.
+    pub defaults: Box<[(Arc<str>, serde_json::Value)]>,
     /// Unknown fields are kept by the server (`x-kubernetes-preserve-unknown-fields`); else it prunes or refuses them.
     pub preserve_unknown: bool,
     /// The struct is one value (`x-kubernetes-map-type: atomic`).
@@ -143,6 +145,61 @@ impl Schema {
     pub fn at(&self, path: &[Step]) -> NodeId {
         path.iter()
             .fold(self.root, |node, step| self.below(node, step))
+    }
+
+    /// True if the server would have pruned or refused what is at a path, going by this schema: it has another one by now.
+    pub fn rules_out(&self, path: &[Step]) -> bool {
+        let mut node = self.root;
+        for step in path {
+            if let (Node::Struct(fields), Step::Field(name)) = (self.node(node), step)
+                && fields.field(name).is_none()
+            {
+                return !fields.preserve_unknown;
+            }
+            node = self.below(node, step);
+        }
+        false
+    }
+
+    /// An object with what the server fills in by the schema's defaults
+    /// (<https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting>).
+    pub fn with_defaults(&self, object: &serde_json::Value) -> serde_json::Value {
+        let mut filled = object.clone();
+        self.fill(&mut filled, self.root, 0);
+        filled
+    }
+
+    fn fill(&self, value: &mut serde_json::Value, node: NodeId, depth: usize) {
+        /// Deeper than objects are; a default can lead to another one of its own kind.
+        const DEEPEST: usize = 64;
+        if depth > DEEPEST {
+            return;
+        }
+        match (self.node(node), value) {
+            (Node::Struct(fields), serde_json::Value::Object(members)) => {
+                for (name, default) in &fields.defaults {
+                    if members.get(&**name).is_none_or(serde_json::Value::is_null) {
+                        members.insert(name.to_string(), default.clone());
+                    }
+                }
+                for (name, member) in members {
+                    if let Some(node) = fields.field(name) {
+                        self.fill(member, node, depth + 1);
+                    }
+                }
+            }
+            (Node::Map { values, .. }, serde_json::Value::Object(members)) => {
+                let node = *values;
+                let members = members.values_mut();
+                members.for_each(|member| self.fill(member, node, depth + 1));
+            }
+            (Node::List { items, .. }, serde_json::Value::Array(elements)) => {
+                let node = *items;
+                let elements = elements.iter_mut();
+                elements.for_each(|element| self.fill(element, node, depth + 1));
+            }
+            _ => {}
+        }
     }
 
     /// How many steps of a path lead to the outermost value above it that is one value: an atomic list, map or struct. `None`

@@ -177,6 +177,19 @@ mod tests {
         assert_eq!(token("mine", used), Doing::Somebody);
     }
 
+    /// An annotation was enough to hide a directory of the host.
+    #[test]
+    fn a_volume_is_provisioned_only_where_a_claim_is_bound_to_it() {
+        let annotations = json!({"pv.kubernetes.io/provisioned-by": "anything"});
+        let by_hand = json!({"metadata": {"annotations": annotations}, "spec": {"hostPath": {"path": "/"}}, "status": {"phase": "Available"}});
+        assert_eq!(of("PersistentVolume", "", "v", &by_hand), Doing::Somebody);
+        let bound = json!({"metadata": {"annotations": annotations}, "spec": {"claimRef": {"uid": "1"}}, "status": {"phase": "Bound"}});
+        assert!(matches!(
+            of("PersistentVolume", "", "v", &bound),
+            Doing::System(_)
+        ));
+    }
+
     #[test]
     fn a_claim_of_a_stateful_set_is_told_from_one_that_was_only_bound() {
         let by = |fields: Value| {

@@ -33,6 +33,8 @@ pub(super) enum Expectation {
     Answered(BlobRef, Seconds),
     /// When.
     Refused(Seconds),
+    /// It could not be asked, as of then.
+    Unasked(Seconds),
 }
 
 /// A moment, in seconds since the first one that was asked for: there is one for each declaration.
@@ -59,6 +61,8 @@ pub enum Asked {
     Object(Value),
     /// It would not be stored, or may not be asked about.
     Refused,
+    /// Nothing may be asked now: the guard of the account that asks is not in order.
+    Unasked,
 }
 
 /// A declaration that the server is to be asked about.
@@ -80,22 +84,62 @@ pub struct Question {
 
 /// What is known of declarations that differ only in what the server does not look at.
 #[derive(Debug)]
-pub(super) enum Shape {
-    /// One of them is being asked about; these wait.
-    Waiting(Vec<DeclId>),
+enum Shape {
+    /// One of them is being asked about; these wait, each with the digest of the declaration that has the shape.
+    Waiting(Vec<(DeclId, u64)>),
     /// What the server adds to each of them.
     Answered(Arc<Residue>, Instant),
 }
 
-pub(super) type Shapes = HashMap<u64, Shape>;
+/// Shapes, and the declarations that are asked about for all of theirs.
+#[derive(Debug, Default)]
+pub(super) struct Shapes {
+    all: HashMap<u64, Shape>,
+    first: HashMap<DeclId, u64>,
+}
+
+impl Shapes {
+    /// Lets a declaration be asked about for all of its shape.
+    fn lead(&mut self, shape: u64, first: DeclId) {
+        if self.all.len() >= MAX_SHAPES {
+            self.all.retain(|_, s| matches!(s, Shape::Waiting(_)));
+        }
+        self.all.insert(shape, Shape::Waiting(Vec::new()));
+        self.first.insert(first, shape);
+    }
+
+    /// Those that wait for what a declaration is asked about, which is over.
+    fn let_go(&mut self, first: DeclId) -> Vec<(DeclId, u64)> {
+        let Some(shape) = self.first.remove(&first) else {
+            return Vec::new();
+        };
+        match self.all.remove(&shape) {
+            Some(Shape::Waiting(waiting)) => waiting,
+            Some(answered) => {
+                self.all.insert(shape, answered);
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+}
 
 impl Index {
     /// The next question for the server.
     pub fn next_question(&self) -> Option<Question> {
         let mut inner = self.inner.lock();
         while let Some(decl) = inner.questions.pop_front() {
-            if let Some(question) = inner.question(decl) {
-                return Some(question);
+            let question = inner.question(decl);
+            let led = inner.shapes.first.get(&decl).copied();
+            if led.is_some() && led != question.as_ref().and_then(|q| q.shape) {
+                // It is gone, or is declared otherwise by now: another one has to ask for those that wait.
+                inner.hand_over(decl);
+            }
+            if question.is_some() {
+                return question;
+            }
+            if let Some(decl) = inner.slab.get_mut(decl) {
+                decl.asked = false;
             }
         }
         None
@@ -115,14 +159,22 @@ impl Index {
         let mut inner = self.inner.lock();
         if inner.slab.get(question.decl).is_some_and(|d| d.asked) {
             inner.questions.push_back(question.decl);
+        } else {
+            inner.hand_over(question.decl);
         }
+        drop(inner);
+        self.wake();
     }
 
     /// Puts the questions again that were refused because nothing could be asked.
     pub fn reopen_refused(&self) {
         let mut inner = self.inner.lock();
         let refused = inner.slab.ids(|d| {
-            matches!(d.expectation, Expectation::Refused(_)) && !d.asked && d.left.is_none()
+            let refused = matches!(
+                d.expectation,
+                Expectation::Refused(_) | Expectation::Unasked(_)
+            );
+            refused && !d.asked && d.left.is_none()
         });
         refused.into_iter().for_each(|id| inner.put(id));
         drop(inner);
@@ -157,7 +209,11 @@ impl Index {
             .iter()
             .filter(|(_, d)| d.target == target && !d.asked && d.left.is_none())
             .filter_map(|(id, d)| match d.expectation {
-                Expectation::Answered(_, at) | Expectation::Refused(at) if inner.may_ask(d) => {
+                Expectation::Answered(_, at)
+                | Expectation::Refused(at)
+                | Expectation::Unasked(at)
+                    if inner.may_ask(d) =>
+                {
                     Some((at, id))
                 }
                 _ => None,
@@ -171,13 +227,25 @@ impl Index {
         due.len()
     }
 
-    /// Whether the server may be asked about a scope's objects.
-    pub fn set_askable(&self, scope: &ScopeKey, askable: bool) {
+    /// Whether the server may be asked about a scope's objects. True if that is news: a list of the scope has to show them again.
+    pub fn set_askable(&self, scope: &ScopeKey, askable: bool) -> bool {
         let mut inner = self.inner.lock();
         let id = inner.scopes.id(scope);
-        if let Some(state) = id.and_then(|id| inner.scopes.get_mut(id)) {
-            state.askable = askable;
+        let Some(state) = id.and_then(|id| inner.scopes.get_mut(id)) else {
+            return false;
+        };
+        if std::mem::replace(&mut state.askable, askable) == askable {
+            return false;
         }
+        for member in state.members.clone() {
+            if let Some(decl) = inner.slab.get_mut(member) {
+                decl.version = 0;
+                // What is known so far was explained by ownership alone.
+                decl.unasked = askable && decl.known.is_some();
+                decl.forget_unasked();
+            }
+        }
+        true
     }
 
     /// Whether an answer about an object of a kind serves others of the same shape.
@@ -274,7 +342,7 @@ impl Inner {
     pub(super) fn expected<'a>(&self, decl: &Decl, answer: Option<&'a Value>) -> Expected<'a> {
         match (decl.expectation, answer) {
             (Expectation::Answered(..), Some(answer)) => Expected::Answer(answer),
-            (Expectation::Refused(_), _) => Expected::Refused,
+            (Expectation::Refused(_) | Expectation::Unasked(_), _) => Expected::Refused,
             (Expectation::AsDeclared, _) => Expected::AsDeclared,
             (Expectation::Unsettled | Expectation::Answered(..), _) => Expected::Unsettled,
         }
@@ -292,12 +360,16 @@ impl Inner {
 
     /// Asks about an object; `only_residue` where all that is declared is as declared.
     pub(super) fn ask(&mut self, id: DeclId, only_residue: bool) {
-        if self.slab.get(id).is_none_or(|d| d.asked) {
+        let Some(decl) = self.slab.get_mut(id) else {
+            return;
+        };
+        // What was asked about may have been edited since: the answer then says nothing about what is declared.
+        decl.residue_only = only_residue;
+        if decl.asked {
             return;
         }
-        if let Some(decl) = self.slab.get_mut(id) {
-            decl.residue_only = only_residue;
-        }
+        // It was asked about for others, and is declared anew since.
+        self.hand_over(id);
         let shape = if only_residue {
             self.shape_of(id)
         } else {
@@ -306,11 +378,11 @@ impl Inner {
         let Some(shape) = shape else {
             return self.put(id);
         };
-        match self.shapes.get_mut(&shape) {
+        match self.shapes.all.get_mut(&shape) {
             Some(Shape::Waiting(others)) => {
-                others.push(id);
                 if let Some(decl) = self.slab.get_mut(id) {
                     decl.asked = true;
+                    others.push((id, decl.digest));
                 }
             }
             Some(Shape::Answered(residue, at)) if at.elapsed() < FRESH => {
@@ -318,12 +390,21 @@ impl Inner {
                 self.explain_or_put(id, &residue);
             }
             _ => {
-                if self.shapes.len() >= MAX_SHAPES {
-                    self.shapes.retain(|_, s| matches!(s, Shape::Waiting(_)));
-                }
-                self.shapes.insert(shape, Shape::Waiting(Vec::new()));
+                self.shapes.lead(shape, id);
                 self.put(id);
             }
+        }
+    }
+
+    /// Lets the next of those that wait ask for all of them, where the one that did so cannot any more.
+    fn hand_over(&mut self, first: DeclId) {
+        for (id, _) in self.shapes.let_go(first) {
+            let Some(decl) = self.slab.get_mut(id) else {
+                continue;
+            };
+            decl.asked = false;
+            let only_residue = decl.residue_only;
+            self.ask(id, only_residue);
         }
     }
 
@@ -342,7 +423,7 @@ impl Inner {
     /// Asks again about an object that shows something unexplained, unless that was just done.
     pub(super) fn ask_when_stale(&mut self, id: DeclId) {
         let stale = self.slab.get(id).is_some_and(|d| match d.expectation {
-            Expectation::Answered(_, at) | Expectation::Refused(at) => {
+            Expectation::Answered(_, at) | Expectation::Refused(at) | Expectation::Unasked(at) => {
                 self.may_ask(d) && !d.asked && !at.is_fresh()
             }
             _ => false,
@@ -385,7 +466,7 @@ impl Inner {
         if !seen.hashes().iter().all(explained) {
             return false;
         }
-        decl.known = Some(seen);
+        decl.learn(seen);
         decl.asked = false;
         decl.literal = true;
         let target = decl.target;
@@ -401,12 +482,13 @@ impl Inner {
     fn settle(&mut self, question: &Question, asked: Asked) -> bool {
         let residue = match &asked {
             Asked::Object(expected) => Some(Arc::new(added_by_server(question, expected))),
-            Asked::Refused => None,
+            Asked::Refused | Asked::Unasked => None,
         };
-        for id in self.waiting(question, residue.as_ref()) {
+        for (id, digest) in self.waiting(question, residue.as_ref()) {
+            let same = self.slab.get(id).is_some_and(|d| d.digest == digest);
             match &residue {
-                Some(residue) => self.explain_or_put(id, residue),
-                None => self.put(id),
+                Some(residue) if same => self.explain_or_put(id, residue),
+                _ => self.put(id),
             }
         }
         let current = self
@@ -416,7 +498,14 @@ impl Inner {
         if let Some(decl) = self.slab.get_mut(question.decl) {
             decl.asked = false;
         }
+        if residue.is_some()
+            && let Some(decl) = self.slab.get_mut(question.decl)
+        {
+            decl.forget_unasked();
+        }
         if !current {
+            // What it is declared as by now was waiting for this answer.
+            self.ask_if_unverified(question.decl);
             return false;
         }
         if residue.is_some_and(|residue| self.explain(question.decl, &residue)) {
@@ -427,6 +516,7 @@ impl Inner {
         }
         let expectation = match asked {
             Asked::Refused => Expectation::Refused(Seconds::now()),
+            Asked::Unasked => Expectation::Unasked(Seconds::now()),
             Asked::Object(expected) => match self.notes.push(&expected) {
                 Ok(at) => Expectation::Answered(at, Seconds::now()),
                 Err(error) => {
@@ -439,17 +529,28 @@ impl Inner {
         true
     }
 
+    fn ask_if_unverified(&mut self, id: DeclId) {
+        let open = self.slab.get(id).filter(|d| {
+            d.verdict == Known::Unknown(Unknown::Unverified) && !d.asked && self.may_ask(d)
+        });
+        if let Some(only_residue) = open.map(|d| d.residue_only) {
+            self.ask(id, only_residue);
+        }
+    }
+
     /// Those that wait for an answer about their shape; it is kept for others.
-    fn waiting(&mut self, question: &Question, residue: Option<&Arc<Residue>>) -> Vec<DeclId> {
+    fn waiting(
+        &mut self,
+        question: &Question,
+        residue: Option<&Arc<Residue>>,
+    ) -> Vec<(DeclId, u64)> {
         let Some(shape) = question.shape else {
             return Vec::new();
         };
-        let Some(Shape::Waiting(waiting)) = self.shapes.remove(&shape) else {
-            return Vec::new();
-        };
+        let waiting = self.shapes.let_go(question.decl);
         if let Some(residue) = residue {
             let answered = Shape::Answered(Arc::clone(residue), Instant::now());
-            self.shapes.insert(shape, answered);
+            self.shapes.all.insert(shape, answered);
         }
         waiting
     }
@@ -459,7 +560,7 @@ impl Inner {
         let scope = self.scopes.get(decl.scope)?;
         let declared = self.targets.get(&decl.target)?.blobs.read(decl.blob).ok()?;
         let shape = Some(shape(&scope.key.kind, &declared.object))
-            .filter(|shape| matches!(self.shapes.get(shape), Some(Shape::Waiting(_))));
+            .filter(|shape| self.shapes.first.get(&id) == Some(shape));
         Some(Question {
             decl: id,
             digest: decl.digest,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::memory::{Base, Recalled, Revision};
-use super::recall::{Earlier, kept, short};
+use super::recall::{Earlier, is_false, kept, short};
 use super::slab::DeclId;
 use super::{Decl, Index, Inner, Known, Reread, Target, TargetId, key_of, key_of_object};
 use crate::store::BlobRef;
@@ -53,8 +53,11 @@ pub struct LeftBehind {
     pub revision: String,
     /// The digest of what else went into rendering that.
     pub inputs: String,
-    /// Its baseline; `None` where none is known.
+    /// Its baseline; `None` where none is known, or where it was not declared.
     pub baseline: Option<Earlier>,
+    /// It was never in sync since Git declared it for the first time.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub absent: bool,
 }
 
 impl LeftBehind {
@@ -305,6 +308,7 @@ impl Inner {
             // What the server would make of it does not matter any more; who owns what differs tells enough.
             askable: false,
             known: decl.known.as_deref(),
+            partial: decl.partial,
             baseline: recalled.baseline(&decl.base),
             literal: decl.literal,
             undeclared: target.undeclared,
@@ -346,6 +350,7 @@ impl Inner {
                     revision: left.revision.name.to_string(),
                     inputs: left.revision.inputs.to_string(),
                     baseline,
+                    absent: matches!(decl.base, Base::Absent),
                 })
             })
             .collect();
@@ -414,10 +419,15 @@ impl Inner {
             Unknown::NotRendered
         };
         let literal = base.is_some();
+        let otherwise = if entry.absent {
+            Base::Absent
+        } else {
+            Base::Unknown
+        };
         self.enter(
             key,
             Decl {
-                base: base.unwrap_or_default(),
+                base: base.unwrap_or(otherwise),
                 verdict: Known::Unknown(unknown),
                 left: Some(Box::new(left)),
                 literal,

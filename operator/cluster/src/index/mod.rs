@@ -119,6 +119,10 @@ struct Decl {
     seen: Option<Arc<Residue>>,
     /// The part of that which is explained.
     known: Option<Arc<Residue>>,
+    /// More may have been explained than that.
+    partial: bool,
+    /// That was learnt while the server could not be asked: by ownership alone.
+    unasked: bool,
     verdict: Known,
     /// When it was last looked at, it was not there.
     absent: bool,
@@ -157,6 +161,8 @@ impl Decl {
             base: Base::Unknown,
             seen: None,
             known: None,
+            partial: false,
+            unasked: false,
             verdict: Known::Unknown(Unknown::NotSeen),
             absent: false,
             cut_short: false,
@@ -168,6 +174,25 @@ impl Decl {
             residue_only: false,
             literal: false,
             sought: false,
+        }
+    }
+
+    /// Keeps what is explained of it; true if that is news.
+    fn learn(&mut self, explained: Arc<Residue>) -> bool {
+        let unasked = matches!(self.expectation, Expectation::Unasked(_));
+        let same = self.known.as_ref() == Some(&explained) && !self.partial;
+        // What was known from the server's own answer stays so.
+        self.unasked = unasked && (self.unasked || self.known.is_none());
+        self.known = Some(explained);
+        self.partial = false;
+        !same
+    }
+
+    /// Forgets what was explained by ownership alone: the server has answered.
+    fn forget_unasked(&mut self) {
+        if std::mem::take(&mut self.unasked) {
+            self.known = None;
+            self.partial = true;
         }
     }
 
@@ -366,6 +391,7 @@ impl Inner {
         } = declaration;
         let scope = self.scopes.intern(&kind, id.namespace.as_ref());
         let key = key_of_object(&id);
+        let mut carried = None;
         if let Some(known) = self.find(key, target) {
             let (epoch, listed) = self.listing(scope);
             let same = self
@@ -400,22 +426,28 @@ impl Inner {
                     id,
                 });
             }
+            carried = self.carry(known);
             self.remove(known);
         }
         let (epoch, listed) = self.listing(scope);
         let base = match before {
+            _ if carried.is_some() => Base::Unknown,
             // By the same commit it is not new: its kind was not served before, say.
             Some(before) if before.complete && !self.is_of_same_commit(target, before) => {
                 Base::Absent
             }
             _ => Base::Unknown,
         };
-        let decl = Decl {
+        let mut decl = Decl {
             blob,
             digest,
             base,
             ..Decl::new(target, scope, &id.name, (epoch, batch))
         };
+        if let Some(base) = carried {
+            // What is added by defaults, and how what is declared is stored, are others in another version.
+            (decl.base, decl.partial) = (base, true);
+        }
         let place = self.enter(key, decl);
         if before.is_none()
             && let Some(revision) = self.targets.get(&target).map(|t| Arc::clone(&t.revision))
@@ -427,6 +459,12 @@ impl Inner {
             scope: ScopeKey::new(kind, id.namespace.clone()),
             id,
         })
+    }
+
+    /// The baseline of an object that is declared in another version of its API from now on; `None` for what was not declared before.
+    fn carry(&mut self, id: DeclId) -> Option<Base> {
+        let decl = self.slab.get_mut(id).filter(|d| !d.is_undeclared())?;
+        Some(std::mem::take(&mut decl.base))
     }
 
     /// Takes in a declaration of the object of this key.

@@ -366,6 +366,7 @@ impl Inner {
             expected: self.expected(decl, answer.as_ref()),
             askable: state.askable,
             known: decl.known.as_deref(),
+            partial: decl.partial,
             baseline: recalled.baseline(&decl.base),
             literal: decl.literal,
             undeclared: target.undeclared,
@@ -451,12 +452,12 @@ impl Inner {
         if seen_whole && !ask {
             decl.literal = literal;
         }
+        decl.residue_only &= ask;
         // What at first sight nobody could tell apart from an addition is no memory of being in sync.
-        let first_sight = decl.known.is_none() && !decl.base.is_own_sighting();
+        let first_sight = decl.partial || (decl.known.is_none() && !decl.base.is_own_sighting());
         let target = decl.target;
         let learnt = seen_whole && !ask && (in_sync || !first_sight);
-        if learnt && decl.known.as_ref() != Some(&explained) {
-            decl.known = Some(explained);
+        if learnt && decl.learn(explained) {
             self.unsaved.insert(target);
         }
         if but_ignored && !ask {
@@ -465,10 +466,12 @@ impl Inner {
         if in_sync && seen_whole && !ask {
             self.set_base(member, Base::Declared);
             // After a refusal nothing but ownership has spoken.
-            let refused = self
-                .slab
-                .get(member)
-                .is_some_and(|d| matches!(d.expectation, Expectation::Refused(_)));
+            let refused = self.slab.get(member).is_some_and(|d| {
+                matches!(
+                    d.expectation,
+                    Expectation::Refused(_) | Expectation::Unasked(_)
+                )
+            });
             if as_declared && !refused {
                 self.expect(member, Expectation::AsDeclared);
             }

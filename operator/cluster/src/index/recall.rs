@@ -30,6 +30,12 @@ pub struct Snapshot {
     /// Objects that were deleted before they had finished, by [`object_key`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cut_short: Vec<u64>,
+    /// Objects of which more may have been explained than `residues` says, by [`object_key`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partial: Vec<u64>,
+    /// Of all objects: there was no room for what was explained.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub all_partial: bool,
     /// What it does not declare any more and is still there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<LeftBehind>,
@@ -49,8 +55,19 @@ pub struct Shared {
 pub struct Apart {
     /// The object, by [`object_key`].
     pub object: u64,
-    /// Its baseline; `None` where none is known.
+    /// Its baseline; `None` where none is known, or where it was not declared.
     pub baseline: Option<Earlier>,
+    /// It was not declared when the rest was last in sync: Git is ahead.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub absent: bool,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it by reference"
+)]
+pub(super) fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// An earlier revision as a baseline.
@@ -80,9 +97,11 @@ pub struct Recollection {
 pub(super) struct Recalled {
     revision: Revision,
     known: HashMap<u64, Arc<Residue>>,
-    apart: HashMap<u64, Option<Earlier>>,
+    apart: HashMap<u64, Apart>,
     rewritten: HashSet<u64>,
     cut_short: HashSet<u64>,
+    partial: HashSet<u64>,
+    all_partial: bool,
     pub(super) declared: HashMap<(String, String, u64), Value>,
     pub(super) left: Vec<LeftBehind>,
 }
@@ -119,11 +138,9 @@ impl Index {
             known,
             rewritten: snapshot.rewritten.into_iter().collect(),
             cut_short: snapshot.cut_short.into_iter().collect(),
-            apart: snapshot
-                .apart
-                .into_iter()
-                .map(|a| (a.object, a.baseline))
-                .collect(),
+            partial: snapshot.partial.into_iter().collect(),
+            all_partial: snapshot.all_partial,
+            apart: snapshot.apart.into_iter().map(|a| (a.object, a)).collect(),
             declared,
             left: snapshot.left,
         };
@@ -177,13 +194,19 @@ impl Index {
                 continue;
             };
             let object = object_key(&identity);
-            // A digest of a Secret's value could be guessed back.
-            let known = decl
-                .known
-                .as_ref()
-                .filter(|_| !identity.group_kind.is_secret());
+            let known = decl.known.as_ref().filter(|_| !decl.unasked);
+            let known = known.map(|known| {
+                if identity.group_kind.is_secret() {
+                    Arc::new(known.without_secret_data())
+                } else {
+                    Arc::clone(known)
+                }
+            });
             if let Some(known) = known.filter(|k| !k.is_empty()) {
-                shared.entry(Arc::clone(known)).or_default().push(object);
+                shared.entry(known).or_default().push(object);
+            }
+            if decl.partial || decl.unasked {
+                snapshot.partial.push(object);
             }
             if !decl.literal && !matches!(decl.base, Base::Unknown) {
                 snapshot.rewritten.push(object);
@@ -196,7 +219,12 @@ impl Index {
                 Base::Unknown | Base::Absent => None,
                 Base::Kept(kept) => Some(Earlier::of(kept)),
             };
-            snapshot.apart.push(Apart { object, baseline });
+            let absent = matches!(decl.base, Base::Absent);
+            snapshot.apart.push(Apart {
+                object,
+                baseline,
+                absent,
+            });
         }
         snapshot.residues = shared
             .into_iter()
@@ -212,6 +240,7 @@ impl Index {
         snapshot.apart.sort_by_key(|a| a.object);
         snapshot.rewritten.sort_unstable();
         snapshot.cut_short.sort_unstable();
+        snapshot.partial.sort_unstable();
         Some(snapshot)
     }
 
@@ -235,8 +264,13 @@ impl Inner {
         let same = recalled.revision == *revision;
         let base = match recalled.apart.get(&object) {
             None if same => Base::Declared,
-            None | Some(None) => Base::Unknown,
-            Some(Some(earlier)) => {
+            None => Base::Unknown,
+            Some(Apart { absent: true, .. }) => Base::Absent,
+            Some(Apart { baseline: None, .. }) => Base::Unknown,
+            Some(Apart {
+                baseline: Some(earlier),
+                ..
+            }) => {
                 let place = (earlier.revision.clone(), earlier.inputs.clone(), object);
                 let kept = recalled.declared.get(&place).and_then(|declared| {
                     let at = self.notes.push(declared).ok()?;
@@ -245,7 +279,12 @@ impl Inner {
                 kept.map_or(Base::Unknown, |k| Base::Kept(Box::new(k)))
             }
         };
-        let in_sync_then = matches!(base, Base::Declared);
+        let in_sync_then = base.is_own_sighting();
+        // What a Secret held beyond its declaration is not kept.
+        let scope = self.scopes.get(decl.scope);
+        let secret = scope.is_some_and(|s| s.key.kind.group_kind.is_secret());
+        let forgotten = recalled.all_partial || recalled.partial.contains(&object);
+        let partial = in_sync_then && (secret || forgotten);
         let literal = !matches!(base, Base::Unknown) && !recalled.rewritten.contains(&object);
         let cut_short = recalled.cut_short.contains(&object);
         self.set_base(id, base);
@@ -253,7 +292,8 @@ impl Inner {
         if let Some(decl) = self.slab.get_mut(id) {
             decl.literal = literal;
             decl.cut_short = cut_short;
-            decl.known = known.or_else(|| in_sync_then.then_some(nothing));
+            decl.known = known.or_else(|| (in_sync_then && !forgotten).then_some(nothing));
+            decl.partial = partial;
         }
     }
 }

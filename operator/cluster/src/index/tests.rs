@@ -762,3 +762,332 @@ fn a_new_leader_that_saw_an_object_only_after_its_edit_takes_over_what_the_old_o
     new.observe(&scope(), &live("a", "hand", 6));
     assert_eq!(origin(&new), drift::Origin::LiveEdited);
 }
+
+/// Only its defaults were asked about; then a declared field was edited, and the answer about the defaults called that in sync.
+#[test]
+fn an_edit_made_while_the_server_is_asked_about_defaults_is_drift() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    let defaulted = |value, version| with(live("a", value, version), "default", "x");
+    listed(&index, &[defaulted("1", 5)]);
+    let question = index.next_question().expect("the default");
+    index.observe(&scope(), &defaulted("hand", 6));
+    assert!(index.settle(&question, Asked::Object(defaulted("1", 1))));
+    index.observe(&scope(), &defaulted("hand", 6));
+    assert_eq!(index.tally(TARGET).drifted, 1);
+    // And undone before the answer it is in sync, as if nothing had been.
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[defaulted("1", 5)]);
+    let question = index.next_question().expect("the default");
+    index.observe(&scope(), &defaulted("hand", 6));
+    index.observe(&scope(), &defaulted("1", 7));
+    assert!(!index.settle(&question, Asked::Object(defaulted("1", 1))));
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+}
+
+/// A batch of one object, changed before it is declared.
+pub(super) fn one(name: &str, change: impl FnOnce(&mut DeclaredObject)) -> Batch {
+    let mut writer = BlobWriter::new().expect("open");
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": {"k": "1"}});
+    let mut declared = DeclaredObject {
+        object,
+        provenance: Provenance {
+            file: "f.yaml".into(),
+            document: 1,
+            line: 1,
+        },
+        lines: vec![],
+        unstable: vec![],
+        encrypted: false,
+    };
+    change(&mut declared);
+    let (blob, digest) = writer.push(&declared).expect("push");
+    Batch {
+        declarations: vec![Declaration {
+            id: id(name),
+            kind: kind(),
+            blob,
+            digest,
+        }],
+        blobs: writer.finish().expect("finish"),
+        ..batch(&[], true)
+    }
+}
+
+/// The answer about its defaults made an object in sync whose declared values had not been compared.
+#[test]
+fn what_cannot_be_compared_is_not_in_sync_because_its_defaults_are_explained() {
+    let unstable = |d: &mut DeclaredObject| d.unstable.push("/data/k".to_owned());
+    let sealed = |d: &mut DeclaredObject| {
+        d.encrypted = true;
+        d.object["data"]["k"] = "ENC[AES256_GCM,data:eA==,iv:eA==,tag:eA==,type:str]".into();
+    };
+    let cases = [
+        (one("a", unstable), "RenderUnstable"),
+        (one("a", sealed), "ValuesEncrypted"),
+    ];
+    for (batch, reason) in cases {
+        let index = Index::new();
+        index.declare(TARGET, batch);
+        let defaulted = |version| with(live("a", "random", version), "default", "x");
+        let seen = defaulted(5);
+        listed(&index, std::slice::from_ref(&seen));
+        let question = index.next_question().expect("the default");
+        index.settle(&question, Asked::Object(defaulted(1)));
+        index.observe(&scope(), &seen);
+        assert_eq!(index.tally(TARGET).in_sync, 0, "{reason}");
+        assert_eq!(states(&index).last().map(|s| s.1), Some(reason));
+    }
+}
+
+/// The memory did not tell an object that Git has just declared from one of which nothing is known: after a restart in the middle of a
+/// roll-out it was drift.
+#[test]
+fn what_was_not_rolled_out_yet_before_a_restart_is_pending_after_it() {
+    let before = Index::new();
+    before.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&before, &[live("a", "1", 5)]);
+    let next = || Batch {
+        revision: revision("main@2"),
+        ..batch(&[("a", "1"), ("new", "1")], true)
+    };
+    before.declare(TARGET, next());
+    before.absent(&scope(), &id("new"));
+    assert_eq!(before.tally(TARGET).pending, 1);
+    let index = restarted(&before, HashMap::new());
+    index.declare(TARGET, next());
+    listed(&index, &[live("a", "1", 5)]);
+    let tally = index.tally(TARGET);
+    assert_eq!((tally.pending, tally.drifted), (1, 0));
+}
+
+/// The one that asked for all of its shape was dropped from Git, or declared otherwise, before it was asked: nobody asked for the others.
+#[test]
+fn those_that_wait_for_an_answer_ask_themselves_when_the_first_cannot() {
+    let others: &[(&str, &str)] = &[("b", "1"), ("c", "1")];
+    let all: &[(&str, &str)] = &[("a", "2"), ("b", "1"), ("c", "1")];
+    for next in [others, all] {
+        for asked in [false, true] {
+            let index = Index::new();
+            index.declare(TARGET, batch(&[("a", "1"), ("b", "1"), ("c", "1")], true));
+            index.set_shared(|_| true);
+            let defaulted = |name: &str, version| with(live(name, "1", version), "default", "x");
+            listed(
+                &index,
+                &[defaulted("a", 5), defaulted("b", 6), defaulted("c", 7)],
+            );
+            let first = asked.then(|| index.next_question().expect("one"));
+            index.declare(TARGET, batch(next, true));
+            index.absent(&scope(), &id("a"));
+            if let Some(first) = first {
+                index.ask_again(&first);
+            }
+            while let Some(question) = index.next_question() {
+                let object = question.declared.object.clone();
+                let value = object["data"]["k"].as_str().expect("text").to_owned();
+                let stored = with(live("x", &value, 1), "default", "x");
+                index.settle(&question, Asked::Object(stored));
+            }
+            let tally = index.tally(TARGET);
+            assert_eq!(
+                (tally.in_sync, tally.unverified),
+                (2, 0),
+                "{next:?} {asked}"
+            );
+        }
+    }
+}
+
+/// The answer about a declaration that had changed meanwhile was the last one that was asked for.
+#[test]
+fn an_object_declared_otherwise_while_it_is_asked_about_is_asked_about_again() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    let defaulted = |value, version| with(live("a", value, version), "default", "x");
+    listed(&index, &[defaulted("1", 5)]);
+    let question = index.next_question().expect("the default");
+    index.declare(TARGET, batch(&[("a", "2")], true));
+    index.observe(&scope(), &defaulted("2", 6));
+    assert_eq!(index.tally(TARGET).unverified, 1);
+    assert!(!index.settle(&question, Asked::Object(defaulted("1", 1))));
+    let question = index.next_question().expect("the new declaration");
+    assert!(!index.settle(&question, Asked::Object(defaulted("2", 1))));
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+}
+
+/// While the guard was not in order, additions were called in sync by ownership alone, and stayed so when the server could be asked.
+#[test]
+fn what_was_learnt_while_nothing_could_be_asked_is_forgotten_with_the_first_answer() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    let added = || {
+        let mut object = with(live("a", "1", 5), "added", "x");
+        object["metadata"]["managedFields"] = json!([{"manager": "deployer", "operation": "Update", "time": "2026-01-01T00:00:00Z",
+            "fieldsV1": {"f:data": {"f:k": {}, "f:added": {}}}}]);
+        object
+    };
+    listed(&index, &[added()]);
+    let question = index.next_question().expect("one");
+    index.settle(&question, Asked::Unasked);
+    index.observe(&scope(), &added());
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+    let again = restarted(&index, HashMap::new());
+    again.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&again, &[added()]);
+    assert!(
+        again.next_question().is_some(),
+        "nothing of it is remembered"
+    );
+    index.reopen_refused();
+    let question = index.next_question().expect("again");
+    assert!(index.settle(&question, Asked::Object(live("x", "1", 1))));
+    index.observe(&scope(), &added());
+    assert_eq!(index.tally(TARGET).unverified, 1);
+}
+
+/// The declaration of an object in another version of its API was one of an object that had never been.
+#[test]
+fn a_commit_that_declares_another_version_of_the_api_is_pending_and_keeps_the_baseline() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    listed(&index, &[live("a", "1", 5)]);
+    states(&index);
+    let newer = GroupVersionKind::new("", "v2", "ConfigMap");
+    let scope = ScopeKey::new(newer.clone(), Some("shop".into()));
+    let mut next = one("a", |d| {
+        d.object["apiVersion"] = "v2".into();
+        d.object["data"]["k"] = "2".into();
+    });
+    next.revision = revision("main@2");
+    next.declarations[0].kind = newer;
+    index.declare(TARGET, next);
+    index.restarted(&scope);
+    index.observe(&scope, &live("a", "1", 5));
+    index.ready(&scope);
+    while let Some(question) = index.next_question() {
+        index.settle(&question, Asked::Object(live("x", "2", 1)));
+        index.observe(&scope, &live("a", "1", 5));
+    }
+    let Some(State::Pending(report)) = index.state(TARGET, &id("a")) else {
+        panic!("{:?}", index.state(TARGET, &id("a")));
+    };
+    assert_eq!(report.origin, drift::Origin::GitAhead);
+    index.observe(&scope, &live("a", "2", 6));
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+    index.observe(&scope, &live("a", "hand", 7));
+    let Some(State::Drifted(report)) = index.state(TARGET, &id("a")) else {
+        panic!("drifted");
+    };
+    assert_eq!(report.origin, drift::Origin::LiveEdited);
+}
+
+/// After a restart nothing was known of what a Secret had beyond its declaration, and all of it was new since it was in sync.
+#[test]
+fn what_a_secret_had_before_a_restart_is_not_new_after_it() {
+    let kind = GroupVersionKind::new("", "v1", "Secret");
+    let scope = ScopeKey::new(kind.clone(), Some("shop".into()));
+    let secret = ObjectId::new(GroupKind::new("", "Secret"), Some("shop"), "a");
+    let declared = || {
+        let mut batch = one("a", |d| d.object["kind"] = "Secret".into());
+        batch.declarations[0].kind = kind.clone();
+        batch.declarations[0].id = secret.clone();
+        batch
+    };
+    let stored = |version: u32, label: Option<&str>| {
+        let mut object = with(live("a", "1", version), "injected", "eA==");
+        object["metadata"]["labels"] = json!({"from": "admission"});
+        if let Some(label) = label {
+            object["metadata"]["labels"]["team"] = label.into();
+        }
+        object
+    };
+    let list = |index: &Index, object: &Value| {
+        index.restarted(&scope);
+        index.observe(&scope, object);
+        index.ready(&scope);
+    };
+    let answer = |index: &Index, object: &Value, expected: Value| {
+        while let Some(question) = index.next_question() {
+            if index.settle(&question, Asked::Object(expected.clone())) {
+                index.observe(&scope, object);
+            }
+        }
+    };
+    let before = Index::new();
+    before.declare(TARGET, declared());
+    list(&before, &stored(5, None));
+    answer(&before, &stored(5, None), stored(1, None));
+    assert_eq!(before.tally(TARGET).in_sync, 1);
+    let saved = serde_json::to_string(&before.snapshot(TARGET)).expect("text");
+    assert!(saved.contains("hashes"), "the label's is kept");
+    before.not_saved(TARGET);
+    // By now admission adds other values.
+    let other = live("x", "1", 1);
+    for (object, verdict) in [
+        (stored(5, None), "Unverified"),
+        (stored(6, Some("x")), "Changed"),
+    ] {
+        let index = restarted(&before, HashMap::new());
+        before.not_saved(TARGET);
+        index.declare(TARGET, declared());
+        list(&index, &object);
+        answer(&index, &object, other.clone());
+        assert_eq!(states(&index).last().map(|s| s.1), Some(verdict));
+        if let Some(State::Drifted(report)) = index.state(TARGET, &secret) {
+            let paths: Vec<&str> = report.fields.iter().map(|f| &*f.path).collect();
+            assert_eq!(paths, ["metadata.labels.team"]);
+        }
+    }
+}
+
+/// A spent quota, a webhook that wants unique hosts: what the server refuses for reasons of its own ends in ownership, not in silence.
+#[test]
+fn what_the_server_refuses_to_create_is_judged_by_ownership() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    index.set_shared(|_| true);
+    let owned = |version, by: &str| {
+        let mut object = with(live("a", "1", version), "added", "x");
+        object["metadata"]["managedFields"] = json!([
+            {"manager": "deployer", "operation": "Apply", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:data": {"f:k": {}}}},
+            {"manager": by, "operation": "Update", "time": "2026-01-02T00:00:00Z", "fieldsV1": {"f:data": {"f:added": {}}}},
+        ]);
+        object
+    };
+    listed(&index, &[owned(5, "kubectl-edit")]);
+    assert_eq!(index.tally(TARGET).unverified, 1);
+    let question = index.next_question().expect("the addition");
+    assert!(index.settle(&question, Asked::Refused));
+    index.observe(&scope(), &owned(5, "kubectl-edit"));
+    let Some(State::Drifted(report)) = index.state(TARGET, &id("a")) else {
+        panic!("drifted");
+    };
+    let told: Vec<_> = report.fields.iter().map(|f| (&*f.path, f.basis)).collect();
+    assert_eq!(told, [("data.added", drift::Basis::Ownership)]);
+    assert!(
+        index.next_question().is_none(),
+        "it is not asked at once again"
+    );
+}
+
+/// Rights to ask about a kind that were given later were found out about by a restart, and then what ownership had explained was believed.
+#[test]
+fn when_the_server_may_be_asked_about_a_kind_its_objects_are_met_anew() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    index.set_askable(&scope(), false);
+    let mut defaulted = with(live("a", "1", 5), "default", "x");
+    defaulted["metadata"]["managedFields"] = json!([{"manager": "deployer", "operation": "Apply", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:data": {"f:k": {}}}}]);
+    listed(&index, &[defaulted.clone()]);
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+    assert!(index.next_question().is_none());
+    assert!(index.set_askable(&scope(), true));
+    assert!(!index.set_askable(&scope(), true));
+    listed(&index, &[defaulted.clone()]);
+    assert_eq!(index.tally(TARGET).unverified, 1);
+    let question = index.next_question().expect("the addition");
+    let expected = with(live("x", "1", 1), "default", "x");
+    assert!(!index.settle(&question, Asked::Object(expected)));
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+}

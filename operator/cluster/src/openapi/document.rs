@@ -200,15 +200,21 @@ impl Reducer<'_> {
     fn object(&mut self, keywords: &Keywords) -> Node {
         let atomic = keywords.map_type.as_deref() == Some("atomic");
         if !keywords.properties.is_empty() {
-            let fields = keywords
+            let fields: Box<[(Arc<str>, NodeId)]> = keywords
                 .properties
                 .iter()
                 .map(|(name, field)| (Arc::from(name.as_str()), self.nested(field)))
                 .collect();
+            let default = |(name, _): &(Arc<str>, NodeId)| {
+                let value = keywords.properties.get(&**name)?.default.clone()?;
+                (!value.is_null()).then(|| (Arc::clone(name), value))
+            };
+            let defaults = fields.iter().filter_map(default).collect();
             // What is embedded is a whole object: its kind's fields are not in the schema.
             let preserve_unknown = keywords.preserve_unknown || keywords.embedded;
             return Node::Struct(StructNode {
                 fields,
+                defaults,
                 preserve_unknown,
                 atomic,
             });

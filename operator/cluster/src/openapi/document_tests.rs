@@ -191,6 +191,29 @@ fn custom_resources_carry_their_rules_inline() {
 }
 
 #[test]
+fn a_default_is_kept_beside_its_field() {
+    let kind = GroupVersionKind::new("example.com", "v1", "Widget");
+    let widget = schema(
+        json!({"com.example.v1.Widget": {
+            "type": "object",
+            "x-kubernetes-group-version-kind": [{"group": "example.com", "kind": "Widget", "version": "v1"}],
+            "properties": {"spec": {"type": "object", "default": {}, "properties": {
+                "retries": {"type": "integer", "default": 3},
+                "none": {"type": "string", "default": null},
+            }}},
+        }}),
+        &kind,
+    )
+    .unwrap();
+    let filled = widget.with_defaults(&json!({"spec": {"other": 1}}));
+    assert_eq!(filled, json!({"spec": {"other": 1, "retries": 3}}));
+    assert_eq!(
+        widget.with_defaults(&json!({})),
+        json!({"spec": {"retries": 3}})
+    );
+}
+
+#[test]
 fn a_type_that_holds_itself_ends() {
     let kind = GroupVersionKind::new("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
     let props = "#/components/schemas/io.k8s.Props";

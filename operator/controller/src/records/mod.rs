@@ -32,6 +32,7 @@ use serde_json::json;
 use crate::converge::Offer;
 use crate::engine::Engine;
 use crate::events::{Events, Note};
+use crate::memory::Unread;
 use crate::policy::PolicyKey;
 use crate::registry::{PolicyState, TargetView};
 pub use content::whole_seconds;
@@ -83,6 +84,8 @@ enum WriteError {
     Deadline,
     #[error(transparent)]
     Api(#[from] kube::Error),
+    #[error("what the replica that led before remembers cannot be read: {0}")]
+    Memory(#[from] Unread),
 }
 
 impl WriteError {
@@ -149,7 +152,7 @@ impl Records {
 
     /// Reads all records there are; then looks at every drifted object again.
     async fn load(&self) -> Result<(), WriteError> {
-        self.engine.memory.take_over(&self.engine).await;
+        self.engine.memory.take_over(&self.engine).await?;
         let api: Api<DriftRecord> = Api::all(self.engine.client.clone());
         let records = bounded(api.list(&kube::api::ListParams::default())).await?;
         self.store.replace(records.items);
@@ -388,7 +391,10 @@ impl Records {
         mut place: Place<'_>,
     ) -> Result<(), WriteError> {
         let now = Timestamp::now();
-        let since = self.engine.pending.waits(change.target, &change.id, now);
+        // A record of before a restart, or of another leader, knows better since when.
+        let known = place.known.as_ref().and_then(Entry::pending_since);
+        let since = known.unwrap_or(now);
+        let since = self.engine.pending.waits(change.target, &change.id, since);
         if let Some(entry) = place.known.take_if(|e| e.is_open() && !e.is_pending()) {
             self.close(place.policy, place.name, entry, Note::Mended)
                 .await?;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use drift::ObjectId;
 use driftline_crds::{DriftRecord, DriftRecordStatus, RecordChange, RecordState, WorstEntry};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use parking_lot::Mutex;
@@ -43,6 +44,12 @@ impl Entry {
         self.status
             .as_ref()
             .is_some_and(|s| s.state == RecordState::Excepted)
+    }
+
+    /// Since when the commit that it tells of has not been rolled out.
+    pub fn pending_since(&self) -> Option<Timestamp> {
+        let status = self.status.as_ref().filter(|_| self.is_pending())?;
+        Some(status.first_seen.0)
     }
 
     /// True if it says that nobody declares the object.

@@ -15,8 +15,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Ask, Done, Failed, Rendered, Target};
 use crate::engine::Engine;
-use crate::policy::Policy;
-use crate::recall::recall;
+use crate::policy::{From, Policy};
+use crate::recall::Later;
 use crate::registry::PolicyState;
 
 /// How long Helm may be at work on a release; after that it was most likely interrupted. Its own default is five minutes.
@@ -121,7 +121,7 @@ impl Target {
         let text = text.map_err(unreadable).ok()?;
         let by = cluster::index::Revision {
             name: format!("v{}", stored.version).into(),
-            inputs: digest(&text).into(),
+            inputs: inputs(&stored).into(),
         };
         let request = self.release_request(text, release, &stored);
         let (catalog, asked) = (engine.catalog.catalog(), Ask::Release(&request));
@@ -129,6 +129,44 @@ impl Target {
             .render(engine, &catalog, asked, &state.key.namespace)
             .await;
         Some((rendered.ok()?, by))
+    }
+
+    /// A revision of earlier, rendered again from Helm's storage; `None` where Helm does not keep it any more.
+    ///
+    /// # Errors
+    /// Where trying again may help.
+    pub async fn stored_release(
+        &self,
+        engine: &Arc<Engine>,
+        state: &PolicyState,
+        policy: &Policy,
+        name: &str,
+        by: &str,
+    ) -> Result<Option<Rendered>, Later> {
+        let From::Release(release) = &self.spec.from else {
+            return Ok(None);
+        };
+        let (client, account) = (&engine.client, &policy.account);
+        let namespace = self.spec.namespace.as_str();
+        let unreadable = |error: cluster::Error| match error.is_retryable() {
+            true => Err(Later(error.to_string())),
+            false => Ok(None),
+        };
+        let revisions = match revisions_as(client, account, namespace, release).await {
+            Ok(revisions) => revisions,
+            Err(error) => return unreadable(error),
+        };
+        let Some(stored) = kept(&revisions, name, by) else {
+            return Ok(None);
+        };
+        let text = match stored_as(client, account, namespace, stored).await {
+            Ok(text) => text,
+            Err(error) => return unreadable(error),
+        };
+        let request = self.release_request(text, release, stored);
+        let catalog = engine.catalog.catalog();
+        self.whole(engine, state, &catalog, Ask::Release(&request))
+            .await
     }
 
     fn release_request(&self, text: String, release: &str, stored: &Stored) -> ReleaseRequest {
@@ -206,7 +244,7 @@ impl Target {
             Ok(text) => text,
             Err(error) => return self.refuse(self.refused(engine, policy, &error)),
         };
-        let inputs = digest(&text);
+        let inputs = inputs(stored);
         let request = self.release_request(text, release, stored);
         let begun = Instant::now();
         let asked = Ask::Release(&request);
@@ -231,9 +269,12 @@ impl Target {
                     name: revision.as_str().into(),
                     inputs: inputs.as_str().into(),
                 };
-                // An older revision is not read again: Helm may not keep it, and what was in sync at it cannot be told then.
-                if !std::mem::replace(&mut self.recalled, true) {
-                    let _ = recall(engine, state, self, &by).await;
+                match self.recall(engine, state, policy, &by).await {
+                    Ok(Some((before, at))) => {
+                        self.declare(engine, policy, &catalog, before, at).await;
+                    }
+                    Ok(None) => {}
+                    Err(later) => return self.wait_for_memory(&later),
                 }
                 self.declare(engine, policy, &catalog, rendered, by).await;
                 self.view.revision = Some(revision);
@@ -290,6 +331,21 @@ impl Target {
     }
 }
 
+/// What a revision of a release is rendered from, in short: the object that Helm keeps it in. What that holds changes when a later
+/// revision takes its place, what was deployed by it does not.
+fn inputs(stored: &Stored) -> String {
+    digest(&format!("{} {}", stored.object, stored.identity.0))
+}
+
+/// The revision of this name and these inputs, if Helm keeps it.
+fn kept<'a>(revisions: &'a [Stored], name: &str, by: &str) -> Option<&'a Stored> {
+    let version = name.strip_prefix('v')?;
+    let version: u32 = version.parse().ok()?;
+    revisions
+        .iter()
+        .find(|r| r.version == version && inputs(r) == by)
+}
+
 /// What the cluster serves, in short.
 fn served(catalog: &Catalog) -> String {
     digest(&catalog.api_versions().join(" "))
@@ -337,6 +393,25 @@ mod tests {
         assert_eq!(of(&[]), "nothing None");
         let failed = "nothing Some((1, \"failed\"))";
         assert_eq!(of(&[(1, "failed", 5)]), failed);
+    }
+
+    /// An upgrade made while the operator was down left no baseline, though Helm still had it.
+    #[test]
+    fn a_revision_that_another_took_the_place_of_is_found_in_the_storage() {
+        let stored = |uid: &str, status: &str, resource_version: &str| Stored {
+            driver: Driver::Secrets,
+            object: "sh.helm.release.v1.web.v1".to_owned(),
+            identity: (uid.to_owned(), resource_version.to_owned()),
+            version: 1,
+            status: status.to_owned(),
+            written_at: NOW,
+        };
+        let then = inputs(&stored("a", "deployed", "5"));
+        let superseded = [stored("a", "superseded", "9")];
+        assert_eq!(kept(&superseded, "v1", &then), superseded.first());
+        assert_eq!(kept(&superseded, "v2", &then), None);
+        let installed_anew = [stored("b", "superseded", "12")];
+        assert_eq!(kept(&installed_anew, "v1", &then), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::when::{
     is_job_label, is_of_token, is_own_secret, names_own_secrets, of_own_controller, set_by_argo,
     tracks, within_bounds,
 };
-use super::{Line, annotation, label, name_begins, name_of};
+use super::{Line, annotation, is_token_volume, label, name_begins, name_of};
 
 const SERVICE: &str = "https://kubernetes.io/docs/concepts/services-networking/service/";
 const DUAL_STACK: &str = "https://kubernetes.io/docs/concepts/services-networking/dual-stack/";
@@ -240,8 +240,8 @@ pub(super) const ADDED: &[Line] = &[
         "https://kubernetes.io/docs/concepts/scheduling-eviction/kube-scheduler/",
     ),
     Line::new(&["Pod"], &["spec", "volumes", "*"], ACCOUNT).when(
-        |_, _, v| name_begins(v, "kube-api-access-"),
-        "`kube-api-access-…`",
+        |_, _, v| name_begins(v, "kube-api-access-") && is_token_volume(v),
+        "`kube-api-access-…`, projected from the account's token",
     ),
     Line::new(&["Pod"], &["spec", "*", "*", "volumeMounts", "*"], ACCOUNT).when(
         |_, _, v| name_begins(v, "kube-api-access-"),

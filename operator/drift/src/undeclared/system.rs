@@ -18,8 +18,8 @@ pub enum Only {
     Label(&'static str, &'static str),
     /// It has this annotation.
     Annotation(&'static str, &'static str),
-    /// It has an annotation of this key.
-    Annotated(&'static str),
+    /// It is a volume that a provisioner made for a claim that it is, or was, bound to.
+    Provisioned,
     /// It is a Secret of this type.
     Type(&'static str),
     /// It is a Secret with the token of an account, named as the control plane named those that it made.
@@ -147,7 +147,7 @@ pub const SYSTEM_ROWS: &[SystemRow] = &[
     row("Secret", &["*"], Only::LegacyToken, "tokens that the control plane made up to 1.23", "https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#auto-generated-legacy-serviceaccount-token-clean-up"),
     row("Secret", &["bootstrap-token-*"], Only::In("kube-system"), "tokens with which nodes join", "https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/"),
     row("PersistentVolumeClaim", &["*"], Only::Wrote("kube-controller-manager", &["f:spec", "f:resources"]), "made from the volumeClaimTemplates of a StatefulSet", SETS),
-    row("PersistentVolume", &["*"], Only::Annotated("pv.kubernetes.io/provisioned-by"), "provisioned for a claim", VOLUMES),
+    row("PersistentVolume", &["*"], Only::Provisioned, "provisioned for a claim that was bound to it", VOLUMES),
     row("Namespace", &["default", "kube-system", "kube-public", "kube-node-lease"], Only::Any, "there from the start", NAMESPACES),
     row("scheduling.k8s.io/PriorityClass", &["system-cluster-critical", "system-node-critical"], Only::Any, "there from the start", "https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/"),
     row("rbac.authorization.k8s.io/ClusterRole", &["system:*", "cluster-admin", "admin", "edit", "view"], Only::Label("kubernetes.io/bootstrapping", "rbac-defaults"), "the API server's defaults", RBAC),
@@ -185,7 +185,12 @@ impl Only {
             Self::In(namespace) => id.namespace.as_deref() == Some(namespace),
             Self::Label(key, value) => of("labels", key) == Some(value),
             Self::Annotation(key, value) => of("annotations", key) == Some(value),
-            Self::Annotated(key) => of("annotations", key).is_some(),
+            Self::Provisioned => {
+                let is = |at: &str| live.pointer(at).and_then(Value::as_str).unwrap_or_default();
+                of("annotations", "pv.kubernetes.io/provisioned-by").is_some()
+                    && !is("/spec/claimRef/uid").is_empty()
+                    && ["Bound", "Released"].contains(&is("/status/phase"))
+            }
             Self::Type(kind) => is_type(kind),
             Self::LegacyToken => {
                 let account = of("annotations", "kubernetes.io/service-account.name");
