@@ -33,7 +33,10 @@ pub struct Workload {
     pub name: String,
 }
 
-/// The workloads of a namespace by the account that they run as; `None` for one that several use.
+/// What Pods run as that name no account. Whatever is not looked at may run as it, too, so that it is nobody's.
+const DEFAULT: &str = "default";
+
+/// The workloads of a namespace by the account that they run as; `None` for one that several use, or that is the namespace's default.
 pub type Accounts = HashMap<String, Option<Workload>>;
 
 #[derive(Deserialize)]
@@ -84,7 +87,7 @@ struct Template {
 fn account(spec: Spec) -> String {
     match spec.job_template.or(spec.template) {
         Some(template) => account(template.spec),
-        None if spec.service_account_name.is_empty() => "default".to_owned(),
+        None if spec.service_account_name.is_empty() => DEFAULT.to_owned(),
         None => spec.service_account_name,
     }
 }
@@ -124,10 +127,12 @@ fn enter(
             kind,
             name: item.metadata.name,
         };
+        let account = account(item.spec);
+        let alone = (account != DEFAULT).then_some(workload);
         accounts
-            .entry(account(item.spec))
+            .entry(account)
             .and_modify(|w| *w = None)
-            .or_insert(Some(workload));
+            .or_insert(alone);
     }
 }
 
@@ -164,6 +169,16 @@ mod tests {
         assert_eq!(name("argo"), Some(("Deployment", "argo")));
         assert_eq!(name("sync"), Some(("CronJob", "sync")));
         assert_eq!(name("shared"), None);
-        assert_eq!(name("default"), Some(("Deployment", "c")));
+    }
+
+    #[test]
+    fn the_default_account_was_the_one_workload_that_was_looked_at() {
+        let list =
+            json!({"items": [{"metadata": {"name": "web"}, "spec": {"template": {"spec": {}}}}]});
+        let mut accounts = Accounts::new();
+        let kind = ("apps", "deployments", "Deployment");
+        let list: List = serde_json::from_value(list).expect("a list");
+        enter(&mut accounts, kind, list);
+        assert_eq!(accounts.get("default"), Some(&None));
     }
 }

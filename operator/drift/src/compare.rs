@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use base64::Engine as _;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 use serde_json::{Map, Value};
 
 use crate::bookkeeping::is_never_drift;
@@ -208,7 +209,11 @@ impl Walk<'_> {
         if declared.len() == live.len() {
             for (n, (d, l)) in declared.iter().zip(live).enumerate() {
                 self.path.push(Step::Index(n));
-                self.value(d, l, items);
+                // In a list nothing is not absent: the server stores the zero value of its elements.
+                match d.is_null() && !is_zero(l) {
+                    true => self.changed(d, l),
+                    false => self.value(d, l, items),
+                }
                 self.path.pop();
             }
             if self.found.len() == known {
@@ -360,10 +365,16 @@ fn both<T: PartialEq>(a: &Value, b: &Value, read: impl Fn(&str) -> Option<T>) ->
     a == b || read(a).zip(read(b)).is_some_and(|(a, b)| a == b)
 }
 
-/// Line breaks are allowed in the base64 of a manifest.
+/// As Go reads it: line breaks are allowed, and bits that are left over in the last byte need not be zero.
+///
+/// Source: <https://pkg.go.dev/encoding/base64#Encoding.Strict>.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    const AS_GO_READS: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+    );
     let clean: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    base64::engine::general_purpose::STANDARD.decode(clean).ok()
+    AS_GO_READS.decode(clean).ok()
 }
 
 /// Equal, with numbers compared by value (`3` and `3.0`) and `null` members absent.

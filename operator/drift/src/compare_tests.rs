@@ -196,6 +196,24 @@ fn values_are_equal_by_meaning() {
 }
 
 #[test]
+fn base64_that_go_reads_was_refused() {
+    let data = |text: &str| json!({"data": {"a": text}});
+    assert_eq!(drifts(data("YR=="), data("YQ==")), [""; 0]);
+    assert_eq!(drifts(data("YR=="), data("Yg==")), ["Changed data.a"]);
+}
+
+#[test]
+fn null_in_a_list_was_equal_to_anything() {
+    let args = |list: Value| json!({"spec": {"containers": [{"name": "w", "args": list}]}});
+    let declared = args(json!(["sh", null]));
+    assert_eq!(drifts(declared.clone(), args(json!(["sh", ""]))), [""; 0]);
+    assert_eq!(
+        drifts(declared, args(json!(["sh", "-c"]))),
+        ["Changed spec.containers[name=w].args"]
+    );
+}
+
+#[test]
 fn null_is_absent_and_types_matter() {
     assert_eq!(
         drifts(

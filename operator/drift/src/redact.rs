@@ -1,6 +1,9 @@
 //! The one place where a declared or live value becomes something to show: in a record, an event, a log, a metric.
 //! Values of Secrets are withheld whole, other values that look like credentials too, long ones are cut.
 
+mod formats;
+mod references;
+
 use serde_json::{Map, Value};
 
 use crate::compare::FieldDrift;
@@ -32,9 +35,12 @@ pub struct Shown {
     pub sensitive: bool,
 }
 
-/// What of a difference may be shown.
-pub fn show(kind: &GroupKind, drift: &FieldDrift) -> Shown {
-    if withheld(kind, &drift.path) || is_credential(drift) {
+/// What of a difference may be shown; `objects` are the two that differ, as far as they are there.
+pub fn show(kind: &GroupKind, objects: [Option<&Value>; 2], drift: &FieldDrift) -> Shown {
+    if withheld(kind, &drift.path)
+        || is_credential(drift)
+        || references::stands_for_secret(objects, &drift.path)
+    {
         return Shown {
             declared: None,
             live: None,
@@ -48,14 +54,13 @@ pub fn show(kind: &GroupKind, drift: &FieldDrift) -> Shown {
         truncated: false,
         sensitive: false,
     };
-    shown.declared = drift
-        .declared
-        .as_ref()
-        .map(|v| present(v, &mut shown.truncated, &mut shown.sensitive));
-    shown.live = drift
-        .live
-        .as_ref()
-        .map(|v| present(v, &mut shown.truncated, &mut shown.sensitive));
+    let mut side = |value: Option<&Value>, other: Option<&Value>| {
+        let other = other.unwrap_or(&Value::Null);
+        let clean = references::masked(value?, other, &mut shown.sensitive);
+        Some(present(&clean, &mut shown.truncated, &mut shown.sensitive))
+    };
+    let (declared, live) = (drift.declared.as_ref(), drift.live.as_ref());
+    (shown.declared, shown.live) = (side(declared, live), side(live, declared));
     shown
 }
 
@@ -261,8 +266,14 @@ fn scrub(value: &Value, sensitive: &mut bool) -> Value {
         }
         Value::Array(items) => scrub_list(items, sensitive),
         Value::String(text) => {
-            let no_urls = without_url_password(text);
-            let clean = without_assigned(no_urls.as_deref().unwrap_or(text)).or(no_urls);
+            let steps = [
+                without_url_password,
+                without_assigned,
+                formats::without_tokens,
+            ];
+            let clean = steps.iter().fold(None, |clean: Option<String>, step| {
+                step(clean.as_deref().unwrap_or(text)).or(clean)
+            });
             *sensitive |= clean.is_some();
             clean.map_or_else(|| value.clone(), Value::String)
         }
@@ -390,226 +401,5 @@ pub fn cut(text: &str, bytes: usize) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-    use crate::compare::Change;
-
-    const CANARY: &str = "c4n4ry-7f3e";
-
-    fn drift(path: &str, declared: Value, live: Value) -> FieldDrift {
-        FieldDrift {
-            path: path.parse().expect(path),
-            change: Change::Changed,
-            declared: Some(declared),
-            live: Some(live),
-        }
-    }
-
-    fn shows_canary(kind: &GroupKind, drift: &FieldDrift) -> bool {
-        let shown = show(kind, drift);
-        format!("{shown:?}{}", show_path(kind, &drift.path)).contains(CANARY)
-    }
-
-    #[test]
-    fn no_canary_survives() {
-        let secret = GroupKind::new("", "Secret");
-        let other = GroupKind::new("apps", "Deployment");
-        let whole = json!([{"name": "DB_PASSWORD", "value": CANARY}]);
-        for (kind, path, value) in [
-            (&secret, "data.x", json!(CANARY)),
-            (&secret, "data", json!({"x": CANARY})),
-            (&secret, "stringData[\"a.b\"]", json!(CANARY)),
-            (
-                &secret,
-                "metadata.annotations[\"kubectl.kubernetes.io/x\"]",
-                json!(CANARY),
-            ),
-            (
-                &other,
-                "spec.containers[name=web].env[name=DB_PASSWORD].value",
-                json!(CANARY),
-            ),
-            (&other, "spec.containers[name=web].env", whole),
-            (
-                &other,
-                "spec.containers[name=web].env[name=DB_PASSWORD]",
-                json!({"name": "DB_PASSWORD", "value": CANARY}),
-            ),
-            (
-                &other,
-                "spec.template.metadata.annotations[\"x/api-token\"]",
-                json!(CANARY),
-            ),
-            (
-                &other,
-                "data.DATABASE",
-                json!(format!("postgres://app:{CANARY}@db:5432/x")),
-            ),
-            (&other, "data[\"client_secret\"]", json!(CANARY)),
-            (&other, "spec.adminPassword", json!(CANARY)),
-            (&other, "spec.tokens", json!([CANARY])),
-            (&other, "spec.auth", json!({"tokens": [CANARY]})),
-            (
-                &other,
-                "spec.repo",
-                json!(format!("https://{CANARY}@github.com/x")),
-            ),
-            (
-                &other,
-                "spec.db",
-                json!(format!("postgres://app:pa/{CANARY}@db:5432/x")),
-            ),
-            (
-                &other,
-                "spec.args",
-                json!([format!("--db-password={CANARY}")]),
-            ),
-            (&other, "spec.args", json!(["--token", CANARY])),
-            (
-                &other,
-                "data.properties",
-                json!(format!("a=1\ndb.password = {CANARY}\nb=2")),
-            ),
-            (
-                &other,
-                "data.yaml",
-                json!(format!("db:\n  password: '{CANARY} x'\n")),
-            ),
-            (
-                &other,
-                "data.json",
-                json!(format!("{{\"apiKey\":\"{CANARY}\"}}")),
-            ),
-            (
-                &other,
-                "data.url",
-                json!(format!("https://h/x?access_token={CANARY}&b=1")),
-            ),
-            (&other, "data.DB_PASS", json!(CANARY)),
-        ] {
-            assert!(
-                !shows_canary(kind, &drift(path, value.clone(), value)),
-                "{path}"
-            );
-        }
-    }
-
-    #[test]
-    fn ordinary_values_are_shown_as_they_are() {
-        let kind = GroupKind::new("apps", "Deployment");
-        for value in [
-            json!("shop/web:1.4.2"),
-            json!(3),
-            json!({"a": [1, true]}),
-            json!({"secretName": "db"}),
-        ] {
-            let shown = show(&kind, &drift("spec.x", value.clone(), value.clone()));
-            assert_eq!(
-                shown,
-                Shown {
-                    declared: Some(value.clone()),
-                    live: Some(value),
-                    truncated: false,
-                    sensitive: false
-                }
-            );
-        }
-        for name in [
-            "secretName",
-            "TOKEN_FILE",
-            "tokenTTL",
-            "LOG_LEVEL",
-            "rbac.authorization.k8s.io/aggregate-to-edit",
-        ] {
-            assert!(!is_credential_name(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_path_carried_a_token_and_400_kilobytes_into_a_record() {
-        let kind = GroupKind::new("example.com", "Thing");
-        let member = |parent: &str, value: &str| {
-            FieldPath(vec![Step::Field(parent.into()), Step::Member(value.into())])
-        };
-        assert!(!show_path(&kind, &member("tokens", CANARY)).contains(CANARY));
-        assert!(!show_short(&kind, &member("tokens", CANARY)).contains(CANARY));
-        let url = format!("https://u:{CANARY}@h");
-        assert!(!show_path(&kind, &member("mirrors", &url)).contains(CANARY));
-        let long = FieldPath(vec![
-            Step::Field("data".into()),
-            Step::Field("k".repeat(400_000)),
-        ]);
-        assert!(show_path(&kind, &long).len() <= MAX_PATH_BYTES);
-        assert!(show_short(&kind, &long).len() <= MAX_PATH_BYTES);
-        let usual: FieldPath = "spec.containers[name=web].args[1]".parse().expect("a path");
-        assert_eq!(show_path(&kind, &usual), usual.to_string());
-    }
-
-    #[test]
-    fn nothing_that_a_terminal_obeys_is_shown() {
-        let kind = GroupKind::new("example.com", "Thing");
-        let path = FieldPath(vec![Step::Field("a\u{1b}[31m\u{9b}2J\u{202e}".into())]);
-        assert!(!show_path(&kind, &path).chars().any(is_unprintable));
-        assert_eq!(printable("shop/web"), "shop/web");
-    }
-
-    #[test]
-    fn a_commit_message_showed_the_password_of_a_url() {
-        let shown = text(&format!(
-            "mirror from https://bot:{CANARY}@git.example.com/x"
-        ));
-        assert!(
-            !shown.contains(CANARY) && shown.contains("git.example.com"),
-            "{shown}"
-        );
-    }
-
-    #[test]
-    fn what_only_looks_like_a_credential_is_shown() {
-        let kind = GroupKind::new("apps", "Deployment");
-        for value in [
-            json!("registry/secret-service:1.2"),
-            json!(["--secret-name=db", "--verbose"]),
-            json!("https://example.com:8443/a@b"),
-            json!("ssh://git@example.com/x"),
-            json!("a=b; c: d"),
-        ] {
-            let shown = show(&kind, &drift("spec.x", value.clone(), value.clone()));
-            assert_eq!((shown.live, shown.sensitive), (Some(value), false));
-        }
-        let switch = show(
-            &kind,
-            &drift(
-                "spec.automountServiceAccountToken",
-                json!(true),
-                json!(false),
-            ),
-        );
-        assert_eq!(switch.live, Some(json!(false)));
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_can_be_scrubbed(text in "[a-z=:/@'\" \n\\-é]{0,40}(password|token)?[a-z=:/@'\" \n\\-é]{0,40}") {
-            scrub(&json!([text]), &mut false);
-        }
-
-        #[test]
-        fn values_are_cut(text in "\\PC{0,400}") {
-            let shown = show(&GroupKind::new("", "ConfigMap"), &drift("data.x", json!(text), json!(1)));
-            let declared = shown.declared.as_ref().and_then(Value::as_str).unwrap_or_default();
-            prop_assert!(declared.len() <= MAX_VALUE_BYTES.max(text.len().min(MAX_VALUE_BYTES)));
-            prop_assert_eq!(shown.truncated, declared.len() < text.len() && text.len() > MAX_VALUE_BYTES);
-        }
-
-        #[test]
-        fn a_secret_shows_nothing(key in ".{1,8}", value in "[a-z]{6,20}") {
-            let path = FieldPath(vec![Step::Field("data".into()), Step::Field(key)]);
-            let shown = show(&GroupKind::new("", "Secret"), &FieldDrift { path, change: Change::Changed, declared: Some(json!(value)), live: Some(json!(value)) });
-            prop_assert_eq!(shown, Shown { declared: None, live: None, truncated: false, sensitive: true });
-        }
-    }
-}
+#[path = "redact_tests.rs"]
+mod tests;

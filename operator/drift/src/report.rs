@@ -122,7 +122,7 @@ pub fn report(
             change: drift.change,
             basis: field.basis,
             origin: field.origin,
-            shown: show(kind, &drift),
+            shown: show(kind, [Some(&declared.object), live], &drift),
             by: by(field),
             digest: field_digest(&drift),
             line: line_of(&declared.object, &declared.lines, &drift.path),

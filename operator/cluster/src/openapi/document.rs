@@ -190,6 +190,7 @@ impl Reducer<'_> {
             Some("string") => match keywords.format.as_deref() {
                 Some("byte") => Node::Bytes,
                 Some("date-time") => Node::Time,
+                Some("duration") => Node::Duration,
                 _ => Node::Scalar,
             },
             Some("integer" | "number" | "boolean") => Node::Scalar,

@@ -152,6 +152,7 @@ fn custom_resources_carry_their_rules_inline() {
                 "open": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"a": {"type": "string"}}},
                 "size": {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": true},
                 "blob": {"type": "string", "format": "byte"},
+                "wait": {"type": "string", "format": "duration"},
                 "tags": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
                 "rows": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"],
                          "items": {"type": "object", "properties": {"id": {"type": "string", "default": "x"}}}},
@@ -179,6 +180,7 @@ fn custom_resources_carry_their_rules_inline() {
     ));
     assert_eq!(at(&widget, &["spec", "size"]), &Node::IntOrString);
     assert_eq!(at(&widget, &["spec", "blob"]), &Node::Bytes);
+    assert_eq!(at(&widget, &["spec", "wait"]), &Node::Duration);
     assert_eq!(at(&widget, &["spec", "choice"]), &Node::Any);
     let Node::List {
         topology: ListTopology::Map { keys },

@@ -456,7 +456,6 @@ mod tests {
                 match item {
                     RenderItem::Object(object) => names.extend(object.name().map(str::to_owned)),
                     RenderItem::Problem(problem) => problems.push(problem.message),
-                    _ => {}
                 }
                 true
             };

@@ -183,7 +183,7 @@ fn says(wanted: &Value, field: &Value, secret: bool) -> bool {
     {
         return false;
     }
-    if secret {
+    if secret || wanted["sensitive"] == true {
         return field["declared"].is_null() && field["live"].is_null();
     }
     value_fits(wanted, field, "declared") && value_fits(wanted, field, "live")
