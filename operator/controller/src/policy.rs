@@ -597,7 +597,7 @@ mod tests {
         );
         assert!(
             refused(json!({"match": {"names": ["a"]}, "ignore": null}))
-                .starts_with("spec.rules[1]: set exactly one of ignore, severity")
+                .starts_with("spec.rules[1]: set ignore, or severity, enforcement or both")
         );
         assert!(
             refused(json!({"match": {"names": ["a"], "types": ["x"]}, "ignore": ignore}))

@@ -173,7 +173,10 @@ fn fields(kind: &GroupKind, mut finding: Finding, rules: &mut ObjectRules<'_>) -
             table.field(&drift.path, [drift.declared.as_ref(), drift.live.as_ref()])
         };
         let exception = if rules.has_exceptions() {
-            rules.exception(&field.drift, show(kind, &field.drift).sensitive)
+            rules.exception(
+                &field.drift,
+                show(kind, [None, None], &field.drift).sensitive,
+            )
         } else {
             None
         };

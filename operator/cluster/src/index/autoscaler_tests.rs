@@ -29,6 +29,7 @@ fn live(replicas: i64, version: u32) -> Value {
     let mut live = rollout(replicas);
     live["spec"]["strategy"] = "canary".into();
     live["metadata"]["resourceVersion"] = version.to_string().into();
+    live["metadata"]["managedFields"] = json!([{"manager": "deployer", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
     live
 }
 

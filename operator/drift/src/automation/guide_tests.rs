@@ -122,12 +122,12 @@ fn markdown() -> String {
     ));
     text.push_str("\n## Hooks\n\n");
     text.push_str(&format!(
-        "What has one of the annotations {} is not compared ([helm.sh](https://helm.sh/docs/topics/charts_hooks/), [argo-cd.readthedocs.io](https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/)).\n",
+        "What has one of the annotations {} may be gone, and is compared while it is there ([helm.sh](https://helm.sh/docs/topics/charts_hooks/), [argo-cd.readthedocs.io](https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/)).\n",
         list(&HOOKS)
     ));
     text.push_str("\n## Managers of the control plane\n\n");
     text.push_str(&format!(
-        "Where the API server cannot be asked, what {} own is no edit ([kubernetes.io](https://kubernetes.io/docs/concepts/overview/components/)).\n",
+        "Where the API server cannot be asked, what {} own at first sight is no edit ([kubernetes.io](https://kubernetes.io/docs/concepts/overview/components/)).\n",
         list(&CONTROL_PLANE)
     ));
     text

@@ -5,6 +5,8 @@ use super::when::{
     is_job_label, is_of_token, is_own_secret, names_own_secrets, of_own_controller, set_by_argo,
     tracks, within_bounds,
 };
+use serde_json::Value;
+
 use super::{Line, annotation, is_token_volume, label, name_begins, name_of};
 
 const SERVICE: &str = "https://kubernetes.io/docs/concepts/services-networking/service/";
@@ -63,12 +65,12 @@ const AGGREGATED: Line = Line::new(
     "https://kubernetes.io/docs/reference/access-authn-authz/rbac/#aggregated-clusterroles",
 )
 .when(
+    // Whoever takes the rule off may write others.
     |c, _, _| {
-        c.declared
-            .get("aggregationRule")
-            .is_some_and(|r| !r.is_null())
+        let aggregates = |role: &Value| role.get("aggregationRule").is_some_and(|r| !r.is_null());
+        aggregates(c.declared) && aggregates(c.live)
     },
-    "with an `aggregationRule`",
+    "with an `aggregationRule`, declared and live",
 );
 
 const MANAGED_BY_HELM: Line = Line::new(
