@@ -125,7 +125,7 @@ async fn bad_values_are_refused_at_admission_with_the_remedy() {
         ),
         (
             |p| p["spec"]["rules"] = json!([{"match": {"names": ["a"]}}]),
-            "spec.rules[0]: Invalid value: rules: set exactly one of ignore, severity",
+            "spec.rules[0]: Invalid value: rules: set either ignore, or severity, enforcement or both",
         ),
         (
             |p| {
