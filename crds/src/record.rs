@@ -67,8 +67,8 @@ pub struct KubernetesSubject {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DriftRecordStatus {
-    /// Open while it differs (Excepted where exceptions allow it for now; Held, Blocked or Contested where it was to be put back and was not;
-    /// Reverting while it is), Pending while only a commit is not rolled
+    /// Open while it differs (Excepted where exceptions allow it for now; Held, Blocked or Contested where it was to be put back and was not),
+    /// Pending while only a commit is not rolled
     /// out yet, then Closed.
     pub state: RecordState,
     /// What is the matter with the object as a whole.
@@ -130,7 +130,7 @@ pub struct DriftRecordStatus {
 pub struct Converged {
     /// How far the policy goes.
     pub rung: crate::Enforcement,
-    /// Reverting: it is being put back. Reverted: it is as declared again. Waiting: it is put back later, as revert.after, windows or the budget
+    /// Reverted: it is as declared again. Waiting: it is put back later, as revert.after, windows or the budget
     /// say. Held: enforcement is paused. Blocked: it could not be put back. Contested: somebody changes it back each time.
     pub outcome: Outcome,
     /// Why, and what mends it.
@@ -146,8 +146,6 @@ pub struct Converged {
 /// What came of putting an object back.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// It is being put back.
-    Reverting,
     /// It is as declared again.
     Reverted,
     /// It is put back later.
@@ -164,7 +162,6 @@ impl Outcome {
     /// The word used in records.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Reverting => "Reverting",
             Self::Reverted => "Reverted",
             Self::Waiting => "Waiting",
             Self::Held => "Held",
@@ -185,8 +182,6 @@ pub enum RecordState {
     Excepted,
     /// It differs, and enforcement is paused.
     Held,
-    /// It is being put back.
-    Reverting,
     /// It differs, and could not be put back.
     Blocked,
     /// It differs, and somebody undoes it each time it is put back.

@@ -309,10 +309,13 @@ impl Actor {
 
     /// What the rules say may have changed is read and judged again at once.
     fn apply_rules(&mut self) {
-        let ends = self.targets.iter().filter_map(|target| {
-            exceptions::bring_into_force(&self.engine, &self.state, target.id, &target.spec.name)
-        });
-        self.exception_ends = ends.min();
+        let (engine, policy) = (&self.engine, &self.state);
+        let (excepted, ends) = exceptions::in_force(engine, policy);
+        for target in &self.targets {
+            let (id, name) = (target.id, &target.spec.name);
+            exceptions::bring_into_force(engine, policy, id, name, Arc::clone(&excepted));
+        }
+        self.exception_ends = ends;
     }
 
     /// Access reviews and watches.

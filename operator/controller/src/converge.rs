@@ -15,7 +15,8 @@ use cluster::index::{Material, ScopeKey};
 use cluster::write::{self, Place};
 use cluster::{Account, Category};
 use drift::converge::{History, Plan, Rounds, Terms, Why, plan};
-use drift::patch;
+use drift::undeclared::controller;
+use drift::{ObjectId, patch};
 use driftline_crds::{Converged, Outcome};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -139,8 +140,9 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
         at: Time(whole_seconds(now)),
         attempts: rounds.at(now),
     };
-    tell(engine, events, &writer.policy, key, &said, standing.history);
-    engine.converging.note(key, rounds, said);
+    let news = engine.converging.note(key, rounds, said.clone());
+    let since = standing.history.since;
+    tell(engine, events, (&writer.policy, id), &said, since, news);
     // The record of what is over says what came of it.
     if let Some((scope, live)) = seen {
         engine.index.observe(&scope, &live);
@@ -174,25 +176,23 @@ fn look_again(engine: &Arc<Engine>, key: &Key, wait: Duration, now: Timestamp) {
 fn tell(
     engine: &Engine,
     events: &Events,
-    policy: &PolicyState,
-    (target, id): &Key,
+    (policy, id): (&PolicyState, &ObjectId),
     said: &Converged,
-    history: History,
+    since: Option<Timestamp>,
+    news: bool,
 ) {
     let outcome = said.outcome;
     engine.metrics.reverts(outcome.as_str()).inc();
-    let before = engine.converging.said(*target, id);
-    let news = before.is_none_or(|b| b.outcome != outcome || b.reason != said.reason);
     let reason = &said.reason;
     match outcome {
         Outcome::Reverted => {
-            if let Some(since) = history.since {
+            if let Some(since) = since {
                 let took = Timestamp::now().duration_since(since).unsigned_abs();
                 engine.metrics.reverted_after(took);
             }
             tracing::info!(policy = %policy.key, object = %id, attempts = said.attempts, "drift was put back");
         }
-        Outcome::Waiting | Outcome::Held | Outcome::Reverting => {
+        Outcome::Waiting | Outcome::Held => {
             tracing::debug!(policy = %policy.key, object = %id, outcome = outcome.as_str(), reason, "drift is not put back yet");
         }
         Outcome::Blocked | Outcome::Contested if news => {
@@ -245,7 +245,8 @@ async fn attempt(
             Ok(live) => live,
             Err(error) => return Done::Blocked(rounds, error.to_string()),
         };
-        exceptions::bring_into_force(engine, &writer.policy, *target, &writer.target);
+        let (excepted, _) = exceptions::in_force(engine, &writer.policy);
+        exceptions::bring_into_force(engine, &writer.policy, *target, &writer.target, excepted);
         let Some(material) = engine.index.material(*target, id, live.as_ref()) else {
             return Done::Nothing;
         };
@@ -322,14 +323,11 @@ fn spent_until(
 
 /// Until when a live object asks to be left alone. What lies further ahead than anybody may ask for is not heeded.
 fn held_until(engine: &Engine, live: &Value, now: Timestamp) -> Option<Timestamp> {
-    let metadata = live.get("metadata")?;
-    let owners = metadata.get("ownerReferences").and_then(Value::as_array);
-    let is_controller = |o: &Value| o.get("controller") == Some(&Value::Bool(true));
     // Controllers copy annotations to what they own.
-    if !engine.options.heed_holds || owners.is_some_and(|all| all.iter().any(is_controller)) {
+    if !engine.options.heed_holds || controller(live).is_some() {
         return None;
     }
-    let annotations = metadata.get("annotations")?;
+    let annotations = live.get("metadata")?.get("annotations")?;
     let until = annotations.get(driftline_crds::HOLD_UNTIL_ANNOTATION)?;
     let until: Timestamp = until.as_str()?.parse().ok()?;
     let latest = now.checked_add(engine.options.longest_hold).ok()?;

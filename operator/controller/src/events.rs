@@ -66,11 +66,25 @@ impl Events {
         status: &DriftRecordStatus,
         note: Note,
     ) {
-        if self
-            .sender
-            .try_send(event(engine, policy, subject, status, note))
-            .is_err()
-        {
+        self.send(engine, event(engine, policy, subject, status, note));
+    }
+
+    /// Hands in an event about a policy; never waits.
+    pub fn say(&self, engine: &Engine, policy: &PolicyState, said: Said) {
+        let kind = if said.warning { "Warning" } else { "Normal" };
+        let event = Event {
+            action: Some(said.action.to_owned()),
+            reason: Some(said.reason.to_owned()),
+            type_: Some(kind.to_owned()),
+            note: Some(drift::redact::cut(&drift::redact::printable(&said.note), 1024).to_owned()),
+            related: Some(said.related),
+            ..framed(engine, policy, rand_suffix(&said.note))
+        };
+        self.send(engine, event);
+    }
+
+    fn send(&self, engine: &Engine, event: Event) {
+        if self.sender.try_send(event).is_err() {
             engine.metrics.events_dropped.inc();
         }
     }
@@ -87,26 +101,6 @@ pub struct Said {
     pub note: String,
     /// What it is about besides the policy.
     pub related: ObjectReference,
-}
-
-impl Events {
-    /// Hands in an event about a policy; never waits.
-    pub fn say(&self, engine: &Engine, policy: &PolicyState, said: Said) {
-        let kind = if said.warning { "Warning" } else { "Normal" };
-        let salt = rand_suffix(&said.note);
-        let event = framed(engine, policy, salt);
-        let event = Event {
-            action: Some(said.action.to_owned()),
-            reason: Some(said.reason.to_owned()),
-            type_: Some(kind.to_owned()),
-            note: Some(drift::redact::cut(&drift::redact::printable(&said.note), 1024).to_owned()),
-            related: Some(said.related),
-            ..event
-        };
-        if self.sender.try_send(event).is_err() {
-            engine.metrics.events_dropped.inc();
-        }
-    }
 }
 
 /// What all events of a policy have.

@@ -12,19 +12,18 @@ use driftline_crds::{DriftException, DriftExceptionStatus, ExceptionState};
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{Patch, PatchParams};
+use kube::api::PatchParams;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt as _};
 use parking_lot::Mutex;
-use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::engine::Engine;
 use crate::events::{Events, Said};
 use crate::policy::{PolicyKey, match_text};
-use crate::records::Records;
+use crate::records::{Records, WriteError, bounded};
 use crate::registry::PolicyState;
 use crate::targets::reread;
 
@@ -32,8 +31,6 @@ use crate::targets::reread;
 const EXPIRING: SignedDuration = SignedDuration::from_hours(24);
 /// How often it is looked how exceptions stand.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a write may take.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Namespace and name.
 type Key = (String, String);
@@ -224,31 +221,33 @@ fn wake(engine: &Engine, exception: &DriftException) {
     }
 }
 
-/// Has a target judged by the policy's rules and the exceptions that are in force now. Gives when the first of these ends.
+/// The exceptions of a policy that are in force now, and when the first of them ends.
+pub fn in_force(engine: &Engine, policy: &PolicyState) -> (Arc<Exceptions>, Option<Timestamp>) {
+    let names = Arc::clone(&policy.view.lock().target_names);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let longest = engine.options.longest_exception;
+    let known = &engine.exceptions;
+    let (exceptions, ends) = known.in_force(&policy.key, &names, longest, Timestamp::now());
+    (Arc::new(exceptions), ends)
+}
+
+/// Has a target judged by the policy's rules and by exceptions.
 pub fn bring_into_force(
     engine: &Arc<Engine>,
     policy: &PolicyState,
     target: TargetId,
     name: &str,
-) -> Option<Timestamp> {
-    let (rules, names) = {
-        let view = policy.view.lock();
-        (Arc::clone(&view.rules), Arc::clone(&view.target_names))
-    };
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let longest = engine.options.longest_exception;
-    let known = &engine.exceptions;
-    let (exceptions, ends) = known.in_force(&policy.key, &names, longest, Timestamp::now());
+    exceptions: Arc<Exceptions>,
+) {
     let rules = TargetRules {
         target: name.into(),
-        rules,
-        exceptions: Arc::new(exceptions),
+        rules: Arc::clone(&policy.view.lock().rules),
+        exceptions,
     };
     let rereads = engine.index.set_rules(target, rules);
     if !rereads.is_empty() {
         tokio::spawn(reread(Arc::clone(engine), rereads));
     }
-    ends
 }
 
 /// Says how exceptions stand, while this replica leads.
@@ -283,7 +282,7 @@ async fn tell_one(
     records: &Records,
     events: &Events,
     exception: &DriftException,
-) -> Result<(), String> {
+) -> Result<(), WriteError> {
     let policy_key = policy_of(exception);
     let policy = engine.registry.get(&policy_key);
     if policy.is_none() && !engine.registry.is_listed() {
@@ -296,16 +295,9 @@ async fn tell_one(
     }
     let (namespace, name) = key(exception);
     let api: Api<DriftException> = Api::namespaced(engine.client.clone(), &namespace);
-    let patch = serde_json::from_value(json!([
-        {"op": "test", "path": "/metadata/uid", "value": exception.metadata.uid},
-        {"op": "add", "path": "/status", "value": status},
-    ]));
-    let patch = Patch::Json::<()>(patch.map_err(|e: serde_json::Error| e.to_string())?);
+    let patch = crate::status::patch(exception.metadata.uid.as_deref(), "/status", &status)?;
     let params = PatchParams::default();
-    let call = api.patch_status(&name, &params, &patch);
-    let written = tokio::time::timeout(DEADLINE, call).await;
-    let written = written.map_err(|_| format!("no answer within {} s", DEADLINE.as_secs()))?;
-    match written {
+    match bounded(api.patch_status(&name, &params, &patch)).await {
         Ok(written) => {
             engine.metrics.writes("exception_status").inc();
             let mut all = engine.exceptions.all.lock();
@@ -313,8 +305,8 @@ async fn tell_one(
                 *known = Arc::new(written);
             }
         }
-        Err(kube::Error::Api(error)) if error.code == 404 => return Ok(()),
-        Err(error) => return Err(error.to_string()),
+        Err(error) if error.is(404) => return Ok(()),
+        Err(error) => return Err(error),
     }
     let before = exception.status.as_ref().map(|s| s.state);
     if let (Some(policy), true) = (policy, before != Some(status.state)) {
@@ -419,7 +411,7 @@ fn say(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -281,10 +281,14 @@ fn signed(field: &'static str, value: &str) -> Result<SignedDuration, PolicyErro
         .and_then(|nanos| i64::try_from(nanos).ok())
         .filter(|nanos| *nanos >= 0)
         .map(SignedDuration::from_nanos)
-        .ok_or_else(|| PolicyError::Duration {
-            field,
-            value: drift::redact::cut(value, 64).to_owned(),
-        })
+        .ok_or_else(|| no_duration(field, value))
+}
+
+fn no_duration(field: &'static str, value: &str) -> PolicyError {
+    PolicyError::Duration {
+        field,
+        value: drift::redact::cut(value, 64).to_owned(),
+    }
 }
 
 fn rules(all: &[PolicyRule], targets: &[TargetSpec]) -> Result<Rules, RuleError> {
@@ -471,10 +475,7 @@ fn duration(field: &'static str, value: &str) -> Result<Duration, PolicyError> {
         .filter(|n| *n > 0);
     nanos
         .map(Duration::from_nanos)
-        .ok_or_else(|| PolicyError::Duration {
-            field,
-            value: drift::redact::cut(value, 64).to_owned(),
-        })
+        .ok_or_else(|| no_duration(field, value))
 }
 
 #[cfg(test)]

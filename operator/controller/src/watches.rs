@@ -119,15 +119,13 @@ impl Watches {
 
     /// Autoscalers matter as soon as something is declared that one may scale.
     fn watch_autoscalers(&self, engine: &Arc<Engine>, catalog: &Catalog, scopes: &[ScopeKey]) {
-        for scope in scopes {
-            let scalable = is_scalable(catalog, &scope.kind);
-            engine.index.set_scalable(scope, scalable);
-        }
+        let scalable = scopes.iter().map(|s| (s, is_scalable(catalog, &s.kind)));
+        engine.index.set_scalable(scalable.clone());
         let mut autoscalers = self.autoscalers.lock();
-        let matter = |s: &ScopeKey| {
-            is_scalable(catalog, &s.kind) || *s.kind.group_kind.kind == *"HorizontalPodAutoscaler"
+        let matters = |(scope, scalable): (&ScopeKey, bool)| {
+            scalable || *scope.kind.group_kind.kind == *"HorizontalPodAutoscaler"
         };
-        if autoscalers.is_none() && scopes.iter().any(matter) {
+        if autoscalers.is_none() && scalable.clone().any(matters) {
             *autoscalers = autoscalers::watch(engine);
         }
     }

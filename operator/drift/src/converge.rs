@@ -16,7 +16,6 @@ use crate::compare::{Change, FieldDrift};
 use crate::grade::{Grade, Graded};
 use crate::judge::{JudgedField, ObjectChange};
 use crate::origin::{Evidence, Origin};
-use crate::path::FieldPath;
 
 pub use crate::ladder::Rung;
 pub use budget::{Budget, Spent};
@@ -171,8 +170,7 @@ fn removals<'a>(
     let mut wholes: BTreeMap<String, Option<FieldDrift>> = BTreeMap::new();
     for one in added {
         let (field, _) = one;
-        let steps = field.drift.path.0.get(..field.whole);
-        let path = steps.map_or_else(|| field.drift.path.clone(), |s| FieldPath(s.to_vec()));
+        let path = field.outermost();
         let key = path.to_string();
         let drift = FieldDrift {
             path,

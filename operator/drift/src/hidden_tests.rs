@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::compare::compare;
-use crate::declared::Provenance;
+use crate::judge::tests::declaration;
 use crate::residue::extras;
 use crate::schema::{SchemaBuilder, StructNode};
 
@@ -37,15 +37,8 @@ fn schema() -> Schema {
 
 fn declared(object: Value, unstable: &[&str]) -> DeclaredObject {
     DeclaredObject {
-        object,
-        provenance: Provenance {
-            file: "a.yaml".into(),
-            document: 1,
-            line: 1,
-        },
-        lines: vec![],
         unstable: unstable.iter().map(|p| (*p).to_owned()).collect(),
-        encrypted: false,
+        ..declaration(object)
     }
 }
 

@@ -81,6 +81,15 @@ pub struct JudgedField {
     pub whole: usize,
 }
 
+impl JudgedField {
+    /// The place of the outermost struct that was added as a whole, or of the field itself.
+    pub fn outermost(&self) -> FieldPath {
+        let path = &self.drift.path;
+        let steps = path.0.get(..self.whole);
+        steps.map_or_else(|| path.clone(), |steps| FieldPath(steps.to_vec()))
+    }
+}
+
 /// A drifted object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
@@ -701,4 +710,4 @@ fn last_applied(live: &Value) -> Option<Value> {
 
 #[cfg(test)]
 #[path = "judge_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -8,7 +8,7 @@ use crate::grade::grade;
 use crate::report::{MAX_FIELDS, report};
 use crate::schema::{ListTopology, Node, NodeId, SchemaBuilder, StructNode};
 
-fn declaration(object: Value) -> DeclaredObject {
+pub(crate) fn declaration(object: Value) -> DeclaredObject {
     DeclaredObject {
         object,
         provenance: Provenance {

@@ -14,6 +14,8 @@ pub mod exceptions;
 pub mod expected;
 mod first_sight;
 pub mod grade;
+#[cfg(test)]
+mod guide;
 pub mod hidden;
 pub mod judge;
 pub mod ladder;

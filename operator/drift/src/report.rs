@@ -171,10 +171,7 @@ fn told<'a>(
     let mut wholes: HashSet<String> = HashSet::new();
     let fields = graded.finding.fields.iter().zip(&graded.grades);
     let one = |(field, grade): (&'a JudgedField, &'a Grade)| {
-        let path = field.drift.path.0.get(..field.whole).map(<[_]>::to_vec);
-        let whole = path
-            .filter(|p| p.len() < field.drift.path.0.len())
-            .map(FieldPath);
+        let whole = Some(field.outermost()).filter(|whole| *whole != field.drift.path);
         let value = whole.as_ref().and_then(|w| w.get(live?));
         let (Some(path), Some(value)) = (&whole, value) else {
             return Some((field.drift.clone(), field, grade.severity));

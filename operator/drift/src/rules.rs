@@ -106,7 +106,7 @@ impl Work {
     }
 
     /// What was found with it, if it was enough to find all.
-    pub(crate) fn vouch<T: Default>(&self, found: T) -> T {
+    fn vouch<T: Default>(&self, found: T) -> T {
         if self.0.is_some() {
             found
         } else {

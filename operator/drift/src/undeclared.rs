@@ -48,28 +48,27 @@ pub enum Doing {
     Somebody,
 }
 
+/// The reference to the controller that an object says owns it, as it stands there.
+pub fn controller(live: &Value) -> Option<&Value> {
+    let references = live.get("metadata")?.get("ownerReferences")?.as_array()?;
+    let is_controller = |r: &&Value| r.get("controller") == Some(&Value::Bool(true));
+    references.iter().find(is_controller)
+}
+
 /// Whose doing a live object is.
 pub fn doing(id: &ObjectId, live: &Value) -> Doing {
     if let Some(row) = SYSTEM_ROWS.iter().find(|r| r.speaks_of(id, live)) {
         return Doing::System(row.reason);
     }
-    let references = live
-        .get("metadata")
-        .and_then(|m| m.get("ownerReferences"))
-        .and_then(Value::as_array);
-    let controller = references
-        .into_iter()
-        .flatten()
-        .find(|r| r.get("controller") == Some(&Value::Bool(true)))
-        .and_then(|r| {
-            let text = |key: &str| Some(r.get(key)?.as_str()?.to_owned());
-            Some(Owner {
-                api_version: text("apiVersion")?,
-                kind: text("kind")?,
-                name: text("name")?,
-                uid: text("uid")?,
-            })
-        });
+    let controller = controller(live).and_then(|reference| {
+        let text = |key: &str| Some(reference.get(key)?.as_str()?.to_owned());
+        Some(Owner {
+            api_version: text("apiVersion")?,
+            kind: text("kind")?,
+            name: text("name")?,
+            uid: text("uid")?,
+        })
+    });
     controller.map_or(Doing::Somebody, Doing::Controller)
 }
 

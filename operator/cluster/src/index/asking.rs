@@ -37,6 +37,21 @@ pub(super) enum Expectation {
     Unasked(Seconds),
 }
 
+impl Expectation {
+    /// When the server was asked, or was to be.
+    fn at(self) -> Option<Seconds> {
+        match self {
+            Self::Answered(_, at) | Self::Refused(at) | Self::Unasked(at) => Some(at),
+            Self::Unsettled | Self::AsDeclared => None,
+        }
+    }
+
+    /// There is no answer: nothing but ownership can speak.
+    pub(super) fn is_refused(self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Unasked(_))
+    }
+}
+
 /// A moment, in seconds since the first one that was asked for: there is one for each declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Seconds(u32);
@@ -169,13 +184,8 @@ impl Index {
     /// Puts the questions again that were refused because nothing could be asked.
     pub fn reopen_refused(&self) {
         let mut inner = self.inner.lock();
-        let refused = inner.slab.ids(|d| {
-            let refused = matches!(
-                d.expectation,
-                Expectation::Refused(_) | Expectation::Unasked(_)
-            );
-            refused && !d.asked && d.left.is_none()
-        });
+        let refused = |d: &Decl| d.expectation.is_refused() && !d.asked && d.left.is_none();
+        let refused = inner.slab.ids(refused);
         refused.into_iter().for_each(|id| inner.put(id));
         drop(inner);
         self.wake();
@@ -208,16 +218,7 @@ impl Index {
             .slab
             .iter()
             .filter(|(_, d)| d.target == target && !d.asked && d.left.is_none())
-            .filter_map(|(id, d)| match d.expectation {
-                Expectation::Answered(_, at)
-                | Expectation::Refused(at)
-                | Expectation::Unasked(at)
-                    if inner.may_ask(d) =>
-                {
-                    Some((at, id))
-                }
-                _ => None,
-            })
+            .filter_map(|(id, d)| Some((d.expectation.at()?, id)).filter(|_| inner.may_ask(d)))
             .collect();
         due.sort_by_key(|(at, _)| *at);
         due.truncate(at_most);
@@ -256,12 +257,14 @@ impl Index {
         }
     }
 
-    /// Whether a scope's objects can be scaled.
-    pub fn set_scalable(&self, scope: &ScopeKey, scalable: bool) {
+    /// Whether the objects of scopes can be scaled.
+    pub fn set_scalable<'s>(&self, scopes: impl IntoIterator<Item = (&'s ScopeKey, bool)>) {
         let mut inner = self.inner.lock();
-        let id = inner.scopes.id(scope);
-        if let Some(state) = id.and_then(|id| inner.scopes.get_mut(id)) {
-            state.scalable = scalable;
+        for (scope, scalable) in scopes {
+            let id = inner.scopes.id(scope);
+            if let Some(state) = id.and_then(|id| inner.scopes.get_mut(id)) {
+                state.scalable = scalable;
+            }
         }
     }
 
@@ -320,6 +323,9 @@ impl Inner {
                 Replicas::Declared
             };
         };
+        if bounds.is_empty() {
+            return Replicas::Declared;
+        }
         let place = super::key_of(
             &scope.kind.group_kind,
             scope.namespace.as_deref(),
@@ -422,11 +428,9 @@ impl Inner {
 
     /// Asks again about an object that shows something unexplained, unless that was just done.
     pub(super) fn ask_when_stale(&mut self, id: DeclId) {
-        let stale = self.slab.get(id).is_some_and(|d| match d.expectation {
-            Expectation::Answered(_, at) | Expectation::Refused(at) | Expectation::Unasked(at) => {
-                self.may_ask(d) && !d.asked && !at.is_fresh()
-            }
-            _ => false,
+        let stale = self.slab.get(id).is_some_and(|d| {
+            let asked = d.expectation.at();
+            asked.is_some_and(|at| self.may_ask(d) && !d.asked && !at.is_fresh())
         });
         if stale {
             self.put(id);
@@ -497,11 +501,9 @@ impl Inner {
             .is_some_and(|d| d.digest == question.digest);
         if let Some(decl) = self.slab.get_mut(question.decl) {
             decl.asked = false;
-        }
-        if residue.is_some()
-            && let Some(decl) = self.slab.get_mut(question.decl)
-        {
-            decl.forget_unasked();
+            if residue.is_some() {
+                decl.forget_unasked();
+            }
         }
         if !current {
             // What it is declared as by now was waiting for this answer.

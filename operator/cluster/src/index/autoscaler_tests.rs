@@ -37,7 +37,7 @@ fn live(replicas: i64, version: u32) -> Value {
 fn index() -> Index {
     let index = Index::new();
     index.declare(TARGET, commit("main@1", &kind(), &declared(rollout(2))));
-    index.set_scalable(&scope(), true);
+    index.set_scalable([(&scope(), true)]);
     index.set_askable(&scope(), false);
     index
 }
@@ -82,7 +82,7 @@ fn what_an_autoscaler_had_set_of_a_custom_kind_was_drift_at_each_start() {
 #[test]
 fn a_kind_that_cannot_be_scaled_does_not_wait_for_autoscalers() {
     let index = index();
-    index.set_scalable(&scope(), false);
+    index.set_scalable([(&scope(), false)]);
     list(&index, &live(6, 5));
     assert_eq!(index.tally(TARGET).drifted, 1);
 }

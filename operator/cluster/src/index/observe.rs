@@ -466,12 +466,8 @@ impl Inner {
         if in_sync && seen_whole && !ask {
             self.set_base(member, Base::Declared);
             // After a refusal nothing but ownership has spoken.
-            let refused = self.slab.get(member).is_some_and(|d| {
-                matches!(
-                    d.expectation,
-                    Expectation::Refused(_) | Expectation::Unasked(_)
-                )
-            });
+            let decl = self.slab.get(member);
+            let refused = decl.is_some_and(|d| d.expectation.is_refused());
             if as_declared && !refused {
                 self.expect(member, Expectation::AsDeclared);
             }

@@ -788,31 +788,10 @@ fn an_edit_made_while_the_server_is_asked_about_defaults_is_drift() {
 
 /// A batch of one object, changed before it is declared.
 pub(super) fn one(name: &str, change: impl FnOnce(&mut DeclaredObject)) -> Batch {
-    let mut writer = BlobWriter::new().expect("open");
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": {"k": "1"}});
-    let mut declared = DeclaredObject {
-        object,
-        provenance: Provenance {
-            file: "f.yaml".into(),
-            document: 1,
-            line: 1,
-        },
-        lines: vec![],
-        unstable: vec![],
-        encrypted: false,
-    };
+    let mut declared = declared(object);
     change(&mut declared);
-    let (blob, digest) = writer.push(&declared).expect("push");
-    Batch {
-        declarations: vec![Declaration {
-            id: id(name),
-            kind: kind(),
-            blob,
-            digest,
-        }],
-        blobs: writer.finish().expect("finish"),
-        ..batch(&[], true)
-    }
+    commit("main@1", &kind(), &declared)
 }
 
 /// The answer about its defaults made an object in sync whose declared values had not been compared.

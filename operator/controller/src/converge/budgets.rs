@@ -3,25 +3,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use drift::converge::{Budget, Spent};
 use driftline_crds::{BudgetStatus, Converged, DriftPolicy, Outcome};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::PatchParams;
 use parking_lot::Mutex;
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::Engine;
 use crate::policy::PolicyKey;
-use crate::records::whole_seconds;
+use crate::records::{WriteError, bounded, whole_seconds};
 use crate::registry::PolicyState;
-
-/// How long noting it down may take.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The budgets of all policies.
 #[derive(Debug, Default)]
@@ -106,7 +101,7 @@ impl Budgets {
             Ok(()) => Asked::Spent(now),
             Err(why) => {
                 self.take_back(policy, now);
-                Asked::Failed(why)
+                Asked::Failed(why.to_string())
             }
         }
     }
@@ -163,7 +158,6 @@ impl Budgets {
             let mut spent = Spent::default();
             for said in records {
                 let times = match said.outcome {
-                    Outcome::Reverting => said.attempts.max(1),
                     Outcome::Reverted | Outcome::Contested | Outcome::Blocked => said.attempts,
                     Outcome::Waiting | Outcome::Held => 0,
                 };
@@ -224,23 +218,11 @@ async fn note_down(
     engine: &Engine,
     policy: &PolicyState,
     status: Option<&BudgetStatus>,
-) -> Result<(), String> {
-    let patch = serde_json::from_value(json!([
-        {"op": "test", "path": "/metadata/uid", "value": policy.uid},
-        {"op": "add", "path": "/status/budget", "value": status},
-    ]));
-    let patch = patch.map_err(|e: serde_json::Error| e.to_string())?;
+) -> Result<(), WriteError> {
+    let patch = crate::status::patch(Some(&policy.uid), "/status/budget", status)?;
     let PolicyKey { namespace, name } = &policy.key;
     let api: Api<DriftPolicy> = Api::namespaced(engine.client.clone(), namespace);
-    let params = PatchParams::default();
-    let patch = Patch::Json::<()>(patch);
-    let call = api.patch_status(name, &params, &patch);
-    match tokio::time::timeout(DEADLINE, call).await {
-        Ok(Ok(_)) => {
-            engine.metrics.writes("policy_status").inc();
-            Ok(())
-        }
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", DEADLINE.as_secs())),
-    }
+    bounded(api.patch_status(name, &PatchParams::default(), &patch)).await?;
+    engine.metrics.writes("policy_status").inc();
+    Ok(())
 }

@@ -183,7 +183,7 @@ impl Converging {
         }
     }
 
-    /// Notes what came of it; false where that is what was said before.
+    /// Notes what came of it; true where that is news.
     pub(super) fn note(&self, key: &Key, rounds: Rounds, said: Converged) -> bool {
         let mut inner = self.inner.lock();
         let known = inner.known.entry(key.clone()).or_default();

@@ -131,7 +131,7 @@ pub fn event(
         Outcome::Blocked => ("RevertBlocked", true),
         Outcome::Contested => ("DriftContested", true),
         Outcome::Held => ("RevertHeld", false),
-        Outcome::Waiting | Outcome::Reverting => return,
+        Outcome::Waiting => return,
     };
     let note = match said.outcome {
         Outcome::Reverted => format!("{id} was put back"),

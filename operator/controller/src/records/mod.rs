@@ -79,7 +79,7 @@ struct Place<'a> {
 
 /// A write that did not succeed.
 #[derive(Debug, thiserror::Error)]
-enum WriteError {
+pub enum WriteError {
     #[error("no answer within {} s", DEADLINE.as_secs())]
     Deadline,
     #[error(transparent)]
@@ -89,7 +89,7 @@ enum WriteError {
 }
 
 impl WriteError {
-    fn is(&self, code: u16) -> bool {
+    pub fn is(&self, code: u16) -> bool {
         matches!(self, Self::Api(kube::Error::Api(status)) if status.code == code)
     }
 
@@ -109,7 +109,8 @@ impl WriteError {
     }
 }
 
-async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
+/// A write of what is the operator's own, which does not take for ever.
+pub async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
     tokio::time::timeout(DEADLINE, call)
         .await
         .map_err(|_| WriteError::Deadline)?
@@ -571,7 +572,7 @@ impl Records {
             Some(Outcome::Blocked) => RecordState::Blocked,
             Some(Outcome::Contested) => RecordState::Contested,
             Some(Outcome::Held) => RecordState::Held,
-            Some(Outcome::Reverted | Outcome::Waiting | Outcome::Reverting) | None => status.state,
+            Some(Outcome::Reverted | Outcome::Waiting) | None => status.state,
         };
     }
 
@@ -814,7 +815,6 @@ impl Records {
 
     /// How many objects an exception of a policy allows something of.
     pub fn excepted_by(&self, policy: &PolicyKey, exception: &str) -> u32 {
-        let all = self.store.all().into_iter().map(|(_, _, entry)| entry);
         let hit = |entry: &Entry| {
             let status = entry.status.as_ref();
             let names = status.and_then(|s| s.exception.as_deref());
@@ -822,7 +822,7 @@ impl Records {
                 && entry.is_open()
                 && names.is_some_and(|n| excepted::names(n).any(|n| n == exception))
         };
-        u32::try_from(all.filter(hit).count()).unwrap_or(u32::MAX)
+        u32::try_from(self.store.count(hit)).unwrap_or(u32::MAX)
     }
 
     /// What a policy has open, with at most so many of the worst.

@@ -205,10 +205,13 @@ impl Store {
 
     /// How many records a policy has open.
     pub fn open(&self, policy: &PolicyKey) -> usize {
+        self.count(|e| e.policy == *policy && e.is_open() && !e.is_pending())
+    }
+
+    /// How many records are so.
+    pub fn count(&self, hit: impl Fn(&Entry) -> bool) -> usize {
         let inner = self.inner.lock();
-        let all = inner.entries.values();
-        all.filter(|e| e.policy == *policy && e.is_open() && !e.is_pending())
-            .count()
+        inner.entries.values().filter(|e| hit(e)).count()
     }
 
     /// All records: namespace, name, entry.

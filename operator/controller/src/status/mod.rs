@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use parking_lot::Mutex;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::engine::Engine;
@@ -28,6 +29,16 @@ const PAUSE: Duration = Duration::from_millis(100);
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The longest status, in bytes of JSON.
 const MAX_BYTES: usize = 16 << 10;
+
+/// A patch that sets a place in the status of an object, if it still has this uid.
+pub fn patch(uid: Option<&str>, place: &str, value: impl Serialize) -> kube::Result<Patch<()>> {
+    let operations = json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid},
+        {"op": "add", "path": place, "value": value},
+    ]);
+    let patch = serde_json::from_value(operations).map_err(kube::Error::SerdeError)?;
+    Ok(Patch::Json(patch))
+}
 
 /// The writer of statuses and what it wrote last.
 pub struct Statuses {
@@ -130,19 +141,12 @@ impl Statuses {
         if status == before {
             return true;
         }
-        let patch = serde_json::from_value(json!([
-            {"op": "test", "path": "/metadata/uid", "value": policy.uid},
-            {"op": "add", "path": "/status", "value": status},
-        ]));
-        let Ok(patch) = patch else { return true };
+        let Ok(patch) = patch(Some(&policy.uid), "/status", &status) else {
+            return true;
+        };
         let api: Api<DriftPolicy> = Api::namespaced(self.engine.client.clone(), &key.namespace);
         let params = PatchParams::default();
-        match tokio::time::timeout(
-            DEADLINE,
-            api.patch_status(&key.name, &params, &Patch::Json::<()>(patch)),
-        )
-        .await
-        {
+        match tokio::time::timeout(DEADLINE, api.patch_status(&key.name, &params, &patch)).await {
             Ok(Ok(_)) => {
                 self.engine.metrics.writes("policy_status").inc();
                 self.written.lock().insert(key.clone(), status);
