@@ -24,6 +24,7 @@ use crate::rules::{PolicyRule, Severity, Undeclared};
     validation = Rule::new("has(self.spec.source) || self.spec.targets.all(t, has(t.helmRelease))").message("spec.source: name the repository; it may be left out only where every target is a helmRelease"),
     validation = Rule::new("has(self.spec.serviceAccountName) || ((!has(self.spec.enforcement) || self.spec.enforcement != 'Revert') && (!has(self.spec.rules) || self.spec.rules.all(r, !has(r.enforcement) || r.enforcement != 'Revert')))").message("enforcement: Revert writes as the policy's own account; name it in spec.serviceAccountName"),
     validation = Rule::new("(has(self.spec.enforcement) && self.spec.enforcement == 'Revert') || (has(self.spec.rules) && self.spec.rules.exists(r, has(r.enforcement) && r.enforcement == 'Revert')) || self.spec.targets.all(t, (!has(t.kubernetes) || !has(t.kubernetes.undeclared) || !has(t.kubernetes.undeclared.fields) || t.kubernetes.undeclared.fields != 'Remove') && (!has(t.helmRelease) || !has(t.helmRelease.undeclared) || !has(t.helmRelease.undeclared.fields) || t.helmRelease.undeclared.fields != 'Remove'))").message("undeclared.fields: Remove takes effect only where enforcement is Revert; use Report, or raise the policy or a rule to Revert"),
+    validation = Rule::new("(has(self.spec.enforcement) && self.spec.enforcement == 'Revert') || self.spec.targets.all(t, !has(t.kubernetes) || !has(t.kubernetes.delivery) || t.kubernetes.delivery != 'Driftline')").message("targets.kubernetes.delivery: Driftline writes what Git declares, which takes enforcement: Revert; set it, or let something else deliver with External"),
     validation = Rule::new("self.metadata.name.size() <= 63").message("metadata.name: at most 63 characters, because labels of records carry it"),
     printcolumn = r#"{"name":"Enforcement","type":"string","jsonPath":".spec.enforcement"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
@@ -319,9 +320,23 @@ pub struct KubernetesTarget {
     /// How a chart is rendered; only for a folder with a Chart.yaml.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helm: Option<HelmOptions>,
+    /// Who rolls out commits. External: something else does, and Driftline only puts back live edits. Driftline: it applies what Git
+    /// declares, as the service account of the policy; needs enforcement Revert.
+    #[serde(default)]
+    pub delivery: Delivery,
     /// What to make of what runs and is not declared.
     #[serde(default)]
     pub undeclared: Undeclared,
+}
+
+/// Who rolls out commits.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Delivery {
+    /// Something else.
+    #[default]
+    External,
+    /// Driftline.
+    Driftline,
 }
 
 /// How a Helm chart is rendered.

@@ -130,7 +130,7 @@ pub struct DriftRecordStatus {
 pub struct Converged {
     /// How far the policy goes.
     pub rung: crate::Enforcement,
-    /// Reverted: it is as declared again. Waiting: it is put back later, as revert.after, windows or the budget
+    /// Reverted: it is as declared again. Delivered: what Git declares was applied. Waiting: it is put back later, as revert.after, windows or the budget
     /// say. Held: enforcement is paused. Blocked: it could not be put back. Contested: somebody changes it back each time.
     pub outcome: Outcome,
     /// Why, and what mends it.
@@ -148,6 +148,8 @@ pub struct Converged {
 pub enum Outcome {
     /// It is as declared again.
     Reverted,
+    /// What Git declares was applied.
+    Delivered,
     /// It is put back later.
     Waiting,
     /// Enforcement is paused.
@@ -163,6 +165,7 @@ impl Outcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reverted => "Reverted",
+            Self::Delivered => "Delivered",
             Self::Waiting => "Waiting",
             Self::Held => "Held",
             Self::Blocked => "Blocked",

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod account;
+pub mod apply;
 mod call;
 pub mod discovery;
 pub mod dry_run;

@@ -31,7 +31,7 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn action(&self, verb: &str) -> String {
+    pub(crate) fn action(&self, verb: &str) -> String {
         let (kind, name, account) = (&self.kind.group_kind.kind, self.name, self.account);
         format!("{verb} the {kind} {name} as service account {account}")
     }

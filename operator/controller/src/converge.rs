@@ -16,21 +16,23 @@ use cluster::write::{self, Place};
 use cluster::{Account, Category};
 use drift::converge::{History, Plan, Rounds, Terms, Why, plan};
 use drift::undeclared::controller;
-use drift::{ObjectId, patch};
+use drift::{Graded, ObjectId, patch};
 use driftline_crds::{Converged, Outcome};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use crate::deliver;
 use crate::engine::Engine;
 use crate::events::Events;
 use crate::exceptions;
 use crate::records::whole_seconds;
 use crate::registry::PolicyState;
 use budgets::Asked;
+pub use known::Key;
 pub use known::{Converging, Offer};
-use known::{Key, Standing, object};
+use known::{Standing, object};
 
 /// Objects that are put back at the same time.
 const CONCURRENCY: usize = 8;
@@ -69,6 +71,8 @@ struct Writer {
     target: String,
     terms: Terms,
     account: Account,
+    /// Its commits are rolled out by Driftline.
+    delivers: bool,
 }
 
 impl Writer {
@@ -78,6 +82,8 @@ impl Writer {
         let view = policy.view.lock();
         let unfit = view.stalled.is_some() || view.is_unfit;
         let fit = (!unfit).then(|| Some((view.terms.clone(), view.account.clone()?)));
+        let mut targets = view.targets.iter();
+        let delivers = targets.any(|t| t.id == key.0 && t.delivers);
         drop(view);
         let (terms, account) = fit??;
         Some(Self {
@@ -85,6 +91,7 @@ impl Writer {
             target,
             terms,
             account,
+            delivers,
         })
     }
 }
@@ -93,6 +100,7 @@ impl Writer {
 enum Done {
     Nothing,
     Reverted(Rounds),
+    Delivered(Rounds),
     Blocked(Rounds, String),
     Waits(Timestamp, Why),
 }
@@ -105,8 +113,18 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     let standing = engine.converging.standing(key);
     let mut rounds = standing.history.rounds;
     let mut seen = None;
+    if writer.delivers {
+        engine.delivering.begins(key);
+    }
     let done = attempt(engine, key, &writer, &standing, &mut seen).await;
     let now = Timestamp::now();
+    if writer.delivers {
+        engine.delivering.ended(key, matches!(done, Done::Nothing));
+    }
+    if let Done::Waits(until, Why::Order) = done {
+        let wait = until.duration_since(now).unsigned_abs();
+        return look_again(engine, key, wait, now);
+    }
     let budgets = &engine.converging.budgets;
     if matches!(done, Done::Waits(_, Why::Budget)) {
         if budgets.waits(&writer.policy, object(key), standing.drift) {
@@ -122,6 +140,10 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
         Done::Reverted(now) => {
             rounds = now;
             ((Outcome::Reverted, String::new()), None)
+        }
+        Done::Delivered(now) => {
+            rounds = now;
+            ((Outcome::Delivered, String::new()), None)
         }
         Done::Blocked(now, why) => {
             rounds = now;
@@ -142,6 +164,9 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     };
     let news = engine.converging.note(key, rounds, said.clone());
     let since = standing.history.since;
+    if writer.delivers {
+        engine.metrics.deliveries(outcome.as_str()).inc();
+    }
     tell(engine, events, (&writer.policy, id), &said, since, news);
     // The record of what is over says what came of it.
     if let Some((scope, live)) = seen {
@@ -182,7 +207,9 @@ fn tell(
     news: bool,
 ) {
     let outcome = said.outcome;
-    engine.metrics.reverts(outcome.as_str()).inc();
+    if outcome != Outcome::Delivered {
+        engine.metrics.reverts(outcome.as_str()).inc();
+    }
     let reason = &said.reason;
     match outcome {
         Outcome::Reverted => {
@@ -192,6 +219,9 @@ fn tell(
             }
             tracing::info!(policy = %policy.key, object = %id, attempts = said.attempts, "drift was put back");
         }
+        Outcome::Delivered => {
+            tracing::info!(policy = %policy.key, object = %id, "what Git declares was delivered");
+        }
         Outcome::Waiting | Outcome::Held => {
             tracing::debug!(policy = %policy.key, object = %id, outcome = outcome.as_str(), reason, "drift is not put back yet");
         }
@@ -200,7 +230,7 @@ fn tell(
         }
         Outcome::Blocked | Outcome::Contested => {}
     }
-    if news || outcome == Outcome::Reverted {
+    if news || matches!(outcome, Outcome::Reverted | Outcome::Delivered) {
         words::event(engine, events, policy, id, said);
     }
 }
@@ -223,7 +253,9 @@ async fn attempt(
         let mut history = standing.history;
         let now = Timestamp::now();
         history.spent_until = spent_until(engine, writer, standing, now);
-        if let (Some(until), Some(Outcome::Waiting)) = (history.spent_until, standing.last) {
+        if let (Some(until), Some(Outcome::Waiting), false) =
+            (history.spent_until, standing.last, writer.delivers)
+        {
             // As long as there is no room nothing is read either.
             return Done::Waits(until, Why::Budget);
         }
@@ -253,11 +285,25 @@ async fn attempt(
         if material.scope != scope {
             continue;
         }
-        let Some(graded) = &material.graded else {
+        let told = |_: &&Graded| writer.delivers || !material.pending;
+        let Some(graded) = material.graded.as_ref().filter(told) else {
             return Done::Nothing;
         };
         history.held_until = live.as_ref().and_then(|live| held_until(engine, live, now));
-        let planned = plan(terms, graded, material.removes, history, now);
+        let planned = match deliver::plan(
+            writer.delivers,
+            terms,
+            graded,
+            &material,
+            live.as_ref(),
+            history,
+            now,
+        ) {
+            // What only others own goes as it does anywhere.
+            Plan::Rest => plan(terms, graded, material.removes, history, now),
+            planned => planned,
+        };
+        let is_commit = matches!(planned, Plan::Apply(_)) && !drift::deliver::puts_back(graded);
         match planned {
             Plan::Rest => return Done::Nothing,
             Plan::Wait(until, why) if !material.disputed => return Done::Waits(until, why),
@@ -267,14 +313,21 @@ async fn attempt(
         if material.hidden.is_written_by(&planned) {
             return Done::Blocked(rounds, words::HIDDEN.to_owned());
         }
+        if writer.delivers && deliver::must_wait(engine, key) {
+            return Done::Waits(deliver::next_look(now), Why::Order);
+        }
         match may_see(engine, place).await {
             Ok(true) => {}
             Ok(false) => return Done::Blocked(rounds, words::unseen(place)),
             Err(error) => return Done::Blocked(rounds, error.to_string()),
         }
-        let spent = match spend(engine, writer, standing).await {
-            Ok(spent) => spent,
-            Err(done) => return done,
+        let spent = if is_commit {
+            None
+        } else {
+            match spend(engine, writer, standing).await {
+                Ok(spent) => spent,
+                Err(done) => return done,
+            }
         };
         let wrote = write(engine, place, &material, &planned, live.as_ref()).await;
         if !matches!(wrote, Wrote::Done(_))
@@ -287,14 +340,19 @@ async fn attempt(
             Wrote::Stale => {}
             Wrote::Refused(why) => return Done::Blocked(rounds, why),
             Wrote::Done(live) => {
-                let rounds = rounds.with_one_more(now);
-                let live = disown(engine, place, live).await;
-                let left = remains(engine, key, terms, &live);
-                *seen = Some((scope, live));
-                return if left {
-                    Done::Blocked(rounds, words::CHANGED_BACK.to_owned())
+                // A commit is nobody's fight.
+                let rounds = if is_commit {
+                    rounds
                 } else {
-                    Done::Reverted(rounds)
+                    rounds.with_one_more(now)
+                };
+                let live = disown(engine, place, live).await;
+                let left = remains(engine, key, writer, &live);
+                *seen = Some((scope, live));
+                return match left {
+                    true => Done::Blocked(rounds, words::CHANGED_BACK.to_owned()),
+                    false if is_commit => Done::Delivered(rounds),
+                    false => Done::Reverted(rounds),
                 };
             }
         }
@@ -402,6 +460,12 @@ async fn write(
                 Err(error) => return Wrote::Refused(error.to_string()),
             }
         }
+        (Plan::Apply(fields), live) => {
+            match deliver::write(engine, place, material, fields, live).await {
+                Ok(written) => written,
+                Err(why) => return Wrote::Refused(why),
+            }
+        }
         (Plan::Create, None) => lead(engine, write::create(&engine.client, place, declared)).await,
         _ => return Wrote::Stale,
     };
@@ -414,7 +478,7 @@ async fn write(
 }
 
 /// Nothing is written by a replica that does not lead, or has not heard so lately.
-async fn lead<T>(engine: &Engine, write: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn lead<T>(engine: &Engine, write: impl Future<Output = T>) -> Option<T> {
     if engine.may_write() {
         Some(write.await)
     } else {
@@ -458,12 +522,24 @@ async fn disown(engine: &Engine, place: Place<'_>, mut live: Value) -> Value {
 }
 
 /// True if there is still something to put back in what was written a moment ago.
-fn remains(engine: &Engine, (target, id): &Key, terms: &Terms, live: &Value) -> bool {
+fn remains(engine: &Engine, (target, id): &Key, writer: &Writer, live: &Value) -> bool {
     let Some(material) = engine.index.material(*target, id, Some(live)) else {
         return false;
     };
     let now = Timestamp::now();
-    let left =
-        |graded| plan(terms, graded, material.removes, History::default(), now) != Plan::Rest;
-    material.graded.as_ref().is_some_and(left)
+    let (terms, history) = (&writer.terms, History::default());
+    let Some(graded) = &material.graded else {
+        return false;
+    };
+    let delivery = deliver::plan(
+        writer.delivers,
+        terms,
+        graded,
+        &material,
+        Some(live),
+        history,
+        now,
+    );
+    let put_back = || plan(terms, graded, material.removes, history, now);
+    delivery != Plan::Rest || (!writer.delivers && !material.pending && put_back() != Plan::Rest)
 }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::blame::Blames;
 use crate::converge::Converging;
+use crate::deliver::Delivering;
 use crate::exceptions;
 use crate::leader::LeaseClock;
 use crate::memory::Memory;
@@ -52,6 +53,8 @@ pub struct Engine {
     pub memory: Memory,
     /// What is or was put back.
     pub converging: Converging,
+    /// What waits for its turn in a delivery.
+    pub delivering: Delivering,
     /// What may differ for now.
     pub exceptions: exceptions::Known,
     /// Who wrote the lines that drifted.

@@ -6,6 +6,7 @@ mod autoscalers;
 mod blame;
 mod converge;
 mod credentials;
+mod deliver;
 mod engine;
 mod events;
 mod evidence;

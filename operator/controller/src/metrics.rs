@@ -24,6 +24,7 @@ pub struct Metrics {
     renders: Family<Labels, Histogram>,
     writes: Family<Labels, Counter>,
     reverts: Family<Labels, Counter>,
+    deliveries: Family<Labels, Counter>,
     blames: Family<Labels, Counter>,
     histories: Family<Labels, Counter>,
     pub dry_runs: Counter,
@@ -65,6 +66,7 @@ impl Metrics {
             renders: Family::new_with_constructor(seconds),
             writes: Family::default(),
             reverts: Family::default(),
+            deliveries: Family::default(),
             blames: Family::default(),
             histories: Family::default(),
             dry_runs: Counter::default(),
@@ -117,6 +119,11 @@ impl Metrics {
             "reverts",
             "Objects that were to be put back, by outcome",
             m.reverts.clone(),
+        );
+        registry.register(
+            "deliveries",
+            "Objects of a commit that were to be delivered, by outcome",
+            m.deliveries.clone(),
         );
         registry.register(
             "revert_duration_seconds",
@@ -245,6 +252,12 @@ impl Metrics {
     pub fn reverts(&self, outcome: &'static str) -> Counter {
         let labels = vec![("outcome", outcome.to_owned())];
         self.reverts.get_or_create(&labels).clone()
+    }
+
+    /// The counter of objects that were to be delivered.
+    pub fn deliveries(&self, outcome: &'static str) -> Counter {
+        let labels = vec![("outcome", outcome.to_owned())];
+        self.deliveries.get_or_create(&labels).clone()
     }
 
     /// Notes how long something had drifted that was put back.

@@ -8,8 +8,8 @@ use declared::{HelmOptions, Reference};
 use drift::converge::{Budget, Rung, Terms, Window, WindowError, Windows};
 use drift::rules::{MatchText, RuleError, RuleText, Rules};
 use driftline_crds::{
-    DriftPolicy, DriftPolicySpec, Enforcement, GitReference, GitSource, KubernetesTarget, Origin,
-    Owner, PolicyRule, RuleMatch, Target, UndeclaredFields, UndeclaredObjects,
+    Delivery, DriftPolicy, DriftPolicySpec, Enforcement, GitReference, GitSource, KubernetesTarget,
+    Origin, Owner, PolicyRule, RuleMatch, Target, UndeclaredFields, UndeclaredObjects,
 };
 use jiff::SignedDuration;
 use kube::ResourceExt as _;
@@ -75,6 +75,8 @@ pub struct TargetSpec {
     /// Of namespaced objects that name none; of a release, its own.
     pub namespace: String,
     pub from: From,
+    /// Commits are rolled out by Driftline.
+    pub delivers: bool,
     /// Whether fields that are not declared are looked at.
     pub undeclared: drift::Undeclared,
     /// Where live objects that nobody declares are drift.
@@ -144,6 +146,10 @@ pub enum PolicyError {
         "spec.targets: undeclared.fields of {0:?} is Remove, which takes effect only where enforcement is Revert; use Report, or raise the policy or a rule"
     )]
     Remove(String),
+    #[error(
+        "spec.targets: delivery of {0:?} is Driftline, which takes spec.enforcement: Revert; set it, or let something else deliver with External"
+    )]
+    Delivery(String),
     #[error("spec.source.git.ref: set exactly one of branch, tag, semver, commit")]
     Reference,
     #[error(
@@ -171,6 +177,7 @@ impl PolicyError {
             | Self::Window { .. }
             | Self::Budget
             | Self::Remove(_)
+            | Self::Delivery(_)
             | Self::Reference
             | Self::FileUrl
             | Self::TargetKind(_)
@@ -206,6 +213,11 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
         && !terms.writes()
     {
         return Err(PolicyError::Remove(target.name.clone()));
+    }
+    if let Some(target) = targets.iter().find(|t| t.delivers)
+        && terms.rung != Rung::Revert
+    {
+        return Err(PolicyError::Delivery(target.name.clone()));
     }
     let annotation = |name| {
         let value = policy.annotations().get(name);
@@ -366,6 +378,7 @@ fn target_spec(target: &Target, namespace: &str) -> Result<TargetSpec, PolicyErr
             name: target.name.clone(),
             namespace: release.namespace.as_deref().unwrap_or(namespace).to_owned(),
             from: From::Release(release.name.clone()),
+            delivers: false,
             undeclared: undeclared(release.undeclared.fields),
             objects: looks(
                 &release.undeclared.objects,
@@ -423,6 +436,7 @@ fn of_source(name: &str, target: &KubernetesTarget, namespace: &str) -> TargetSp
             path: target.path.clone(),
             helm: Some(helm.unwrap_or_else(default)),
         },
+        delivers: target.delivery == Delivery::Driftline,
         undeclared: undeclared(target.undeclared.fields),
         objects: looks(
             &target.undeclared.objects,

@@ -97,6 +97,8 @@ pub struct TargetView {
     pub revision: Option<String>,
     pub inputs: Option<String>,
     pub checked_at: Option<Timestamp>,
+    /// Its commits are rolled out by Driftline.
+    pub delivers: bool,
     /// Whether it is a Helm release.
     pub is_release: bool,
     /// When Helm's storage was last looked at while Helm was not at work: no change before that is part of a roll-out.

@@ -85,6 +85,7 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
         beyond: Default::default(),
         memory: Memory::default(),
         converging: Default::default(),
+        delivering: Default::default(),
         index: Arc::new(Index::new()),
         catalog,
         schemas: Schemas::new(client.clone()),

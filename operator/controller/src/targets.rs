@@ -162,6 +162,7 @@ impl Target {
             revision: None,
             inputs: None,
             checked_at: None,
+            delivers: spec.delivers,
             is_release: spec.is_release(),
             polled: None,
             begun: Instant::now(),
@@ -191,6 +192,7 @@ impl Target {
         self.elsewhere |= !self.spec.is_same_place(spec);
         self.spec = spec.clone();
         self.view.asks = Asks::of(spec);
+        self.view.delivers = spec.delivers;
         self.forget_rendering();
     }
 

@@ -75,6 +75,8 @@ pub enum Plan {
     PutBack(Vec<FieldDrift>),
     /// Create the object.
     Create,
+    /// Apply the whole declared object, of which these fields are to change; none where it is to be created.
+    Apply(Vec<FieldDrift>),
     /// Nothing before this time.
     Wait(Timestamp, Why),
 }
@@ -94,6 +96,8 @@ pub enum Why {
     Grace,
     /// As much was put back lately as may be.
     Budget,
+    /// Others are delivered first.
+    Order,
 }
 
 /// What to do about what was found; `removes` says whether what was added goes.
@@ -105,6 +109,16 @@ pub fn plan(
     now: Timestamp,
 ) -> Plan {
     let planned = wanted(terms, graded, removes);
+    unless_it_waits(planned, terms, history, now)
+}
+
+/// What is to be done, or why that waits.
+pub(crate) fn unless_it_waits(
+    planned: Plan,
+    terms: &Terms,
+    history: History,
+    now: Timestamp,
+) -> Plan {
     if planned == Plan::Rest {
         return planned;
     }

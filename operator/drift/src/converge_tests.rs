@@ -286,6 +286,7 @@ proptest! {
                 prop_assert_eq!(fields, may.map(|(f, _)| f.drift.clone()).collect::<Vec<_>>());
             }
             Plan::Rest => {}
+            Plan::Apply(_) => prop_assert!(false, "something else delivers"),
             Plan::Wait(..) => prop_assert!(false, "nothing to wait for"),
         }
     }

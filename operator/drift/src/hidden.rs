@@ -92,7 +92,7 @@ impl Hidden {
         };
         match plan {
             Plan::PutBack(fields) => fields.iter().any(is_in),
-            Plan::Create => !self.places.is_empty(),
+            Plan::Create | Plan::Apply(_) => !self.places.is_empty(),
             Plan::Rest | Plan::Wait(..) => false,
         }
     }
@@ -203,7 +203,7 @@ fn differs_besides<'p>(
     told && !compare_at(&masked, live, schema, schema.at(steps), steps.clone()).is_empty()
 }
 
-fn slot<'v>(value: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
+pub(crate) fn slot<'v>(value: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
     steps.iter().try_fold(value, |value, step| match step {
         Step::Field(name) => value.get_mut(name),
         Step::Index(n) => value.get_mut(n),

@@ -9,6 +9,7 @@ pub mod bookkeeping;
 pub mod compare;
 pub mod converge;
 pub mod declared;
+pub mod deliver;
 pub mod deployer;
 pub mod exceptions;
 pub mod expected;

@@ -57,6 +57,19 @@ impl<'a> Owners<'a> {
         self.latest(path.0.get(..atomic)?, atomic)
     }
 
+    /// True if an entry that is meant owns a field that is there, alone or beside others.
+    pub fn is_owned_by(
+        &self,
+        path: &FieldPath,
+        schema: &Schema,
+        is_meant: impl Fn(&Attribution) -> bool,
+    ) -> bool {
+        let atomic = schema.atomic_above(path).unwrap_or(path.0.len());
+        let owning = |e: &&Value| e.get("fieldsV1").is_some_and(|f| owns(f, &path.0, atomic));
+        let mut all = self.entries.iter().filter(owning).map(attribution);
+        all.any(|a| is_meant(&a))
+    }
+
     /// True if a place belongs to whoever writes the object's status as a subresource, and did not write the object's first
     /// version too: the controller of its kind.
     pub fn is_controllers(&self, path: &FieldPath, schema: &Schema) -> bool {

@@ -211,7 +211,7 @@ fn like(pairs: &[(String, Value)], element: &Value) -> Step {
 }
 
 /// The token of a JSON pointer for a step from a value, where the step leads somewhere.
-fn position(step: &Step, value: &Value) -> Option<String> {
+pub(crate) fn position(step: &Step, value: &Value) -> Option<String> {
     match (step, value) {
         (Step::Field(name), Value::Object(fields)) => has(fields, name).then(|| name.clone()),
         (_, Value::Array(list)) => index(step, list).map(|n| n.to_string()),

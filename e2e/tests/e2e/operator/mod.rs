@@ -4,6 +4,7 @@ mod baselines;
 mod blame;
 mod cases;
 mod counts;
+mod delivery;
 mod deployers;
 mod detection;
 mod expected;

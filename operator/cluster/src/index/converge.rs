@@ -1,13 +1,13 @@
 //! What whoever puts an object back has to know of it, at the moment of doing so.
 
 use drift::hidden::Hidden;
-use drift::{DeclaredObject, Graded, ObjectId, Undeclared, Verdict};
+use drift::{DeclaredObject, Graded, Ignored, ObjectId, Schema, Undeclared, Unknown, Verdict};
 use serde_json::Value;
 
-use super::{Index, ScopeKey, TargetId};
+use super::{Index, ScopeKey, State, TargetId};
 
 /// An object as a target declares it, and what is the matter with it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Material {
     /// The kind and version it is declared in, and its namespace.
     pub scope: ScopeKey,
@@ -19,6 +19,12 @@ pub struct Material {
     pub disputed: bool,
     /// What has drifted, without what rules ignore; `None` where nothing has, or nothing can be said.
     pub graded: Option<Graded>,
+    /// What rules ignore of it.
+    pub ignored: Option<Ignored>,
+    /// It differs only because a commit is not rolled out.
+    pub pending: bool,
+    /// The schema of its kind.
+    pub schema: Schema,
     /// What is not declared goes, where that may be written at all.
     pub removes: bool,
 }
@@ -55,11 +61,16 @@ impl Index {
         let batch = inner.targets.get(&target)?;
         let removes = batch.undeclared == Undeclared::Remove;
         let declared = batch.blobs.read(decl.blob).ok()?;
-        let hidden = Hidden::of(&declared, &inner.scopes.get(decl.scope)?.schema);
+        let schema = inner.scopes.get(decl.scope)?.schema.clone();
+        let hidden = Hidden::of(&declared, &schema);
         let judgement = inner.weighed(member, &declared, live)?;
-        let graded = match judgement.verdict {
-            Verdict::Drifted(finding) => inner.graded(member, &declared, *finding)?.left,
-            Verdict::InSync | Verdict::Pending(_) | Verdict::Unknown(_) => None,
+        let pending = matches!(judgement.verdict, Verdict::Pending(_));
+        let (graded, ignored) = match judgement.verdict {
+            Verdict::Drifted(finding) | Verdict::Pending(finding) => {
+                let grading = inner.graded(member, &declared, *finding)?;
+                (grading.left, grading.ignored)
+            }
+            Verdict::InSync | Verdict::Unknown(_) => (None, None),
         };
         Some(Material {
             scope,
@@ -67,7 +78,24 @@ impl Index {
             hidden,
             disputed,
             graded,
+            ignored,
+            pending,
+            schema,
             removes,
         })
+    }
+
+    /// The objects of a target that are declared and not as declared, or not seen since their declaration changed. What exceptions allow
+    /// altogether is not among them.
+    pub fn undelivered(&self, target: TargetId) -> Vec<ObjectId> {
+        let inner = self.inner.lock();
+        let differs = |decl: &super::Decl| match inner.effective(decl) {
+            State::Pending(report) | State::Drifted(report) => !report.is_excepted,
+            State::Unknown(why) => why == Unknown::NotSeen,
+            State::InSync | State::Ignored | State::Dropped => false,
+        };
+        let all = inner.slab.iter();
+        let own = all.filter(|(_, d)| d.target == target && d.left.is_none() && differs(d));
+        own.filter_map(|(id, _)| inner.identity(id)).collect()
     }
 }

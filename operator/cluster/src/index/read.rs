@@ -385,7 +385,7 @@ impl Inner {
             .chain(self.beyond.looked_at(target).filter(empty))
     }
 
-    fn effective(&self, decl: &Decl) -> State {
+    pub(super) fn effective(&self, decl: &Decl) -> State {
         if let Some(why) = self.denied.get(&(decl.target, decl.scope)) {
             return State::Unknown(why.clone());
         }

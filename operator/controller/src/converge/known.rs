@@ -89,7 +89,7 @@ impl Converging {
         let stands = known
             .said
             .as_ref()
-            .is_some_and(|s| s.outcome != Outcome::Reverted);
+            .is_some_and(|s| !matches!(s.outcome, Outcome::Reverted | Outcome::Delivered));
         if stands && known.tried.as_ref() == Some(&tried) {
             return;
         }
@@ -188,7 +188,7 @@ impl Converging {
         let mut inner = self.inner.lock();
         let known = inner.known.entry(key.clone()).or_default();
         known.rounds = rounds;
-        if said.outcome == Outcome::Reverted {
+        if matches!(said.outcome, Outcome::Reverted | Outcome::Delivered) {
             known.confirmed = None;
         }
         let same = known

@@ -59,6 +59,8 @@ pub fn waiting(
             Outcome::Waiting,
             format!("{}; there is room again at {at}", spent(terms)),
         ),
+        // Nobody is told before its turn.
+        Why::Order => (Outcome::Waiting, String::new()),
         Why::Contested => {
             let by = match by {
                 "" => String::new(),
@@ -128,6 +130,7 @@ pub fn event(
 ) {
     let (reason, warning) = match said.outcome {
         Outcome::Reverted => ("DriftReverted", false),
+        Outcome::Delivered => ("Delivered", false),
         Outcome::Blocked => ("RevertBlocked", true),
         Outcome::Contested => ("DriftContested", true),
         Outcome::Held => ("RevertHeld", false),
@@ -135,11 +138,15 @@ pub fn event(
     };
     let note = match said.outcome {
         Outcome::Reverted => format!("{id} was put back"),
+        Outcome::Delivered => format!("{id} was delivered"),
         _ => format!("{id}: {}", said.reason),
     };
     let said = Said {
         reason,
-        action: "Revert",
+        action: match said.outcome {
+            Outcome::Delivered => "Deliver",
+            _ => "Revert",
+        },
         warning,
         note,
         related: ObjectReference {

@@ -336,6 +336,14 @@ impl Records {
         if self.must_wait(policy, change, known.as_ref()) || self.awaits_deployer(policy, change) {
             return Ok(());
         }
+        if let State::Pending(report) = &change.state
+            && !orphans::waits(&change.state)
+            && crate::deliver::delivers(policy, change.target)
+        {
+            let before = known.as_ref().and_then(|e| e.status.as_ref());
+            self.put_back(policy, change, report, RecordState::Open, before, "")
+                .await?;
+        }
         match (&change.state, known) {
             (State::Drifted(report), known) => {
                 let now = Timestamp::now();
@@ -560,7 +568,8 @@ impl Records {
         status: &mut DriftRecordStatus,
         before: Option<&DriftRecordStatus>,
     ) {
-        if !policy.view.lock().terms.writes() || is_pending(status.state) {
+        let is_delivered = crate::deliver::delivers(policy, change.target);
+        if !policy.view.lock().terms.writes() || (is_pending(status.state) && !is_delivered) {
             return;
         }
         let said = self.engine.converging.said(change.target, &change.id);
@@ -572,7 +581,7 @@ impl Records {
             Some(Outcome::Blocked) => RecordState::Blocked,
             Some(Outcome::Contested) => RecordState::Contested,
             Some(Outcome::Held) => RecordState::Held,
-            Some(Outcome::Reverted | Outcome::Waiting) | None => status.state,
+            Some(Outcome::Reverted | Outcome::Delivered | Outcome::Waiting) | None => status.state,
         };
     }
 

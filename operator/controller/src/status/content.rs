@@ -443,6 +443,7 @@ mod tests {
             revision: None,
             inputs: None,
             checked_at: None,
+            delivers: false,
             is_release: false,
             polled: None,
             begun: std::time::Instant::now(),
