@@ -306,6 +306,7 @@ pub struct HelmReleaseTarget {
 /// Kubernetes manifests of a folder or file.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.prune) || !self.prune || (has(self.delivery) && self.delivery == 'Driftline')").message("targets.kubernetes.prune: only what Driftline delivers is pruned; set delivery: Driftline, or leave prune out"))]
 pub struct KubernetesTarget {
     /// A folder or file, relative to the repository's root: with a kustomization.yaml it is built by kustomize, with a
     /// Chart.yaml rendered by Helm, else every *.yaml, *.yml and *.json file below it is read. "." is the root.
@@ -324,6 +325,11 @@ pub struct KubernetesTarget {
     /// declares, as the service account of the policy; needs enforcement Revert.
     #[serde(default)]
     pub delivery: Delivery,
+    /// What was delivered and Git does not declare any more is deleted, a minute later; only where delivery is Driftline. Never Namespaces,
+    /// volumes, their claims or definitions of kinds, never when nothing is declared any more, and more than half of what was delivered
+    /// only after somebody confirmed it.
+    #[serde(default)]
+    pub prune: bool,
     /// What to make of what runs and is not declared.
     #[serde(default)]
     pub undeclared: Undeclared,

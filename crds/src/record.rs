@@ -130,7 +130,8 @@ pub struct DriftRecordStatus {
 pub struct Converged {
     /// How far the policy goes.
     pub rung: crate::Enforcement,
-    /// Reverted: it is as declared again. Delivered: what Git declares was applied. Waiting: it is put back later, as revert.after, windows or the budget
+    /// Reverted: it is as declared again. Delivered: what Git declares was applied. Pruned: what Git does not
+    /// declare any more was deleted. Waiting: it is put back later, as revert.after, windows or the budget
     /// say. Held: enforcement is paused. Blocked: it could not be put back. Contested: somebody changes it back each time.
     pub outcome: Outcome,
     /// Why, and what mends it.
@@ -150,6 +151,8 @@ pub enum Outcome {
     Reverted,
     /// What Git declares was applied.
     Delivered,
+    /// What Git does not declare any more was deleted.
+    Pruned,
     /// It is put back later.
     Waiting,
     /// Enforcement is paused.
@@ -166,6 +169,7 @@ impl Outcome {
         match self {
             Self::Reverted => "Reverted",
             Self::Delivered => "Delivered",
+            Self::Pruned => "Pruned",
             Self::Waiting => "Waiting",
             Self::Held => "Held",
             Self::Blocked => "Blocked",

@@ -49,6 +49,27 @@ pub async fn apply(client: &Client, place: Place<'_>, object: &Value) -> Result<
     call::json(client, request, &action, call::CALL).await
 }
 
+/// Deletes an object as it is, and what it owns after it. Gives nothing: a finalizer may hold it for a while.
+///
+/// # Errors
+/// Where the API server does not answer or refuses; with status 409 where the live object is another one, or has changed.
+pub async fn delete(client: &Client, place: Place<'_>, uid: &str, version: &str) -> Result<()> {
+    let action = place.action("delete");
+    let path = call::objects(place.kind, place.resource, place.namespace);
+    let url = format!("{path}/{}", call::escape(place.name));
+    let builder = call::get(&url)
+        .method(Method::DELETE)
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .header("Impersonate-User", place.account.user());
+    let options = json!({
+        "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+        "preconditions": {"uid": uid, "resourceVersion": version},
+    });
+    let request = call::with_body(builder, &action, options.to_string().into_bytes())?;
+    let _: Value = call::json(client, request, &action, call::CALL).await?;
+    Ok(())
+}
+
 /// The patch that hands what `kubectl apply` owns of a live object to our manager; `None` where it owns nothing.
 pub fn taking_over(live: &Value) -> Option<Patch> {
     let metadata = live.get("metadata")?;

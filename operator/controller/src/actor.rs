@@ -154,6 +154,7 @@ impl Actor {
             view.is_unfit = false;
             view.account = Some(policy.account.clone());
             view.hold_reason.clone_from(&policy.hold_reason);
+            view.confirmed.clone_from(&policy.confirmed);
             view.rules = Arc::clone(&policy.rules);
             let names = policy.targets.iter().map(|t| t.name.clone());
             view.target_names = Arc::new(names.collect());

@@ -5,7 +5,7 @@
 
 mod budgets;
 mod known;
-mod words;
+pub(crate) mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -198,7 +198,7 @@ fn look_again(engine: &Arc<Engine>, key: &Key, wait: Duration, now: Timestamp) {
 }
 
 /// In the log once, in metrics, and as an Event where that is news.
-fn tell(
+pub(crate) fn tell(
     engine: &Engine,
     events: &Events,
     (policy, id): (&PolicyState, &ObjectId),
@@ -207,7 +207,7 @@ fn tell(
     news: bool,
 ) {
     let outcome = said.outcome;
-    if outcome != Outcome::Delivered {
+    if !matches!(outcome, Outcome::Delivered | Outcome::Pruned) {
         engine.metrics.reverts(outcome.as_str()).inc();
     }
     let reason = &said.reason;
@@ -222,6 +222,9 @@ fn tell(
         Outcome::Delivered => {
             tracing::info!(policy = %policy.key, object = %id, "what Git declares was delivered");
         }
+        Outcome::Pruned => {
+            tracing::info!(policy = %policy.key, object = %id, "what Git does not declare any more was deleted");
+        }
         Outcome::Waiting | Outcome::Held => {
             tracing::debug!(policy = %policy.key, object = %id, outcome = outcome.as_str(), reason, "drift is not put back yet");
         }
@@ -230,7 +233,12 @@ fn tell(
         }
         Outcome::Blocked | Outcome::Contested => {}
     }
-    if news || matches!(outcome, Outcome::Reverted | Outcome::Delivered) {
+    if news
+        || matches!(
+            outcome,
+            Outcome::Reverted | Outcome::Delivered | Outcome::Pruned
+        )
+    {
         words::event(engine, events, policy, id, said);
     }
 }
@@ -347,6 +355,16 @@ async fn attempt(
                     rounds.with_one_more(now)
                 };
                 let live = disown(engine, place, live).await;
+                if writer.delivers {
+                    deliver::note(
+                        engine,
+                        &writer.policy,
+                        &writer.target,
+                        id,
+                        &scope.kind,
+                        &live,
+                    );
+                }
                 let left = remains(engine, key, writer, &live);
                 *seen = Some((scope, live));
                 return match left {
@@ -380,7 +398,7 @@ fn spent_until(
 }
 
 /// Until when a live object asks to be left alone. What lies further ahead than anybody may ask for is not heeded.
-fn held_until(engine: &Engine, live: &Value, now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn held_until(engine: &Engine, live: &Value, now: Timestamp) -> Option<Timestamp> {
     // Controllers copy annotations to what they own.
     if !engine.options.heed_holds || controller(live).is_some() {
         return None;
@@ -393,7 +411,7 @@ fn held_until(engine: &Engine, live: &Value, now: Timestamp) -> Option<Timestamp
 }
 
 /// The account's right to see an object, asked afresh.
-async fn may_see(engine: &Engine, place: Place<'_>) -> cluster::Result<bool> {
+pub(crate) async fn may_see(engine: &Engine, place: Place<'_>) -> cluster::Result<bool> {
     let attributes = Attributes {
         verb: "list",
         group: &place.kind.group_kind.group,
@@ -486,7 +504,7 @@ pub(crate) async fn lead<T>(engine: &Engine, write: impl Future<Output = T>) -> 
     }
 }
 
-async fn read(engine: &Engine, place: Place<'_>) -> cluster::Result<Option<Value>> {
+pub(crate) async fn read(engine: &Engine, place: Place<'_>) -> cluster::Result<Option<Value>> {
     engine.metrics.object_reads.inc();
     let Place {
         kind,

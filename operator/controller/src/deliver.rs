@@ -1,5 +1,8 @@
 //! Delivering commits: whose turn it is, and the write itself.
 
+pub mod inventory;
+mod prune;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +23,8 @@ use serde_json::{Value, json};
 use crate::converge::{Key, lead};
 use crate::engine::Engine;
 use crate::registry::PolicyState;
+pub use inventory::note;
+pub use prune::run;
 
 /// How often it is looked whether it is an object's turn.
 const LOOK: Duration = Duration::from_millis(250);
@@ -32,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 pub struct Delivering {
     inner: Mutex<Inner>,
+    news: inventory::News,
+    prunes: prune::Known,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +77,10 @@ impl Delivering {
         let undelivered = undelivered.filter(|id| !inner.resting.contains(&(target, id.clone())));
         let failed = |id: &ObjectId| {
             let said = engine.converging.said(target, id).map(|s| s.outcome);
-            !matches!(said, None | Some(Outcome::Reverted | Outcome::Delivered))
+            !matches!(
+                said,
+                None | Some(Outcome::Reverted | Outcome::Delivered | Outcome::Pruned)
+            )
         };
         let known = Outstanding::of(undelivered.map(|id| {
             let failed = failed(&id);

@@ -14,6 +14,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use parking_lot::Mutex;
 use serde_json::json;
 
+use crate::deliver::inventory;
 use crate::engine::Engine;
 use crate::targets::reread;
 
@@ -39,7 +40,7 @@ pub struct Memory {
 }
 
 /// The key of a target: unique, and a valid key of a ConfigMap.
-fn key(policy_uid: &str, target: &str) -> String {
+pub fn key(policy_uid: &str, target: &str) -> String {
     format!("{policy_uid}.{target}")
 }
 
@@ -130,6 +131,7 @@ impl Memory {
             tokio::time::sleep(LOOK).await;
             if *leading.borrow() {
                 engine.memory.save(&engine).await;
+                inventory::save(&engine).await;
             }
         }
     }
@@ -146,6 +148,7 @@ impl Memory {
             for target in &view.targets {
                 let key = key(&policy.uid, &target.name);
                 known.push(key.clone());
+                known.push(inventory::key(&key));
                 if target.ready.is_none() || !engine.index.is_settled(target.id) {
                     continue;
                 }
@@ -177,6 +180,25 @@ impl Memory {
                     .for_each(|target| engine.index.not_saved(*target));
             }
         }
+    }
+
+    /// What is kept under a key; `None` before it was taken over from whoever led before.
+    pub fn kept(&self, key: &str) -> Option<Vec<u8>> {
+        if !self.taken_over.load(Ordering::Relaxed) {
+            return None;
+        }
+        let shards = self.shards.lock();
+        let kept = shards.get(&shard_of(key)).and_then(|s| s.get(key));
+        Some(kept.map(|bytes| bytes.0.clone()).unwrap_or_default())
+    }
+
+    /// Keeps something under a key.
+    ///
+    /// # Errors
+    /// Where it cannot be saved.
+    pub async fn keep(&self, engine: &Engine, key: &str, bytes: Vec<u8>) -> Result<(), String> {
+        let change = BTreeMap::from([(key.to_owned(), Some(ByteString(bytes)))]);
+        self.write(engine, shard_of(key), change).await
     }
 
     /// What belongs to policies that are gone goes too.

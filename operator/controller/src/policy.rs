@@ -77,6 +77,8 @@ pub struct TargetSpec {
     pub from: From,
     /// Commits are rolled out by Driftline.
     pub delivers: bool,
+    /// What it delivered goes when Git drops it.
+    pub prunes: bool,
     /// Whether fields that are not declared are looked at.
     pub undeclared: drift::Undeclared,
     /// Where live objects that nobody declares are drift.
@@ -150,6 +152,10 @@ pub enum PolicyError {
         "spec.targets: delivery of {0:?} is Driftline, which takes spec.enforcement: Revert; set it, or let something else deliver with External"
     )]
     Delivery(String),
+    #[error(
+        "spec.targets: prune of {0:?} is true, but only what Driftline delivers is pruned; set delivery: Driftline, or leave prune out"
+    )]
+    Prune(String),
     #[error("spec.source.git.ref: set exactly one of branch, tag, semver, commit")]
     Reference,
     #[error(
@@ -178,6 +184,7 @@ impl PolicyError {
             | Self::Budget
             | Self::Remove(_)
             | Self::Delivery(_)
+            | Self::Prune(_)
             | Self::Reference
             | Self::FileUrl
             | Self::TargetKind(_)
@@ -218,6 +225,9 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
         && terms.rung != Rung::Revert
     {
         return Err(PolicyError::Delivery(target.name.clone()));
+    }
+    if let Some(target) = targets.iter().find(|t| t.prunes && !t.delivers) {
+        return Err(PolicyError::Prune(target.name.clone()));
     }
     let annotation = |name| {
         let value = policy.annotations().get(name);
@@ -379,6 +389,7 @@ fn target_spec(target: &Target, namespace: &str) -> Result<TargetSpec, PolicyErr
             namespace: release.namespace.as_deref().unwrap_or(namespace).to_owned(),
             from: From::Release(release.name.clone()),
             delivers: false,
+            prunes: false,
             undeclared: undeclared(release.undeclared.fields),
             objects: looks(
                 &release.undeclared.objects,
@@ -437,6 +448,7 @@ fn of_source(name: &str, target: &KubernetesTarget, namespace: &str) -> TargetSp
             helm: Some(helm.unwrap_or_else(default)),
         },
         delivers: target.delivery == Delivery::Driftline,
+        prunes: target.prune,
         undeclared: undeclared(target.undeclared.fields),
         objects: looks(
             &target.undeclared.objects,
@@ -572,6 +584,18 @@ mod tests {
             refused(&|p| p["spec"]["serviceAccountName"] = Value::Null)
                 .contains("create serviceaccount")
         );
+        let target = "/spec/targets/0/kubernetes";
+        let delivers = refused(&|p| {
+            p.pointer_mut(target).expect("a target")["delivery"] = json!("Driftline");
+        });
+        assert!(
+            delivers.contains("takes spec.enforcement: Revert"),
+            "{delivers}"
+        );
+        let prunes = refused(&|p| {
+            p.pointer_mut(target).expect("a target")["prune"] = json!(true);
+        });
+        assert!(prunes.contains("set delivery: Driftline"), "{prunes}");
         assert!(
             refused(&|p| p["spec"]["source"]["git"]["ref"] = json!({})).contains("exactly one")
         );

@@ -83,6 +83,8 @@ pub struct View {
     pub source_stale: bool,
     pub targets: Vec<TargetView>,
     pub last_handled_check: Option<String>,
+    /// The digest of writes that somebody confirmed.
+    pub confirmed: Option<String>,
 }
 
 /// A target as status and records need it.
@@ -99,6 +101,8 @@ pub struct TargetView {
     pub checked_at: Option<Timestamp>,
     /// Its commits are rolled out by Driftline.
     pub delivers: bool,
+    /// What it delivered goes when Git drops it.
+    pub prunes: bool,
     /// Whether it is a Helm release.
     pub is_release: bool,
     /// When Helm's storage was last looked at while Helm was not at work: no change before that is part of a roll-out.

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::blame::{self, Blames};
 use crate::converge;
+use crate::deliver;
 use crate::engine::Engine;
 use crate::events::Events;
 use crate::http;
@@ -239,6 +240,7 @@ fn start(engine: &Arc<Engine>) -> Arc<Records> {
     tokio::spawn(follow_catalog(Arc::clone(engine)));
     tokio::spawn(blame::run(Arc::clone(engine)));
     tokio::spawn(converge::run(Arc::clone(engine), events.clone()));
+    tokio::spawn(deliver::run(Arc::clone(engine), events.clone()));
     tokio::spawn(exceptions::run(Arc::clone(engine)));
     tokio::spawn(exceptions::tell(
         Arc::clone(engine),

@@ -163,6 +163,7 @@ impl Target {
             inputs: None,
             checked_at: None,
             delivers: spec.delivers,
+            prunes: spec.prunes,
             is_release: spec.is_release(),
             polled: None,
             begun: Instant::now(),
@@ -193,6 +194,7 @@ impl Target {
         self.spec = spec.clone();
         self.view.asks = Asks::of(spec);
         self.view.delivers = spec.delivers;
+        self.view.prunes = spec.prunes;
         self.forget_rendering();
     }
 

@@ -4,6 +4,7 @@
 //! written, be it excepted, ignored, observed or an autoscaler's, is therefore applied with the value that it has.
 
 mod order;
+pub mod prune;
 
 use jiff::Timestamp;
 use serde_json::Value;

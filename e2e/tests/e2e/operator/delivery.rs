@@ -189,6 +189,13 @@ async fn a_policy_that_only_observes_delivers_nothing() {
     let apply = team.world.kubectl().args(apply).stdin(policy.to_string());
     let told = apply.run().await.expect_err("refused").to_string();
     assert!(told.contains("takes enforcement: Revert"), "{told}");
+    let policy = team.policy_object(|p| {
+        p["spec"]["targets"][0]["kubernetes"]["prune"] = json!(true);
+    });
+    let apply = ["-n", &team.namespace, "apply", "--server-side", "-f", "-"];
+    let apply = team.world.kubectl().args(apply).stdin(policy.to_string());
+    let told = apply.run().await.expect_err("refused").to_string();
+    assert!(told.contains("set delivery: Driftline"), "{told}");
 }
 
 #[tokio::test]
@@ -201,13 +208,15 @@ async fn one_commit_brings_a_namespace_a_kind_and_an_object_of_it_in_order() {
         "apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {{name: {own}}}
-rules: [{{apiGroups: ['', apiextensions.k8s.io, {group}], resources: [namespaces, configmaps, customresourcedefinitions, widgets], verbs: [list, patch, create]}}]
+rules: [{{apiGroups: ['', apiextensions.k8s.io, {group}], resources: [namespaces, configmaps, customresourcedefinitions, widgets], verbs: [get, list, watch, patch, create]}}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {{name: {own}}}
 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {own}}}
-subjects: [{{kind: ServiceAccount, name: drift, namespace: {own}}}]
+subjects:
+- {{kind: ServiceAccount, name: drift, namespace: {own}}}
+- {{kind: ServiceAccount, name: driftline, namespace: driftline-system}}
 "
     );
     team.apply(&rights).await;
@@ -265,4 +274,171 @@ spec:
         events.contains("Delivered") && !events.contains("Blocked"),
         "{events}"
     );
+}
+
+#[tokio::test]
+async fn an_operator_that_is_killed_in_the_middle_delivers_the_rest_once() {
+    let world = World::own(driftline_e2e::Options::default(), &[]).await;
+    let team = Team::new(&world, "crashes").await;
+    opt_in(&team).await;
+    let names: Vec<String> = (0..60).map(|n| format!("c{n}")).collect();
+    let texts: Vec<(String, String)> = names
+        .iter()
+        .map(|n| (format!("deploy/{n}.yaml"), config_map(n)))
+        .collect();
+    let files: Vec<(&str, &str)> = texts
+        .iter()
+        .map(|(p, t)| (p.as_str(), t.as_str()))
+        .collect();
+    team.commit(&files).await;
+    delivers(&team).await;
+    until(&team, "configmap", "c5", |_| true).await;
+    world.kill_operator().await;
+    let query = ["get", "configmaps", "-o", "json"];
+    let before: Value = serde_json::from_str(&team.kubectl(query).await).unwrap();
+    world.start_operator(&[]).await;
+    team.status("all delivered", |s| s["summary"]["inSync"] == 60)
+        .await;
+    let after: Value = serde_json::from_str(&team.kubectl(query).await).unwrap();
+    for one in before["items"].as_array().unwrap() {
+        let same = |o: &&Value| o["metadata"]["uid"] == one["metadata"]["uid"];
+        let now = after["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(same)
+            .unwrap();
+        assert_eq!(version(now), version(one), "written once: {now}");
+    }
+}
+
+#[tokio::test]
+async fn a_hold_stops_a_delivery_until_it_ends() {
+    let team = team("holds-delivery", &[("deploy/settings.yaml", SETTINGS)]).await;
+    team.in_sync().await;
+    let end = super::revert::in_seconds(15);
+    let hold = json!({"hold": {"until": end, "reason": "freeze"}});
+    super::revert::change_policy(&team, hold).await;
+    let newer = SETTINGS.replace("info", "warn");
+    team.commit(&[("deploy/settings.yaml", &newer)]).await;
+    team.check().await;
+    let newer = |o: &Value| o["data"]["level"] == "warn";
+    let live = until(&team, "configmap", "settings", newer).await;
+    let entry = live["metadata"]["managedFields"][0]["time"].as_str();
+    let time = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    assert!(
+        time(entry.unwrap()) >= time(&end),
+        "held until {end}: {live}"
+    );
+}
+
+/// So long an object is left that Git has dropped: it may move elsewhere.
+const MOVES: std::time::Duration = std::time::Duration::from_secs(60);
+
+fn config_map(name: &str) -> String {
+    SETTINGS.replace("name: settings", &format!("name: {name}"))
+}
+
+#[tokio::test]
+async fn what_was_delivered_goes_with_its_declaration_and_too_much_only_when_confirmed() {
+    let team = Team::new(World::shared().await, "prunes").await;
+    opt_in(&team).await;
+    let rights = "apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: deletes}
+rules: [{apiGroups: [''], resources: [configmaps], verbs: [delete]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: deletes}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: deletes}
+subjects: [{kind: ServiceAccount, name: drift}]
+";
+    team.apply(&rights.replace(
+        "name: drift}",
+        &format!("name: drift, namespace: {}}}", team.namespace),
+    ))
+    .await;
+    let all = ["a", "b", "c", "d", "e", "f", "g"];
+    // Not delivered by anybody here, so it stays.
+    team.apply(&config_map("g")).await;
+    let texts: Vec<(String, String)> = all
+        .iter()
+        .map(|n| (format!("deploy/{n}.yaml"), config_map(n)))
+        .collect();
+    let files: Vec<(&str, &str)> = texts
+        .iter()
+        .map(|(p, t)| (p.as_str(), t.as_str()))
+        .collect();
+    team.commit(&files).await;
+    team.policy(|p| {
+        p["spec"]["enforcement"] = json!("Revert");
+        p["spec"]["targets"][0]["kubernetes"]["delivery"] = json!("Driftline");
+        p["spec"]["targets"][0]["kubernetes"]["prune"] = json!(true);
+    })
+    .await;
+    team.in_sync().await;
+
+    team.repo
+        .remove("fewer", &["deploy/a.yaml", "deploy/g.yaml"])
+        .await
+        .unwrap();
+    team.check().await;
+    tokio::time::sleep(MOVES).await;
+    gone(&team, "a").await;
+    get(&team, "configmap", "g").await;
+
+    team.repo
+        .remove(
+            "hardly any",
+            &[
+                "deploy/b.yaml",
+                "deploy/c.yaml",
+                "deploy/d.yaml",
+                "deploy/e.yaml",
+            ],
+        )
+        .await
+        .unwrap();
+    team.check().await;
+    tokio::time::sleep(MOVES).await;
+    let record = team.record_in("Blocked", "ConfigMap", "b", |_| true).await;
+    let reason = record["status"]["enforcement"]["reason"].as_str().unwrap();
+    let digest = reason
+        .rsplit_once("driftline.dev/confirm=")
+        .expect(reason)
+        .1
+        .to_owned();
+    get(&team, "configmap", "b").await;
+    let confirm = format!("driftline.dev/confirm={digest}");
+    team.kubectl(["annotate", "driftpolicy", super::support::POLICY, &confirm])
+        .await;
+    for name in ["b", "c", "d", "e"] {
+        gone(&team, name).await;
+    }
+
+    // A source that renders nothing takes nothing away.
+    team.repo
+        .remove("nothing", &["deploy/f.yaml"])
+        .await
+        .unwrap();
+    team.check().await;
+    tokio::time::sleep(MOVES + std::time::Duration::from_secs(10)).await;
+    get(&team, "configmap", "f").await;
+}
+
+async fn gone(team: &Team<'_>, name: &str) {
+    let deadline = std::time::Instant::now() + super::support::PATIENCE;
+    loop {
+        let query = ["get", "configmap", name, "--ignore-not-found"];
+        if team.kubectl(query).await.trim().is_empty() {
+            return;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{name} is still there\n{}",
+            team.world.log().await
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
 }

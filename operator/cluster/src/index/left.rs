@@ -290,7 +290,11 @@ impl Inner {
     }
 
     /// What is the matter with an orphan, whether it is as it was last declared, and how that was.
-    fn found_left(&self, id: DeclId, live: &Value) -> Option<(Finding, bool, DeclaredObject)> {
+    pub(super) fn found_left(
+        &self,
+        id: DeclId,
+        live: &Value,
+    ) -> Option<(Finding, bool, DeclaredObject)> {
         let decl = self.slab.get(id)?;
         let target = self.targets.get(&decl.target)?;
         let scope = self.scopes.get(decl.scope)?;

@@ -86,10 +86,12 @@ impl Converging {
         known.since = Some(offer.since);
         offer.by.clone_into(&mut known.by);
         let tried = (offer.drift, offer.terms);
-        let stands = known
-            .said
-            .as_ref()
-            .is_some_and(|s| !matches!(s.outcome, Outcome::Reverted | Outcome::Delivered));
+        let stands = known.said.as_ref().is_some_and(|s| {
+            !matches!(
+                s.outcome,
+                Outcome::Reverted | Outcome::Delivered | Outcome::Pruned
+            )
+        });
         if stands && known.tried.as_ref() == Some(&tried) {
             return;
         }
@@ -184,11 +186,14 @@ impl Converging {
     }
 
     /// Notes what came of it; true where that is news.
-    pub(super) fn note(&self, key: &Key, rounds: Rounds, said: Converged) -> bool {
+    pub(crate) fn note(&self, key: &Key, rounds: Rounds, said: Converged) -> bool {
         let mut inner = self.inner.lock();
         let known = inner.known.entry(key.clone()).or_default();
         known.rounds = rounds;
-        if matches!(said.outcome, Outcome::Reverted | Outcome::Delivered) {
+        if matches!(
+            said.outcome,
+            Outcome::Reverted | Outcome::Delivered | Outcome::Pruned
+        ) {
             known.confirmed = None;
         }
         let same = known

@@ -131,6 +131,7 @@ pub fn event(
     let (reason, warning) = match said.outcome {
         Outcome::Reverted => ("DriftReverted", false),
         Outcome::Delivered => ("Delivered", false),
+        Outcome::Pruned => ("Pruned", false),
         Outcome::Blocked => ("RevertBlocked", true),
         Outcome::Contested => ("DriftContested", true),
         Outcome::Held => ("RevertHeld", false),
@@ -139,12 +140,13 @@ pub fn event(
     let note = match said.outcome {
         Outcome::Reverted => format!("{id} was put back"),
         Outcome::Delivered => format!("{id} was delivered"),
+        Outcome::Pruned => format!("{id} was deleted: Git does not declare it any more"),
         _ => format!("{id}: {}", said.reason),
     };
     let said = Said {
         reason,
         action: match said.outcome {
-            Outcome::Delivered => "Deliver",
+            Outcome::Delivered | Outcome::Pruned => "Deliver",
             _ => "Revert",
         },
         warning,

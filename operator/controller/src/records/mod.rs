@@ -581,7 +581,8 @@ impl Records {
             Some(Outcome::Blocked) => RecordState::Blocked,
             Some(Outcome::Contested) => RecordState::Contested,
             Some(Outcome::Held) => RecordState::Held,
-            Some(Outcome::Reverted | Outcome::Delivered | Outcome::Waiting) | None => status.state,
+            Some(Outcome::Reverted | Outcome::Delivered | Outcome::Pruned | Outcome::Waiting)
+            | None => status.state,
         };
     }
 

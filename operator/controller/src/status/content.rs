@@ -444,6 +444,7 @@ mod tests {
             inputs: None,
             checked_at: None,
             delivers: false,
+            prunes: false,
             is_release: false,
             polled: None,
             begun: std::time::Instant::now(),
