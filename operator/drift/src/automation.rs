@@ -540,12 +540,33 @@ pub fn is_scalable(kind: &GroupKind) -> bool {
     is(kind, SCALABLE)
 }
 
+/// True for what is noted down on an object: labels, annotations, finalizers, owners.
+pub fn is_metadata(path: &[Step]) -> bool {
+    matches!(path.first(), Some(Step::Field(name)) if name == "metadata")
+}
+
 /// True for kinds that are not Kubernetes' own.
 pub fn is_custom(kind: &GroupKind) -> bool {
     kind.group.contains('.') && !kind.group.ends_with(".k8s.io")
 }
 
-/// Managers of the control plane itself: what they write is not an edit.
+/// True for kinds whose objects the control plane itself goes on writing, whoever declares some of their fields.
+///
+/// Source: <https://kubernetes.io/docs/concepts/architecture/nodes/>, <https://kubernetes.io/docs/concepts/architecture/leases/>.
+pub fn is_kept_by_control_plane(kind: &GroupKind) -> bool {
+    is(
+        kind,
+        &[
+            "Node",
+            "Endpoints",
+            "coordination.k8s.io/Lease",
+            "discovery.k8s.io/EndpointSlice",
+            "storage.k8s.io/CSINode",
+        ],
+    )
+}
+
+/// Managers of the control plane itself: what they write is not an edit. The name is the client's own word.
 pub fn is_control_plane(manager: &str) -> bool {
     [
         "kube-controller-manager",

@@ -389,7 +389,8 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
         .collect();
     if !new.is_empty() && automation::is_custom(case.kind) {
         let owners = Owners::of(live);
-        new.retain(|e| !owners.is_controllers(&e.path, case.schema));
+        let is_note = |e: &Extra<'_>| automation::is_metadata(&e.path.0);
+        new.retain(|e| !(is_note(e) && owners.is_controllers(&e.path, case.schema)));
     }
     let as_declared = drifts.is_empty();
     let differing = drifts.len();
@@ -504,6 +505,8 @@ struct Foreign<'a> {
     owners: Owners<'a>,
     deployers: Vec<String>,
     schema: &'a Schema,
+    /// The object's kind has a controller of its own, which may complete what is declared.
+    custom: bool,
 }
 
 impl<'a> Foreign<'a> {
@@ -513,13 +516,20 @@ impl<'a> Foreign<'a> {
             deployers: owners.deployers(&case.declared.object, case.schema),
             owners,
             schema: case.schema,
+            custom: automation::is_custom(case.kind),
         }
     }
 
-    /// True if somebody else than the deployer and the control plane owns the place, false if one of these; `None` if nobody.
+    /// True if somebody else than the deployer, the control plane and the controller of the object's kind owns the place, false if one
+    /// of these; `None` if nobody.
     fn foreign(&self, path: &FieldPath) -> Option<bool> {
         let owner = self.owners.owner(path, self.schema)?.manager;
-        Some(!automation::is_control_plane(&owner) && !self.deployers.contains(&owner))
+        let controllers = || self.custom && self.owners.is_controllers(path, self.schema);
+        Some(
+            !automation::is_control_plane(&owner)
+                && !self.deployers.contains(&owner)
+                && !controllers(),
+        )
     }
 
     fn is_control_planes(&self, path: &FieldPath) -> bool {
@@ -530,17 +540,18 @@ impl<'a> Foreign<'a> {
 }
 
 /// Where the server cannot be asked: what somebody else than the deployer owns is added, and what has come since the object was
-/// in sync by this very declaration.
+/// in sync by this very declaration, whoever calls himself its owner.
 fn by_ownership(case: &Case<'_>, live: &Value, new: &[Extra<'_>]) -> Vec<FieldDrift> {
     if new.is_empty() {
         return Vec::new();
     }
     let owners = Foreign::of(case, live);
     let seen_before = case.known.is_some() && case.baseline == Baseline::Declared;
+    let kept = automation::is_kept_by_control_plane(case.kind);
     let mut found: Vec<FieldDrift> = Vec::new();
     for extra in new {
-        let since = seen_before && !owners.is_control_planes(&extra.path);
-        if owners.foreign(&extra.path) != Some(true) && !since {
+        let since = seen_before && !(kept && owners.is_control_planes(&extra.path));
+        if !since && owners.foreign(&extra.path) != Some(true) {
             continue;
         }
         let list = extra.atomic.and_then(|depth| extra.path.0.get(..depth));

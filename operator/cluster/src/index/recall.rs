@@ -245,7 +245,9 @@ impl Inner {
                 kept.map_or(Base::Unknown, |k| Base::Kept(Box::new(k)))
             }
         };
-        let in_sync_then = matches!(base, Base::Declared);
+        // What a Secret had is not remembered: that it had nothing would be a guess.
+        let is_secret = self.identity(id).is_some_and(|i| i.group_kind.is_secret());
+        let in_sync_then = matches!(base, Base::Declared) && !is_secret;
         let literal = !matches!(base, Base::Unknown) && !recalled.rewritten.contains(&object);
         let cut_short = recalled.cut_short.contains(&object);
         self.set_base(id, base);
