@@ -331,6 +331,31 @@ fn what_was_added_under_the_name_of_the_control_plane_was_never_told_where_the_s
 }
 
 #[test]
+fn a_default_that_a_new_definition_brought_was_an_addition_to_every_custom_resource() {
+    let (world, quiet, _) = custom("fleet-operator", true);
+    let known = judge(&world.case(Expected::Refused), Some(&quiet)).explained;
+    // Filled in when it is read: nobody wrote it, and nobody owns it.
+    let mut read = quiet;
+    read["spec"]["replicas"] = 1.into();
+    let judged = |unwritten| {
+        let case = Case {
+            known: Some(&known),
+            baseline: Baseline::Declared,
+            unwritten,
+            ..world.case(Expected::Refused)
+        };
+        judge(&case, Some(&read))
+    };
+    let now = judged(true);
+    assert_eq!(now.verdict, Verdict::InSync);
+    assert_eq!(now.explained.hashes().len(), 1);
+    assert_eq!(
+        shown(&judged(false).verdict),
+        ["Added spec.replicas LiveEdited"]
+    );
+}
+
+#[test]
 fn an_addition_within_an_atomic_list_is_a_change_of_the_list() {
     let object = |peers: Value| json!({"metadata": {"name": "web"}, "spec": {"peers": peers}});
     let world = World::new(object(json!([{"ip": "1"}])));

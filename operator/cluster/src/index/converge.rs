@@ -52,7 +52,7 @@ impl Index {
         let scope = inner.scopes.get(decl.scope)?.key.clone();
         let declared = inner.targets.get(&target)?.blobs.read(decl.blob).ok()?;
         let hidden = Hidden::of(&declared, &inner.scopes.get(decl.scope)?.schema);
-        let judgement = inner.weighed(member, &declared, live)?;
+        let judgement = inner.weighed(member, &declared, live, 0)?;
         let finding = match judgement.verdict {
             Verdict::Drifted(finding) => {
                 let grading = inner.graded(member, &declared, *finding)?;
