@@ -451,7 +451,7 @@ fn a_hook_that_was_there_could_be_edited_for_ever() {
     let world = World::new(hook.clone());
     let judged = |live: &Value| judge(&world.case(Expected::AsDeclared), Some(live)).verdict;
     assert_eq!(judged(&hook), Verdict::InSync);
-    let mut edited = hook.clone();
+    let mut edited = hook;
     edited["spec"]["replicas"] = 2.into();
     assert_eq!(shown(&judged(&edited)), ["Changed spec.replicas Unknown"]);
     let mut going = edited;
