@@ -97,6 +97,8 @@ pub struct TargetView {
     pub revision: Option<String>,
     pub inputs: Option<String>,
     pub checked_at: Option<Timestamp>,
+    /// What the last verification could not look at.
+    pub unverified: Option<String>,
     /// Whether it is a Helm release.
     pub is_release: bool,
     /// When Helm's storage was last looked at while Helm was not at work: no change before that is part of a roll-out.

@@ -162,6 +162,7 @@ impl Target {
             revision: None,
             inputs: None,
             checked_at: None,
+            unverified: None,
             is_release: spec.is_release(),
             polled: None,
             begun: Instant::now(),

@@ -218,6 +218,8 @@ pub struct Case<'a> {
     pub undeclared: Undeclared,
     /// What an autoscaler may set its replicas to.
     pub replicas: Replicas,
+    /// It was in sync by this very declaration, and has not been written since: what is new in it the server made on reading.
+    pub unwritten: bool,
     /// Where it does not exist: it was seen to be deleted before it had finished.
     pub cut_short: bool,
 }
@@ -249,6 +251,7 @@ impl<'a> Case<'a> {
             literal: false,
             undeclared: Undeclared::default(),
             replicas: Replicas::default(),
+            unwritten: false,
             cut_short: false,
         }
     }
@@ -399,7 +402,8 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
     }
     let hashes: Vec<u64> = beyond.iter().map(Extra::hash).collect();
     let residue = Residue::new(hashes.clone());
-    let is_new = |hash: &u64| !case.known.is_some_and(|known| known.holds(*hash));
+    let is_new =
+        |hash: &u64| !case.unwritten && !case.known.is_some_and(|known| known.holds(*hash));
     let mut new: Vec<Extra<'_>> = beyond
         .iter()
         .zip(&hashes)

@@ -2,7 +2,7 @@
 //!
 //! Source: <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::path::{FieldPath, Step};
 use crate::residue::extras;
@@ -99,7 +99,8 @@ impl<'a> Owners<'a> {
                 return false;
             };
             let owned = places.iter().filter(|(steps, atomic)| {
-                owns(fields, steps, *atomic) || owns_string_data(fields, steps, *atomic)
+                (owns(fields, steps, *atomic) && !owns_parts_only(fields, steps))
+                    || owns_string_data(fields, steps, *atomic)
             });
             !places.is_empty() && owned.count() * 2 >= places.len()
         };
@@ -191,7 +192,11 @@ fn owns(fields: &Value, steps: &[Step], atomic: usize) -> bool {
     if members.is_empty() {
         return atomic == 0;
     }
-    let child = match step {
+    child(members, step).is_some_and(|child| owns(child, rest, atomic.saturating_sub(1)))
+}
+
+fn child<'f>(members: &'f Map<String, Value>, step: &Step) -> Option<&'f Value> {
+    match step {
         Step::Field(name) => members.get(&format!("f:{name}")),
         Step::Index(n) => members.get(&format!("i:{n}")),
         Step::Member(value) => members.get(&format!("v:{value}")),
@@ -201,8 +206,18 @@ fn owns(fields: &Value, steps: &[Step], atomic: usize) -> bool {
             (wanted.as_object()?.len() == pairs.len() && pairs.iter().all(same)).then_some(child)
         }),
         Step::AnyMember => None,
-    };
-    child.is_some_and(|child| owns(child, rest, atomic.saturating_sub(1)))
+    }
+}
+
+/// True for an element of a list of which an entry owns fields, and not that it is there: it was put there by somebody else.
+fn owns_parts_only(fields: &Value, steps: &[Step]) -> bool {
+    let element = steps
+        .iter()
+        .try_fold(fields, |fields, step| child(fields.as_object()?, step));
+    matches!(steps.last(), Some(Step::Select(..)))
+        && element
+            .and_then(Value::as_object)
+            .is_some_and(|e| !e.is_empty() && !e.contains_key("."))
 }
 
 #[cfg(test)]
@@ -279,6 +294,20 @@ mod tests {
         assert!(deployers(&[edit]).is_empty());
         assert!(deployers(&[kubectl, entry("kubectl-edit", "Update", at)]).is_empty());
         assert!(deployers(&[]).is_empty());
+    }
+
+    #[test]
+    fn who_edited_the_only_container_counted_as_the_deployer() {
+        let declared = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": [{"name": "web", "image": "a"}]}});
+        let entry = |manager: &str, fields: Value| {
+            json!({"manager": manager, "operation": "Update", "time": "2026-01-01T00:00:00Z", "fieldsV1":
+                {"f:spec": {"f:containers": {"k:{\"name\":\"web\"}": fields}}}})
+        };
+        let live = json!({"metadata": {"managedFields": [
+            entry("helm", json!({".": {}, "f:image": {}})),
+            entry("kubectl-edit", json!({"f:args": {}})),
+        ]}});
+        assert_eq!(Owners::of(&live).deployers(&declared, &schema()), ["helm"]);
     }
 
     /// What a Service has after `kubectl apply` and a JSON patch of its port's number.

@@ -56,7 +56,7 @@ impl Index {
         let removes = batch.undeclared == Undeclared::Remove;
         let declared = batch.blobs.read(decl.blob).ok()?;
         let hidden = Hidden::of(&declared, &inner.scopes.get(decl.scope)?.schema);
-        let judgement = inner.weighed(member, &declared, live)?;
+        let judgement = inner.weighed(member, &declared, live, 0)?;
         let graded = match judgement.verdict {
             Verdict::Drifted(finding) => inner.graded(member, &declared, *finding)?.left,
             Verdict::InSync | Verdict::Pending(_) | Verdict::Unknown(_) => None,

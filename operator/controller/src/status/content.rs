@@ -198,6 +198,7 @@ fn readiness(target: &Target, account: Option<&Account>) -> (&'static str, Strin
         );
     }
     messages.extend(target.beyond.as_ref().and_then(Beyond::left_out));
+    messages.extend(view.unverified.clone());
     ("True", view.reason.clone(), messages.join("; "))
 }
 
@@ -443,6 +444,7 @@ mod tests {
             revision: None,
             inputs: None,
             checked_at: None,
+            unverified: None,
             is_release: false,
             polled: None,
             begun: std::time::Instant::now(),
