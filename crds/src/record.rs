@@ -254,10 +254,14 @@ pub struct DeclaredAt {
     pub revision: String,
     /// The file, or the folder that was rendered.
     pub file: String,
-    /// The line on which the object begins, where known.
+    /// The document in that file, counted from 1, where it is certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<u32>,
+    /// The line that declares what drifted: that of the first of the declared fields that has one, or the line on which the object begins
+    /// where no declared field drifted. Absent where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// The commit that last changed what drifted, where known.
+    /// The commit that last changed that line, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     /// That commit's author.

@@ -164,7 +164,8 @@ impl Actor {
             let names = policy.targets.iter().map(|t| t.name.clone());
             view.target_names = Arc::new(names.collect());
             let before = std::mem::replace(&mut view.terms, policy.terms.clone());
-            if before != policy.terms {
+            let owner = std::mem::replace(&mut view.owner, policy.owner.clone());
+            if before != policy.terms || owner != policy.owner {
                 let targets: Vec<_> = view.targets.iter().map(|t| t.id).collect();
                 drop(view);
                 targets
@@ -438,7 +439,6 @@ impl Actor {
         });
         let mut view = self.state.view.lock();
         view.generation = object.metadata.generation;
-        view.owner.clone_from(&policy.owner);
         view.stalled = None;
         view.source_error = source
             .error

@@ -78,8 +78,9 @@ impl<'a> Owners<'a> {
             && !self.entries.iter().filter(is_owner).any(spec)
     }
 
-    /// The managers that own at least half of what is declared: whoever deployed it. Where there are none, as of a Secret that
-    /// declares its name alone, the one that created the object and has not written since. Nobody where ownership was emptied.
+    /// The managers that own at least half of what is declared: whoever deployed it. And the one that created the object and has
+    /// not written since, as of a Secret that declares its name alone, or where others have taken over most of what is declared.
+    /// Nobody where ownership was emptied.
     pub fn deployers(&self, declared: &Value, schema: &Schema) -> Vec<String> {
         /// Enough to tell; large objects have many alike.
         const LOOKED_AT: usize = 200;
@@ -105,10 +106,8 @@ impl<'a> Owners<'a> {
             !places.is_empty() && owned.count() * 2 >= places.len()
         };
         let managers = self.entries.iter().filter(owns_half);
-        let managers: Vec<String> = managers.map(|e| text(e, "manager")).collect();
-        if managers.is_empty() {
-            return self.creator().into_iter().collect();
-        }
+        let mut managers: Vec<String> = managers.map(|e| text(e, "manager")).collect();
+        managers.extend(self.creator().filter(|c| !managers.contains(c)));
         managers
     }
 
@@ -118,7 +117,7 @@ impl<'a> Owners<'a> {
         let mut then = self.entries.iter().filter(|e| text(e, "time") == created);
         let creator = then.next()?;
         let alone = then.next().is_none();
-        (alone && text(creator, "operation") == "Update").then(|| text(creator, "manager"))
+        alone.then(|| text(creator, "manager"))
     }
 
     /// The last write that left an owner, whatever it wrote but the status.

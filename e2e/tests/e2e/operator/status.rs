@@ -151,6 +151,32 @@ async fn a_check_is_answered_and_its_answer_is_once() {
 }
 
 #[tokio::test]
+async fn the_owner_goes_with_every_record() {
+    let team = Team::new(World::shared().await, "owner").await;
+    team.apply(TWO).await;
+    team.commit(&[("deploy/app.yaml", TWO)]).await;
+    let owner = json!({"team": "shop", "contact": "#shop-oncall", "runbook": "https://wiki.example.com/shop"});
+    team.policy(|p| p["spec"]["owner"] = owner.clone()).await;
+    team.in_sync().await;
+    edit(&team, "one", "x").await;
+    team.kubectl(["delete", "configmap", "two"]).await;
+    for name in ["one", "two"] {
+        let record = team.record("ConfigMap", name, |_| true).await;
+        assert_eq!(record["status"]["owner"], owner, "{record}");
+    }
+    let other = json!({"team": "other"});
+    team.policy(|p| p["spec"]["owner"] = other.clone()).await;
+    for name in ["one", "two"] {
+        let handed_over = |r: &Value| r["status"]["owner"] == other;
+        team.record("ConfigMap", name, handed_over).await;
+    }
+    // A record that was closed still says whose it was.
+    edit(&team, "one", "v").await;
+    let closed = team.closed("ConfigMap", "one").await;
+    assert_eq!(closed["status"]["owner"], other, "{closed}");
+}
+
+#[tokio::test]
 async fn a_deleted_policy_takes_records_and_metrics_along() {
     let team = Team::new(World::shared().await, "deleted-policy").await;
     team.declare(TWO).await;

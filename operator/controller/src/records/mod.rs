@@ -585,11 +585,10 @@ impl Records {
         before: Option<&DriftRecordStatus>,
     ) {
         written::fill(status, before, None);
-        let known = status
-            .declared_at
-            .as_ref()
-            .is_some_and(|at| at.commit.is_some());
-        let (Some(line), Some(provenance)) = (written::line(status), &change.provenance) else {
+        let (Some(at), Some(provenance)) = (&status.declared_at, &change.provenance) else {
+            return;
+        };
+        let (known, Some(line)) = (at.commit.is_some(), at.line) else {
             return;
         };
         let history = policy.view.lock().history.clone();
