@@ -57,6 +57,7 @@ impl Index {
         let was_in_trouble = state.trouble.take().is_some();
         let epoch = state.epoch;
         inner.beyond.forget_older(id, epoch);
+        inner.beyond.listed_whole(id);
         let Some(state) = inner.scopes.get(id) else {
             return;
         };
