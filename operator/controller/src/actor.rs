@@ -323,7 +323,7 @@ impl Actor {
         let catalog = self.engine.catalog.catalog();
         for target in &mut self.targets {
             target.view.asks.find_unserved(&catalog);
-            undeclared::look(&self.engine, &catalog, target);
+            undeclared::look(&self.engine, &catalog, target, policy.terms.writes());
             let scopes = self.engine.index.scopes_of(target.id);
             let denied = denied(&self.engine, policy, &catalog, scopes.clone()).await;
             for scope in scopes {

@@ -15,7 +15,7 @@ use cluster::index::{Material, ScopeKey};
 use cluster::write::{self, Place};
 use cluster::{Account, Category};
 use drift::converge::{History, Plan, Rounds, Terms, Why, plan};
-use drift::undeclared::controller;
+use drift::undeclared::{Declarer, controller};
 use drift::{ObjectId, patch};
 use driftline_crds::{Converged, Outcome};
 use jiff::Timestamp;
@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use crate::engine::Engine;
 use crate::events::Events;
 use crate::exceptions;
+use crate::healers;
 use crate::records::whole_seconds;
 use crate::registry::PolicyState;
 use budgets::Asked;
@@ -92,7 +93,10 @@ impl Writer {
 /// What an attempt came to, and the rounds with it.
 enum Done {
     Nothing,
-    Reverted(Rounds),
+    /// It was put back; and what there is to say besides.
+    Reverted(Rounds, String),
+    /// Its deployer puts it back.
+    Healed(Timestamp, Arc<Declarer>),
     Blocked(Rounds, String),
     Waits(Timestamp, Why),
 }
@@ -117,11 +121,17 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     } else {
         budgets.waits_no_more(&writer.policy, &object(key));
     }
+    let mut rung = driftline_crds::Enforcement::Revert;
     let ((outcome, reason), again) = match done {
         Done::Nothing => return,
-        Done::Reverted(now) => {
+        Done::Reverted(now, note) => {
             rounds = now;
-            ((Outcome::Reverted, String::new()), None)
+            ((Outcome::Reverted, note), None)
+        }
+        Done::Healed(until, by) => {
+            rung = driftline_crds::Enforcement::Observe;
+            let wait = until.duration_since(now).unsigned_abs();
+            ((Outcome::Observed, words::healed(&by)), Some(wait))
         }
         Done::Blocked(now, why) => {
             rounds = now;
@@ -134,7 +144,7 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
         }
     };
     let said = Converged {
-        rung: driftline_crds::Enforcement::Revert,
+        rung,
         outcome,
         reason: drift::redact::cut(&drift::redact::printable(&reason), 1024).to_owned(),
         at: Time(whole_seconds(now)),
@@ -192,7 +202,7 @@ fn tell(
             }
             tracing::info!(policy = %policy.key, object = %id, attempts = said.attempts, "drift was put back");
         }
-        Outcome::Waiting | Outcome::Held => {
+        Outcome::Waiting | Outcome::Held | Outcome::Observed => {
             tracing::debug!(policy = %policy.key, object = %id, outcome = outcome.as_str(), reason, "drift is not put back yet");
         }
         Outcome::Blocked | Outcome::Contested if news => {
@@ -257,9 +267,12 @@ async fn attempt(
             return Done::Nothing;
         };
         history.held_until = live.as_ref().and_then(|live| held_until(engine, live, now));
+        let (healed, by) = healers::healed(engine, place.account, id, live.as_ref()).await;
+        history.healed = healed;
         let planned = plan(terms, graded, material.removes, history, now);
         match planned {
             Plan::Rest => return Done::Nothing,
+            Plan::Wait(until, Why::Healed) if let Some(by) = by => return Done::Healed(until, by),
             Plan::Wait(until, why) if !material.disputed => return Done::Waits(until, why),
             _ if material.disputed => return Done::Blocked(rounds, words::DISPUTED.to_owned()),
             _ => {}
@@ -290,11 +303,15 @@ async fn attempt(
                 let rounds = rounds.with_one_more(now);
                 let live = disown(engine, place, live).await;
                 let left = remains(engine, key, terms, &live);
+                let unconfirmed = engine.beyond.healers().unconfirmed(&live);
+                let note = unconfirmed
+                    .as_ref()
+                    .map_or_else(String::new, words::unconfirmed);
                 *seen = Some((scope, live));
                 return if left {
                     Done::Blocked(rounds, words::CHANGED_BACK.to_owned())
                 } else {
-                    Done::Reverted(rounds)
+                    Done::Reverted(rounds, note)
                 };
             }
         }

@@ -10,6 +10,7 @@ mod engine;
 mod events;
 mod evidence;
 mod exceptions;
+mod healers;
 mod http;
 mod leader;
 mod log;

@@ -33,7 +33,7 @@ use crate::status::Statuses;
 use crate::turns::Turns;
 use crate::watches::{Watches, follow_catalog};
 use crate::workloads::Workloads;
-use crate::{exceptions, policies, questions, stamps, undeclared};
+use crate::{exceptions, healers, policies, questions, stamps, undeclared};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -246,6 +246,7 @@ fn start(engine: &Arc<Engine>) -> Arc<Records> {
     ));
     tokio::spawn(Memory::run(Arc::clone(engine)));
     tokio::spawn(undeclared::run(Arc::clone(engine)));
+    tokio::spawn(healers::run(Arc::clone(engine)));
     tokio::spawn(policies::run(Arc::clone(engine), statuses));
     records
 }

@@ -64,6 +64,20 @@ pub struct History {
     pub held_until: Option<Timestamp>,
     /// When the policy's budget has room again; `None` where it has, or somebody confirmed that this goes beyond it.
     pub spent_until: Option<Timestamp>,
+    /// Whether its deployer puts it back.
+    pub healed: Healed,
+}
+
+/// Whether its deployer puts an object back by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Healed {
+    /// Nobody else does.
+    #[default]
+    No,
+    /// A deployer that lists it does.
+    Yes,
+    /// What deployers list is not known yet.
+    NotKnown,
 }
 
 /// What is to be done.
@@ -94,7 +108,15 @@ pub enum Why {
     Grace,
     /// As much was put back lately as may be.
     Budget,
+    /// Its deployer puts it back.
+    Healed,
+    /// It is not known yet what deployers put back.
+    Unlisted,
 }
+
+/// When it is looked again whether an object's deployer still puts it back, and what deployers list.
+const HEALED: SignedDuration = SignedDuration::from_secs(60);
+const UNLISTED: SignedDuration = SignedDuration::from_secs(1);
 
 /// What to do about what was found; `removes` says whether what was added goes.
 pub fn plan(
@@ -112,7 +134,13 @@ pub fn plan(
     let grace = history
         .since
         .and_then(|since| since.checked_add(terms.after).ok());
+    let after = |is: bool, wait| now.checked_add(wait).ok().filter(|_| is);
     let waits = [
+        (after(history.healed == Healed::Yes, HEALED), Why::Healed),
+        (
+            after(history.healed == Healed::NotKnown, UNLISTED),
+            Why::Unlisted,
+        ),
         (terms.hold(now), Why::Held),
         (later(history.held_until), Why::BrokenGlass),
         (terms.windows.closed_until(now), Why::Window),

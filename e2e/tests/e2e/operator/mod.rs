@@ -8,6 +8,7 @@ mod deployers;
 mod detection;
 mod expected;
 mod faults;
+mod healed;
 mod kinds;
 mod limits;
 mod objects;

@@ -126,6 +126,26 @@ impl Converging {
         self.offered.notify_one();
     }
 
+    /// Has everything looked at again that was left to its deployer.
+    pub fn reconsider(&self) {
+        let mut inner = self.inner.lock();
+        let left = |known: &Known| {
+            known
+                .said
+                .as_ref()
+                .is_some_and(|s| s.outcome == Outcome::Observed)
+        };
+        let keys: Vec<Key> = inner
+            .known
+            .iter()
+            .filter(|(_, k)| left(k))
+            .map(|(k, _)| k.clone())
+            .collect();
+        keys.into_iter().for_each(|key| inner.wait(key));
+        drop(inner);
+        self.offered.notify_one();
+    }
+
     pub(super) fn again(&self, key: Key) {
         self.inner.lock().wait(key);
         self.offered.notify_one();

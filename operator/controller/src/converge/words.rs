@@ -4,6 +4,7 @@ use cluster::write::Place;
 use cluster::{Category, Error};
 use drift::ObjectId;
 use drift::converge::{Terms, Why};
+use drift::undeclared::Declarer;
 use driftline_crds::{Converged, Outcome};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -22,6 +23,25 @@ pub const CHANGED_BACK: &str = "what was written was changed back at once; find 
 /// Why nothing is written before all exceptions are known.
 pub const EXCEPTIONS: &str = "it is not known yet what exceptions allow; if this stays, let the operator list and watch driftexceptions";
 
+/// Why nothing is written before it is known what deployers heal.
+pub const UNLISTED: &str = "it is not known yet what Argo CD and Flux put back by themselves; if this stays, the log of the operator says why their lists cannot be read";
+
+/// Why an object is left to its deployer.
+pub fn healed(by: &Declarer) -> String {
+    format!(
+        "{}: {by} lists it and puts it back ({}), so Driftline only reports it",
+        by.tool.healed(),
+        by.tool.healing(),
+    )
+}
+
+/// Who may be at work besides, as far as that cannot be found out.
+pub fn unconfirmed(by: &Declarer) -> String {
+    format!(
+        "it says that it is deployed by {by}, which could not be confirmed; let the operator read those (read.customResources of the chart)"
+    )
+}
+
 /// The outcome of waiting, and its reason in words.
 pub fn waiting(
     why: Why,
@@ -36,6 +56,8 @@ pub fn waiting(
         whole_seconds(until).to_string()
     };
     match why {
+        Why::Healed => (Outcome::Observed, "its deployer puts it back".to_owned()),
+        Why::Unlisted => (Outcome::Waiting, UNLISTED.to_owned()),
         Why::Held => (
             Outcome::Held,
             format!("spec.hold pauses enforcement until {at}"),
@@ -131,7 +153,7 @@ pub fn event(
         Outcome::Blocked => ("RevertBlocked", true),
         Outcome::Contested => ("DriftContested", true),
         Outcome::Held => ("RevertHeld", false),
-        Outcome::Waiting => return,
+        Outcome::Waiting | Outcome::Observed => return,
     };
     let note = match said.outcome {
         Outcome::Reverted => format!("{id} was put back"),

@@ -572,7 +572,7 @@ impl Records {
             Some(Outcome::Blocked) => RecordState::Blocked,
             Some(Outcome::Contested) => RecordState::Contested,
             Some(Outcome::Held) => RecordState::Held,
-            Some(Outcome::Reverted | Outcome::Waiting) | None => status.state,
+            Some(Outcome::Reverted | Outcome::Waiting | Outcome::Observed) | None => status.state,
         };
     }
 
