@@ -5,18 +5,18 @@
 
 mod budgets;
 mod known;
-mod words;
+mod weigh;
+pub mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::access::Attributes;
-use cluster::index::{Material, ScopeKey};
+use cluster::index::ScopeKey;
 use cluster::write::{self, Place};
 use cluster::{Account, Category};
-use drift::converge::{History, Plan, Rounds, Terms, Why, plan};
-use drift::undeclared::{Declarer, controller};
-use drift::{ObjectId, patch};
+use drift::ObjectId;
+use drift::converge::{Act, History, Plan, Rounds, Terms, Why, plan};
+use drift::undeclared::Declarer;
 use driftline_crds::{Converged, Outcome};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -25,13 +25,14 @@ use tokio::sync::Semaphore;
 
 use crate::engine::Engine;
 use crate::events::Events;
-use crate::exceptions;
-use crate::healers;
 use crate::records::whole_seconds;
 use crate::registry::PolicyState;
 use budgets::Asked;
+pub use known::Key;
 pub use known::{Converging, Offer};
-use known::{Key, Standing, object};
+use known::{Standing, object};
+use weigh::read;
+pub(crate) use weigh::{Scene, Weighed, weigh};
 
 /// Objects that are put back at the same time.
 const CONCURRENCY: usize = 8;
@@ -65,16 +66,16 @@ pub async fn run(engine: Arc<Engine>, events: Events) {
 }
 
 /// A policy that may write, and as whom.
-struct Writer {
-    policy: Arc<PolicyState>,
-    target: String,
-    terms: Terms,
-    account: Account,
+pub(crate) struct Writer {
+    pub policy: Arc<PolicyState>,
+    pub target: String,
+    pub terms: Terms,
+    pub account: Account,
 }
 
 impl Writer {
     /// `None` where the policy is wrong, or gone.
-    fn of(engine: &Engine, key: &Key) -> Option<Self> {
+    pub fn of(engine: &Engine, key: &Key) -> Option<Self> {
         let (policy, target) = engine.registry.target(key.0)?;
         let view = policy.view.lock();
         let unfit = view.stalled.is_some() || view.is_unfit;
@@ -223,12 +224,8 @@ async fn attempt(
     standing: &Standing,
     seen: &mut Option<(ScopeKey, Value)>,
 ) -> Done {
-    let (target, id) = key;
+    let (_, id) = key;
     let rounds = standing.history.rounds;
-    if !engine.exceptions.is_listed() {
-        return Done::Blocked(rounds, words::EXCEPTIONS.to_owned());
-    }
-    let terms = &writer.terms;
     for _ in 0..ATTEMPTS {
         let mut history = standing.history;
         let now = Timestamp::now();
@@ -237,59 +234,22 @@ async fn attempt(
             // As long as there is no room nothing is read either.
             return Done::Waits(until, Why::Budget);
         }
-        let catalog = engine.catalog.catalog();
-        let scope = engine.index.scope_of(*target, id);
-        let Some((scope, resource)) =
-            scope.and_then(|s| Some((catalog.resource(&s.kind)?, s)).map(|(r, s)| (s, r)))
-        else {
-            return Done::Nothing;
+        let scene = match weigh(engine, key, writer, history, now).await {
+            Weighed::Ready(scene) => scene,
+            Weighed::Moved => continue,
+            Weighed::Gone | Weighed::Rest(..) => return Done::Nothing,
+            Weighed::Waits(until, why) => return Done::Waits(until, why),
+            Weighed::Healed(until, by) => return Done::Healed(until, by),
+            Weighed::Blocked(why) => return Done::Blocked(rounds, why.to_string()),
         };
-        let place = Place {
-            account: &writer.account,
-            kind: &scope.kind,
-            resource,
-            namespace: scope.namespace.as_deref(),
-            name: &id.name,
-        };
-        let live = match read(engine, place).await {
-            Ok(live) => live,
-            Err(error) => return Done::Blocked(rounds, error.to_string()),
-        };
-        let (excepted, _) = exceptions::in_force(engine, &writer.policy);
-        exceptions::bring_into_force(engine, &writer.policy, *target, &writer.target, excepted);
-        let Some(material) = engine.index.material(*target, id, live.as_ref()) else {
-            return Done::Nothing;
-        };
-        if material.scope != scope {
+        let Some(place) = scene.place(&writer.account, id) else {
             continue;
-        }
-        let Some(graded) = &material.graded else {
-            return Done::Nothing;
         };
-        history.held_until = live.as_ref().and_then(|live| held_until(engine, live, now));
-        let (healed, by) = healers::healed(engine, place.account, id, live.as_ref()).await;
-        history.healed = healed;
-        let planned = plan(terms, graded, material.removes, history, now);
-        match planned {
-            Plan::Rest => return Done::Nothing,
-            Plan::Wait(until, Why::Healed) if let Some(by) = by => return Done::Healed(until, by),
-            Plan::Wait(until, why) if !material.disputed => return Done::Waits(until, why),
-            _ if material.disputed => return Done::Blocked(rounds, words::DISPUTED.to_owned()),
-            _ => {}
-        }
-        if material.hidden.is_written_by(&planned) {
-            return Done::Blocked(rounds, words::HIDDEN.to_owned());
-        }
-        match may_see(engine, place).await {
-            Ok(true) => {}
-            Ok(false) => return Done::Blocked(rounds, words::unseen(place)),
-            Err(error) => return Done::Blocked(rounds, error.to_string()),
-        }
         let spent = match spend(engine, writer, standing).await {
             Ok(spent) => spent,
             Err(done) => return done,
         };
-        let wrote = write(engine, place, &material, &planned, live.as_ref()).await;
+        let wrote = write(engine, place, &scene).await;
         if !matches!(wrote, Wrote::Done(_))
             && let Some(at) = spent
         {
@@ -302,12 +262,12 @@ async fn attempt(
             Wrote::Done(live) => {
                 let rounds = rounds.with_one_more(now);
                 let live = disown(engine, place, live).await;
-                let left = remains(engine, key, terms, &live);
+                let left = remains(engine, key, &writer.terms, &live);
                 let unconfirmed = engine.beyond.healers().unconfirmed(&live);
                 let note = unconfirmed
                     .as_ref()
                     .map_or_else(String::new, words::unconfirmed);
-                *seen = Some((scope, live));
+                *seen = Some((scene.scope, live));
                 return if left {
                     Done::Blocked(rounds, words::CHANGED_BACK.to_owned())
                 } else {
@@ -336,32 +296,6 @@ fn spent_until(
     }
     let budgets = &engine.converging.budgets;
     budgets.full_until(&writer.policy, budget, now)
-}
-
-/// Until when a live object asks to be left alone. What lies further ahead than anybody may ask for is not heeded.
-fn held_until(engine: &Engine, live: &Value, now: Timestamp) -> Option<Timestamp> {
-    // Controllers copy annotations to what they own.
-    if !engine.options.heed_holds || controller(live).is_some() {
-        return None;
-    }
-    let annotations = live.get("metadata")?.get("annotations")?;
-    let until = annotations.get(driftline_crds::HOLD_UNTIL_ANNOTATION)?;
-    let until: Timestamp = until.as_str()?.parse().ok()?;
-    let latest = now.checked_add(engine.options.longest_hold).ok()?;
-    (until > now && until <= latest).then_some(until)
-}
-
-/// The account's right to see an object, asked afresh.
-async fn may_see(engine: &Engine, place: Place<'_>) -> cluster::Result<bool> {
-    let attributes = Attributes {
-        verb: "list",
-        group: &place.kind.group_kind.group,
-        resource: &place.resource.plural,
-        subresource: "",
-        namespace: place.namespace,
-        name: None,
-    };
-    engine.access.may(place.account, attributes).await
 }
 
 /// Takes one of the policy's budget, where it has one.
@@ -403,29 +337,26 @@ enum Wrote {
     NotLeading,
 }
 
-async fn write(
-    engine: &Engine,
-    place: Place<'_>,
-    material: &Material,
-    planned: &Plan,
-    live: Option<&Value>,
-) -> Wrote {
-    let declared = &material.declared.object;
-    let written = match (planned, live) {
-        (Plan::PutBack(fields), Some(live)) => {
-            let fields: Vec<_> = fields.iter().collect();
-            match patch::put_back(declared, live, &fields) {
-                Ok(patch) => lead(engine, write::patch(&engine.client, place, &patch)).await,
-                Err(error) => return Wrote::Refused(error.to_string()),
-            }
+async fn write(engine: &Engine, place: Place<'_>, scene: &Scene) -> Wrote {
+    let act = scene.act();
+    let written = match &act {
+        Ok(Act::Patch(patch)) => lead(engine, write::patch(&engine.client, place, patch)).await,
+        Ok(Act::Create(declared)) => {
+            lead(engine, write::create(&engine.client, place, declared)).await
         }
-        (Plan::Create, None) => lead(engine, write::create(&engine.client, place, declared)).await,
-        _ => return Wrote::Stale,
+        Ok(Act::Nothing) => return Wrote::Stale,
+        Err(error) => return Wrote::Refused(error.to_string()),
     };
     match written {
         None => Wrote::NotLeading,
         Some(Ok(live)) => Wrote::Done(live),
         Some(Err(error)) if write::is_stale(&error) => Wrote::Stale,
+        // It was deleted since it was read.
+        Some(Err(error))
+            if matches!(act, Ok(Act::Patch(_))) && error.category() == Category::NotFound =>
+        {
+            Wrote::Stale
+        }
         Some(Err(error)) => Wrote::Refused(words::refusal(&error, place)),
     }
 }
@@ -437,18 +368,6 @@ async fn lead<T>(engine: &Engine, write: impl Future<Output = T>) -> Option<T> {
     } else {
         None
     }
-}
-
-async fn read(engine: &Engine, place: Place<'_>) -> cluster::Result<Option<Value>> {
-    engine.metrics.object_reads.inc();
-    let Place {
-        kind,
-        resource,
-        namespace,
-        name,
-        ..
-    } = place;
-    cluster::read::object(&engine.client, kind, resource, namespace, name).await
 }
 
 /// After a write our own ownership goes. Gives the object as it is then.
@@ -475,7 +394,7 @@ async fn disown(engine: &Engine, place: Place<'_>, mut live: Value) -> Value {
 }
 
 /// True if there is still something to put back in what was written a moment ago.
-fn remains(engine: &Engine, (target, id): &Key, terms: &Terms, live: &Value) -> bool {
+pub(crate) fn remains(engine: &Engine, (target, id): &Key, terms: &Terms, live: &Value) -> bool {
     let Some(material) = engine.index.material(*target, id, Some(live)) else {
         return false;
     };

@@ -20,6 +20,7 @@ mod options;
 mod pending;
 mod policies;
 mod policy;
+mod preview;
 mod questions;
 mod recall;
 mod records;

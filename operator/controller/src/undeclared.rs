@@ -104,7 +104,7 @@ impl Beyond {
     }
 }
 
-/// Brings what is looked at into step with what a target asks; `writes` where it may be to be put back.
+/// Brings what is looked at into step with what a target asks; `writes` where it may be to be put back, or that is previewed.
 pub fn look(engine: &Arc<Engine>, catalog: &Catalog, target: &mut Target, writes: bool) {
     target.waits_for_tools = false;
     let asks = target.view.asks.is_any();

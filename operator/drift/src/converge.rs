@@ -4,6 +4,7 @@
 //! terms say so, and an object that is gone is created again. What an exception is about is left alone. Somebody who changes the same object
 //! again and again is met a few times; then the fight is told instead of fought.
 
+mod act;
 mod budget;
 mod rounds;
 mod windows;
@@ -18,6 +19,7 @@ use crate::judge::{JudgedField, ObjectChange};
 use crate::origin::{Evidence, Origin};
 
 pub use crate::ladder::Rung;
+pub use act::{Act, act};
 pub use budget::{Budget, Spent};
 pub use rounds::Rounds;
 pub use windows::{Window, WindowError, Windows};
@@ -187,6 +189,47 @@ fn wanted(terms: &Terms, graded: &Graded, removes: bool) -> Plan {
             }
         }
         _ => Plan::Rest,
+    }
+}
+
+/// Why nothing is to be done about what drifts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It is not declared, or was added to what is.
+    Undeclared,
+    /// It is being deleted.
+    Terminating,
+    /// An exception allows it.
+    Excepted,
+    /// A rule says that it is only reported.
+    Rule,
+    /// Its origin may not be put back.
+    Origin(Origin),
+}
+
+/// Why nothing is to be done about what was found, where [`plan`] rests.
+pub fn left(terms: &Terms, graded: &Graded, removes: bool) -> Left {
+    let finding = &graded.finding;
+    let why = |origin: Origin, rung: Option<Rung>, excepted: bool| {
+        if excepted {
+            Left::Excepted
+        } else if rung.unwrap_or(terms.rung) != Rung::Revert {
+            Left::Rule
+        } else {
+            Left::Origin(origin)
+        }
+    };
+    match finding.change {
+        ObjectChange::Missing => why(finding.origin, graded.rung, graded.exception.is_some()),
+        ObjectChange::Terminating => Left::Terminating,
+        ObjectChange::Orphaned | ObjectChange::Undeclared => Left::Undeclared,
+        ObjectChange::Changed => {
+            let all = finding.fields.iter().zip(&graded.grades);
+            let mut could = all.filter(|(f, _)| removes || f.drift.change != Change::Added);
+            could.next().map_or(Left::Undeclared, |(field, grade)| {
+                why(field.origin, grade.rung, grade.exception.is_some())
+            })
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod healed;
 mod kinds;
 mod limits;
 mod objects;
+mod preview;
 mod refusals;
 mod releases;
 mod rendering;

@@ -126,6 +126,12 @@ impl Converging {
         self.offered.notify_one();
     }
 
+    /// How often an object was put back lately.
+    pub fn rounds(&self, key: &Key) -> Rounds {
+        let inner = self.inner.lock();
+        inner.known.get(key).map(|k| k.rounds).unwrap_or_default()
+    }
+
     /// Has everything looked at again that was left to its deployer.
     pub fn reconsider(&self) {
         let mut inner = self.inner.lock();

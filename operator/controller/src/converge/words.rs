@@ -185,21 +185,45 @@ pub fn unseen(place: Place<'_>) -> String {
     )
 }
 
+/// True where the operator may not act as an account.
+pub fn is_not_opted_in(error: &Error) -> bool {
+    error.category() == Category::Forbidden && error.to_string().contains("impersonate")
+}
+
+/// The verb that an account lacks, where that is why a write was refused: admission answers 403 too.
+pub fn missing_verb(error: &Error) -> Option<&'static str> {
+    let text = error.to_string();
+    let lacks = |verb: &&str| text.contains(&format!("cannot {verb} resource"));
+    let verbs = ["patch", "create"].into_iter().find(lacks);
+    verbs.filter(|_| error.category() == Category::Forbidden)
+}
+
 /// Why a write was refused, with the remedy where it is known.
 pub fn refusal(error: &Error, place: Place<'_>) -> String {
     let Place {
         account, resource, ..
     } = place;
-    let remedy = match error.category() {
-        Category::Forbidden if error.to_string().contains("impersonate") => format!(
+    let said = match error {
+        // What the API server says of an object may hold its values.
+        Error::Status {
+            action,
+            status,
+            reason,
+            ..
+        } if place.kind.group_kind.is_secret() && error.category() == Category::Refused => {
+            format!(
+                "could not {action}: the API server says {status} {reason}; the rest is withheld, because it may name values of the Secret"
+            )
+        }
+        _ => error.to_string(),
+    };
+    let remedy = match missing_verb(error) {
+        _ if is_not_opted_in(error) => format!(
             ". Let Driftline act as the account: a Role in namespace {} with the verb impersonate on serviceaccounts/{} (see docs/rights.md)",
             account.namespace, account.name
         ),
-        Category::Forbidden => format!(
-            ". Let service account {account} patch and create {}",
-            resource.plural
-        ),
-        _ => String::new(),
+        Some(verb) => format!(". Let service account {account} {verb} {}", resource.plural),
+        None => String::new(),
     };
-    format!("{error}{remedy}")
+    format!("{said}{remedy}")
 }

@@ -319,6 +319,7 @@ impl Records {
         target: &str,
         change: &Change,
     ) -> Result<(), WriteError> {
+        self.engine.previews.saw(policy, change);
         let name = content::name(policy, target, &change.id);
         let known = self.store.get(&policy.key.namespace, &name);
         let place = |known| Place {
