@@ -258,3 +258,5 @@ fn removals<'a>(
 #[cfg(test)]
 #[path = "converge_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod world_tests;
