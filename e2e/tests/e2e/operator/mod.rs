@@ -1,5 +1,6 @@
 //! The operator from end to end: the chart by helm, the program with the rights of its account, real Git, real edits.
 
+mod after_revert;
 mod baselines;
 mod blame;
 mod cases;
