@@ -145,7 +145,8 @@ pub fn disowning(object: &Value) -> Option<Patch> {
     let entries = metadata.get("managedFields")?.as_array()?;
     let is_ours = |entry: &&Value| {
         let text = |key| entry.get(key).and_then(Value::as_str).unwrap_or_default();
-        text("manager") == MANAGER && text("subresource").is_empty()
+        // What is applied is delivered, and stays ours.
+        text("manager") == MANAGER && text("subresource").is_empty() && text("operation") != "Apply"
     };
     let place = entries.iter().position(|e| is_ours(&e))?;
     let path = format!("/metadata/managedFields/{place}");

@@ -238,6 +238,12 @@ async fn attempt(
             Weighed::Ready(scene) => scene,
             Weighed::Moved => continue,
             Weighed::Gone | Weighed::Rest(..) => return Done::Nothing,
+            Weighed::Calm(live) => {
+                if let Some((scope, live)) = live.map(|l| *l) {
+                    tidy(engine, key, writer, &scope, live).await;
+                }
+                return Done::Nothing;
+            }
             Weighed::Waits(until, why) => return Done::Waits(until, why),
             Weighed::Healed(until, by) => return Done::Healed(until, by),
             Weighed::Blocked(why) => return Done::Blocked(rounds, why.to_string()),
@@ -367,6 +373,23 @@ async fn lead<T>(engine: &Engine, write: impl Future<Output = T>) -> Option<T> {
         Some(write.await)
     } else {
         None
+    }
+}
+
+/// Whoever led before may have ended between a write and its second patch: what is left of our ownership goes.
+async fn tidy(engine: &Engine, (_, id): &Key, writer: &Writer, scope: &ScopeKey, live: Value) {
+    let catalog = engine.catalog.catalog();
+    if let Some(resource) = catalog.resource(&scope.kind)
+        && engine.may_write()
+    {
+        let place = Place {
+            account: &writer.account,
+            kind: &scope.kind,
+            resource,
+            namespace: scope.namespace.as_deref(),
+            name: &id.name,
+        };
+        disown(engine, place, live).await;
     }
 }
 

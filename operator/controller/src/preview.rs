@@ -319,7 +319,7 @@ async fn about(
             ..History::default()
         };
         let scene = match weigh(engine, key, &writer, history, Timestamp::now()).await {
-            Weighed::Gone => return None,
+            Weighed::Gone | Weighed::Calm(_) => return None,
             Weighed::Moved => continue,
             Weighed::Rest(left) => return Some(rests(left)),
             Weighed::Waits(_, why) => return Some(waits(why)),

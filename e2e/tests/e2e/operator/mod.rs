@@ -18,6 +18,7 @@ mod refusals;
 mod releases;
 mod rendering;
 mod revert;
+mod revert_faults;
 mod rules;
 mod security;
 mod sources;

@@ -152,7 +152,8 @@ impl Converging {
         self.offered.notify_one();
     }
 
-    pub(super) fn again(&self, key: Key) {
+    /// Has an object looked at again.
+    pub fn again(&self, key: Key) {
         self.inner.lock().wait(key);
         self.offered.notify_one();
     }

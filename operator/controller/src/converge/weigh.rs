@@ -24,8 +24,10 @@ use crate::healers;
 
 /// What weighing comes to.
 pub(crate) enum Weighed {
-    /// It is not declared any more, not drifted, or the account may not see it.
+    /// It is not declared any more, or the account may not see it.
     Gone,
+    /// It does not drift; it is there like this.
+    Calm(Option<Box<(ScopeKey, Value)>>),
     /// It drifts, and nothing is to be done about it.
     Rest(Left),
     /// It is declared elsewhere by now: look again.
@@ -144,7 +146,7 @@ pub(crate) async fn weigh(
         return Weighed::Moved;
     }
     let Some(graded) = &material.graded else {
-        return Weighed::Gone;
+        return Weighed::Calm(live.map(|live| Box::new((scope, live))));
     };
     history.held_until = live.as_ref().and_then(|live| held_until(engine, live, now));
     let (healed, by) = healers::healed(engine, &writer.account, id, live.as_ref()).await;

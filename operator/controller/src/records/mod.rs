@@ -623,6 +623,10 @@ impl Records {
             let converging = &self.engine.converging;
             converging.is_over(policy, target, &entry.id);
             let said = converging.said(target, &entry.id);
+            if said.is_none() && policy.view.lock().terms.writes() {
+                // Whoever led before may have put it back and not said so.
+                converging.again((target, entry.id.clone()));
+            }
             status.enforcement = said.or(status.enforcement);
         }
         status.closed_at = Some(Time(content::whole_seconds(Timestamp::now())));
