@@ -158,8 +158,11 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     if let Some((scope, live)) = seen {
         engine.index.observe(&scope, &live);
     }
-    // A watch may have been faster than this, and its record says nothing of what came of it yet.
-    engine.index.touch(*target, id);
+    // A watch may have been faster than this, and its record says nothing of what came of it yet. What is left alone as before needs no
+    // new one.
+    if news || !matches!(outcome, Outcome::Waiting | Outcome::Observed) {
+        engine.index.touch(*target, id);
+    }
     if let Some(wait) = again {
         look_again(engine, key, wait, now);
     }

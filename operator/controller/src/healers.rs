@@ -23,7 +23,7 @@ use crate::engine::Engine;
 #[derive(Debug, Default)]
 pub struct Healers {
     inner: Mutex<Inner>,
-    /// Something is healed no more.
+    /// Something is healed no more, or all lists are known at last.
     fewer: Notify,
 }
 
@@ -36,7 +36,12 @@ struct Inner {
 impl Healers {
     /// Sets whether it is known what objects of a tool heal.
     pub fn set_tool(&self, tool: Tool, standing: Standing) {
-        self.inner.lock().tools.insert(tool, standing);
+        let mut inner = self.inner.lock();
+        let before = inner.tools.insert(tool, standing);
+        drop(inner);
+        if before.is_none() {
+            self.fewer.notify_one();
+        }
     }
 
     /// Takes in what one heals; nothing, once it is gone.
@@ -128,7 +133,7 @@ async fn may_get(engine: &Engine, account: &Account, by: &Declarer) -> cluster::
     engine.access.may(account, attributes).await
 }
 
-/// Has what was left to its deployer looked at again once that heals it no more.
+/// Has what was left alone looked at again once its deployer heals it no more, or what deployers heal is known.
 pub async fn run(engine: Arc<Engine>) {
     loop {
         engine.beyond.healers().fewer.notified().await;

@@ -111,8 +111,10 @@ impl Previews {
     /// Takes in what became of an object.
     pub fn saw(&self, policy: &PolicyState, change: &Change) {
         let key = (change.target, change.id.clone());
+        // Where a policy is lowered again all that drifts is looked at anew.
+        let wanted = policy.view.lock().terms.rung == Rung::Observe;
         let news = self.with(policy, |book| match &change.state {
-            State::Drifted(report) => {
+            State::Drifted(report) if wanted => {
                 book.drifted.insert(key, report.digest) != Some(report.digest)
             }
             _ => book.drifted.remove(&key).is_some(),
@@ -260,10 +262,15 @@ impl Book {
 pub async fn run(engine: Arc<Engine>) {
     let mut leading = engine.leading.clone();
     loop {
-        if leading.wait_for(|leads| *leads).await.is_err() {
-            return;
-        }
         let previews = &engine.previews;
+        if !*leading.borrow_and_update() {
+            // What drifts is told to whoever leads: another one, for a while.
+            previews.books.lock().clear();
+            if leading.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
         let (due, next) = previews.due(&engine, Instant::now());
         for (policy, basis) in due {
             ask(&engine, &policy, basis).await;
@@ -277,6 +284,7 @@ pub async fn run(engine: Arc<Engine>) {
         tokio::select! {
             () = previews.changed.notified() => tokio::time::sleep(SETTLE / 4).await,
             () = timer => {}
+            _ = leading.changed() => {}
         }
     }
 }

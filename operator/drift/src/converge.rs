@@ -118,7 +118,7 @@ pub enum Why {
 
 /// When it is looked again whether an object's deployer still puts it back, and what deployers list.
 const HEALED: SignedDuration = SignedDuration::from_secs(60);
-const UNLISTED: SignedDuration = SignedDuration::from_secs(1);
+const UNLISTED: SignedDuration = SignedDuration::from_secs(15);
 
 /// What to do about what was found; `removes` says whether what was added goes.
 pub fn plan(

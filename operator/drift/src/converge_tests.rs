@@ -171,7 +171,7 @@ fn what_its_deployer_heals_is_left_to_it_and_before_all_else() {
     };
     let planned = |healed, now| planned(&terms, &edited(), with(healed), at(now));
     assert_eq!(planned(Healed::Yes, 0), Plan::Wait(at(60), Why::Healed));
-    let soon = Plan::Wait(at(1), Why::Unlisted);
+    let soon = Plan::Wait(at(15), Why::Unlisted);
     assert_eq!(planned(Healed::NotKnown, 0), soon);
     assert_eq!(planned(Healed::No, 0), Plan::Wait(at(500), Why::Held));
     assert!(matches!(planned(Healed::No, 500), Plan::PutBack(_)));
