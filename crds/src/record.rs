@@ -131,7 +131,8 @@ pub struct Converged {
     /// How far the policy goes.
     pub rung: crate::Enforcement,
     /// Reverted: it is as declared again. Waiting: it is put back later, as revert.after, windows or the budget
-    /// say. Held: enforcement is paused. Blocked: it could not be put back. Contested: somebody changes it back each time.
+    /// say. Held: enforcement is paused. Blocked: it could not be put back. Contested: somebody changes it back each
+    /// time. Observed: its deployer puts it back, so Driftline does not.
     pub outcome: Outcome,
     /// Why, and what mends it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -156,6 +157,8 @@ pub enum Outcome {
     Blocked,
     /// Somebody changes it back each time.
     Contested,
+    /// Argo CD or Flux puts it back.
+    Observed,
 }
 
 impl Outcome {
@@ -167,6 +170,7 @@ impl Outcome {
             Self::Held => "Held",
             Self::Blocked => "Blocked",
             Self::Contested => "Contested",
+            Self::Observed => "Observed",
         }
     }
 }

@@ -202,6 +202,7 @@ impl Actor {
         self.ask_deployers(&policy, &source).await;
         let answered = self.verify_when_due(&policy, &source).await;
         self.publish(object, &policy, &source);
+        self.engine.previews.consider();
         self.look_again();
         if good && answered {
             Wait::For(self.next(&policy, &source))
@@ -330,7 +331,7 @@ impl Actor {
         let catalog = self.engine.catalog.catalog();
         for target in &mut self.targets {
             target.view.asks.find_unserved(&catalog);
-            undeclared::look(&self.engine, &catalog, target);
+            undeclared::look(&self.engine, &catalog, target, policy.names_account);
             let scopes = self.engine.index.scopes_of(target.id);
             let denied = denied(&self.engine, policy, &catalog, scopes.clone()).await;
             for scope in scopes {

@@ -5,18 +5,18 @@
 
 mod budgets;
 mod known;
-mod words;
+mod weigh;
+pub mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::access::Attributes;
-use cluster::index::{Material, ScopeKey};
+use cluster::index::ScopeKey;
 use cluster::write::{self, Place};
 use cluster::{Account, Category};
-use drift::converge::{History, Plan, Rounds, Terms, Why, plan};
-use drift::undeclared::controller;
-use drift::{ObjectId, patch};
+use drift::ObjectId;
+use drift::converge::{Act, History, Plan, Rounds, Terms, Why, plan};
+use drift::undeclared::Declarer;
 use driftline_crds::{Converged, Outcome};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -25,12 +25,14 @@ use tokio::sync::Semaphore;
 
 use crate::engine::Engine;
 use crate::events::Events;
-use crate::exceptions;
 use crate::records::whole_seconds;
 use crate::registry::PolicyState;
 use budgets::Asked;
+pub use known::Key;
 pub use known::{Converging, Offer};
-use known::{Key, Standing, object};
+use known::{Standing, object};
+use weigh::read;
+pub(crate) use weigh::{Scene, Weighed, weigh};
 
 /// Objects that are put back at the same time.
 const CONCURRENCY: usize = 8;
@@ -64,16 +66,16 @@ pub async fn run(engine: Arc<Engine>, events: Events) {
 }
 
 /// A policy that may write, and as whom.
-struct Writer {
-    policy: Arc<PolicyState>,
-    target: String,
-    terms: Terms,
-    account: Account,
+pub(crate) struct Writer {
+    pub policy: Arc<PolicyState>,
+    pub target: String,
+    pub terms: Terms,
+    pub account: Account,
 }
 
 impl Writer {
     /// `None` where the policy is wrong, or gone.
-    fn of(engine: &Engine, key: &Key) -> Option<Self> {
+    pub fn of(engine: &Engine, key: &Key) -> Option<Self> {
         let (policy, target) = engine.registry.target(key.0)?;
         let view = policy.view.lock();
         let unfit = view.stalled.is_some() || view.is_unfit;
@@ -92,7 +94,10 @@ impl Writer {
 /// What an attempt came to, and the rounds with it.
 enum Done {
     Nothing,
-    Reverted(Rounds),
+    /// It was put back; and what there is to say besides.
+    Reverted(Rounds, String),
+    /// Its deployer puts it back.
+    Healed(Timestamp, Arc<Declarer>),
     Blocked(Rounds, String),
     Waits(Timestamp, Why),
 }
@@ -117,11 +122,17 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     } else {
         budgets.waits_no_more(&writer.policy, &object(key));
     }
+    let mut rung = driftline_crds::Enforcement::Revert;
     let ((outcome, reason), again) = match done {
         Done::Nothing => return,
-        Done::Reverted(now) => {
+        Done::Reverted(now, note) => {
             rounds = now;
-            ((Outcome::Reverted, String::new()), None)
+            ((Outcome::Reverted, note), None)
+        }
+        Done::Healed(until, by) => {
+            rung = driftline_crds::Enforcement::Observe;
+            let wait = until.duration_since(now).unsigned_abs();
+            ((Outcome::Observed, words::healed(&by)), Some(wait))
         }
         Done::Blocked(now, why) => {
             rounds = now;
@@ -134,7 +145,7 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
         }
     };
     let said = Converged {
-        rung: driftline_crds::Enforcement::Revert,
+        rung,
         outcome,
         reason: drift::redact::cut(&drift::redact::printable(&reason), 1024).to_owned(),
         at: Time(whole_seconds(now)),
@@ -147,8 +158,11 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     if let Some((scope, live)) = seen {
         engine.index.observe(&scope, &live);
     }
-    // A watch may have been faster than this, and its record says nothing of what came of it yet.
-    engine.index.touch(*target, id);
+    // A watch may have been faster than this, and its record says nothing of what came of it yet. What is left alone as before needs no
+    // new one.
+    if news || !matches!(outcome, Outcome::Waiting | Outcome::Observed) {
+        engine.index.touch(*target, id);
+    }
     if let Some(wait) = again {
         look_again(engine, key, wait, now);
     }
@@ -192,7 +206,7 @@ fn tell(
             }
             tracing::info!(policy = %policy.key, object = %id, attempts = said.attempts, "drift was put back");
         }
-        Outcome::Waiting | Outcome::Held => {
+        Outcome::Waiting | Outcome::Held | Outcome::Observed => {
             tracing::debug!(policy = %policy.key, object = %id, outcome = outcome.as_str(), reason, "drift is not put back yet");
         }
         Outcome::Blocked | Outcome::Contested if news => {
@@ -213,12 +227,8 @@ async fn attempt(
     standing: &Standing,
     seen: &mut Option<(ScopeKey, Value)>,
 ) -> Done {
-    let (target, id) = key;
+    let (_, id) = key;
     let rounds = standing.history.rounds;
-    if !engine.exceptions.is_listed() {
-        return Done::Blocked(rounds, words::EXCEPTIONS.to_owned());
-    }
-    let terms = &writer.terms;
     for _ in 0..ATTEMPTS {
         let mut history = standing.history;
         let now = Timestamp::now();
@@ -227,56 +237,28 @@ async fn attempt(
             // As long as there is no room nothing is read either.
             return Done::Waits(until, Why::Budget);
         }
-        let catalog = engine.catalog.catalog();
-        let scope = engine.index.scope_of(*target, id);
-        let Some((scope, resource)) =
-            scope.and_then(|s| Some((catalog.resource(&s.kind)?, s)).map(|(r, s)| (s, r)))
-        else {
-            return Done::Nothing;
+        let scene = match weigh(engine, key, writer, history, now).await {
+            Weighed::Ready(scene) => scene,
+            Weighed::Moved => continue,
+            Weighed::Gone | Weighed::Rest(..) => return Done::Nothing,
+            Weighed::Calm(live) => {
+                if let Some((scope, live)) = live.map(|l| *l) {
+                    tidy(engine, key, writer, &scope, live).await;
+                }
+                return Done::Nothing;
+            }
+            Weighed::Waits(until, why) => return Done::Waits(until, why),
+            Weighed::Healed(until, by) => return Done::Healed(until, by),
+            Weighed::Blocked(why) => return Done::Blocked(rounds, why.to_string()),
         };
-        let place = Place {
-            account: &writer.account,
-            kind: &scope.kind,
-            resource,
-            namespace: scope.namespace.as_deref(),
-            name: &id.name,
-        };
-        let live = match read(engine, place).await {
-            Ok(live) => live,
-            Err(error) => return Done::Blocked(rounds, error.to_string()),
-        };
-        let (excepted, _) = exceptions::in_force(engine, &writer.policy);
-        exceptions::bring_into_force(engine, &writer.policy, *target, &writer.target, excepted);
-        let Some(material) = engine.index.material(*target, id, live.as_ref()) else {
-            return Done::Nothing;
-        };
-        if material.scope != scope {
+        let Some(place) = scene.place(&writer.account, id) else {
             continue;
-        }
-        let Some(graded) = &material.graded else {
-            return Done::Nothing;
         };
-        history.held_until = live.as_ref().and_then(|live| held_until(engine, live, now));
-        let planned = plan(terms, graded, material.removes, history, now);
-        match planned {
-            Plan::Rest => return Done::Nothing,
-            Plan::Wait(until, why) if !material.disputed => return Done::Waits(until, why),
-            _ if material.disputed => return Done::Blocked(rounds, words::DISPUTED.to_owned()),
-            _ => {}
-        }
-        if material.hidden.is_written_by(&planned) {
-            return Done::Blocked(rounds, words::HIDDEN.to_owned());
-        }
-        match may_see(engine, place).await {
-            Ok(true) => {}
-            Ok(false) => return Done::Blocked(rounds, words::unseen(place)),
-            Err(error) => return Done::Blocked(rounds, error.to_string()),
-        }
         let spent = match spend(engine, writer, standing).await {
             Ok(spent) => spent,
             Err(done) => return done,
         };
-        let wrote = write(engine, place, &material, &planned, live.as_ref()).await;
+        let wrote = write(engine, place, &scene).await;
         if !matches!(wrote, Wrote::Done(_))
             && let Some(at) = spent
         {
@@ -289,12 +271,16 @@ async fn attempt(
             Wrote::Done(live) => {
                 let rounds = rounds.with_one_more(now);
                 let live = disown(engine, place, live).await;
-                let left = remains(engine, key, terms, &live);
-                *seen = Some((scope, live));
+                let left = remains(engine, key, &writer.terms, &live);
+                let unconfirmed = engine.beyond.healers().unconfirmed(&live);
+                let note = unconfirmed
+                    .as_ref()
+                    .map_or_else(String::new, words::unconfirmed);
+                *seen = Some((scene.scope, live));
                 return if left {
                     Done::Blocked(rounds, words::CHANGED_BACK.to_owned())
                 } else {
-                    Done::Reverted(rounds)
+                    Done::Reverted(rounds, note)
                 };
             }
         }
@@ -319,32 +305,6 @@ fn spent_until(
     }
     let budgets = &engine.converging.budgets;
     budgets.full_until(&writer.policy, budget, now)
-}
-
-/// Until when a live object asks to be left alone. What lies further ahead than anybody may ask for is not heeded.
-fn held_until(engine: &Engine, live: &Value, now: Timestamp) -> Option<Timestamp> {
-    // Controllers copy annotations to what they own.
-    if !engine.options.heed_holds || controller(live).is_some() {
-        return None;
-    }
-    let annotations = live.get("metadata")?.get("annotations")?;
-    let until = annotations.get(driftline_crds::HOLD_UNTIL_ANNOTATION)?;
-    let until: Timestamp = until.as_str()?.parse().ok()?;
-    let latest = now.checked_add(engine.options.longest_hold).ok()?;
-    (until > now && until <= latest).then_some(until)
-}
-
-/// The account's right to see an object, asked afresh.
-async fn may_see(engine: &Engine, place: Place<'_>) -> cluster::Result<bool> {
-    let attributes = Attributes {
-        verb: "list",
-        group: &place.kind.group_kind.group,
-        resource: &place.resource.plural,
-        subresource: "",
-        namespace: place.namespace,
-        name: None,
-    };
-    engine.access.may(place.account, attributes).await
 }
 
 /// Takes one of the policy's budget, where it has one.
@@ -386,29 +346,26 @@ enum Wrote {
     NotLeading,
 }
 
-async fn write(
-    engine: &Engine,
-    place: Place<'_>,
-    material: &Material,
-    planned: &Plan,
-    live: Option<&Value>,
-) -> Wrote {
-    let declared = &material.declared.object;
-    let written = match (planned, live) {
-        (Plan::PutBack(fields), Some(live)) => {
-            let fields: Vec<_> = fields.iter().collect();
-            match patch::put_back(declared, live, &fields) {
-                Ok(patch) => lead(engine, write::patch(&engine.client, place, &patch)).await,
-                Err(error) => return Wrote::Refused(error.to_string()),
-            }
+async fn write(engine: &Engine, place: Place<'_>, scene: &Scene) -> Wrote {
+    let act = scene.act();
+    let written = match &act {
+        Ok(Act::Patch(patch)) => lead(engine, write::patch(&engine.client, place, patch)).await,
+        Ok(Act::Create(declared)) => {
+            lead(engine, write::create(&engine.client, place, declared)).await
         }
-        (Plan::Create, None) => lead(engine, write::create(&engine.client, place, declared)).await,
-        _ => return Wrote::Stale,
+        Ok(Act::Nothing) => return Wrote::Stale,
+        Err(error) => return Wrote::Refused(error.to_string()),
     };
     match written {
         None => Wrote::NotLeading,
         Some(Ok(live)) => Wrote::Done(live),
         Some(Err(error)) if write::is_stale(&error) => Wrote::Stale,
+        // It was deleted since it was read.
+        Some(Err(error))
+            if matches!(act, Ok(Act::Patch(_))) && error.category() == Category::NotFound =>
+        {
+            Wrote::Stale
+        }
         Some(Err(error)) => Wrote::Refused(words::refusal(&error, place)),
     }
 }
@@ -422,16 +379,21 @@ async fn lead<T>(engine: &Engine, write: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-async fn read(engine: &Engine, place: Place<'_>) -> cluster::Result<Option<Value>> {
-    engine.metrics.object_reads.inc();
-    let Place {
-        kind,
-        resource,
-        namespace,
-        name,
-        ..
-    } = place;
-    cluster::read::object(&engine.client, kind, resource, namespace, name).await
+/// Whoever led before may have ended between a write and its second patch: what is left of our ownership goes.
+async fn tidy(engine: &Engine, (_, id): &Key, writer: &Writer, scope: &ScopeKey, live: Value) {
+    let catalog = engine.catalog.catalog();
+    if let Some(resource) = catalog.resource(&scope.kind)
+        && engine.may_write()
+    {
+        let place = Place {
+            account: &writer.account,
+            kind: &scope.kind,
+            resource,
+            namespace: scope.namespace.as_deref(),
+            name: &id.name,
+        };
+        disown(engine, place, live).await;
+    }
 }
 
 /// After a write our own ownership goes. Gives the object as it is then.
@@ -458,7 +420,7 @@ async fn disown(engine: &Engine, place: Place<'_>, mut live: Value) -> Value {
 }
 
 /// True if there is still something to put back in what was written a moment ago.
-fn remains(engine: &Engine, (target, id): &Key, terms: &Terms, live: &Value) -> bool {
+pub(crate) fn remains(engine: &Engine, (target, id): &Key, terms: &Terms, live: &Value) -> bool {
     let Some(material) = engine.index.material(*target, id, Some(live)) else {
         return false;
     };

@@ -19,6 +19,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::options::RunOptions;
 use crate::pending::Pending;
+use crate::preview::Previews;
 use crate::registry::Registry;
 use crate::sources::Sources;
 use crate::turns::Turns;
@@ -52,6 +53,8 @@ pub struct Engine {
     pub memory: Memory,
     /// What is or was put back.
     pub converging: Converging,
+    /// What would be, at a higher rung.
+    pub previews: Previews,
     /// What may differ for now.
     pub exceptions: exceptions::Known,
     /// Who wrote the lines that drifted.

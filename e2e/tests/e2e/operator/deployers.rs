@@ -72,7 +72,7 @@ subjects: [{{kind: ServiceAccount, name: driftline, namespace: driftline-system}
     tokio::time::sleep(Duration::from_secs(5)).await;
 }
 
-async fn shared() -> &'static World {
+pub(super) async fn shared() -> &'static World {
     static DEFINED: OnceCell<()> = OnceCell::const_new();
     let world = World::shared().await;
     DEFINED.get_or_init(|| define(world)).await;

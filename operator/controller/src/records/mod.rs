@@ -319,6 +319,7 @@ impl Records {
         target: &str,
         change: &Change,
     ) -> Result<(), WriteError> {
+        self.engine.previews.saw(policy, change);
         let name = content::name(policy, target, &change.id);
         let known = self.store.get(&policy.key.namespace, &name);
         let place = |known| Place {
@@ -572,7 +573,7 @@ impl Records {
             Some(Outcome::Blocked) => RecordState::Blocked,
             Some(Outcome::Contested) => RecordState::Contested,
             Some(Outcome::Held) => RecordState::Held,
-            Some(Outcome::Reverted | Outcome::Waiting) | None => status.state,
+            Some(Outcome::Reverted | Outcome::Waiting | Outcome::Observed) | None => status.state,
         };
     }
 
@@ -621,6 +622,10 @@ impl Records {
             let converging = &self.engine.converging;
             converging.is_over(policy, target, &entry.id);
             let said = converging.said(target, &entry.id);
+            if said.is_none() && policy.view.lock().terms.writes() {
+                // Whoever led before may have put it back and not said so.
+                converging.again((target, entry.id.clone()));
+            }
             status.enforcement = said.or(status.enforcement);
         }
         status.closed_at = Some(Time(content::whole_seconds(Timestamp::now())));

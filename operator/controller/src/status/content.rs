@@ -82,6 +82,7 @@ pub fn status(
         }),
         targets: target_statuses,
         budget,
+        preview: None,
         last_handled_check: view.last_handled_check.clone(),
     }
 }
@@ -424,7 +425,17 @@ pub fn shrink(status: &mut DriftPolicyStatus) -> bool {
                 drift::redact::cut(&target.message, target.message.len() / 2).to_owned();
             false
         }
-        None => true,
+        None => {
+            let blocked = status.preview.iter_mut().flat_map(|p| &mut p.blocked);
+            let mut longest = blocked.filter(|b| !b.message.is_empty());
+            match longest.next() {
+                Some(blocked) => {
+                    blocked.message.clear();
+                    false
+                }
+                None => true,
+            }
+        }
     }
 }
 

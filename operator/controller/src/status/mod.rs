@@ -236,6 +236,8 @@ impl Statuses {
             before.budget.clone().filter(|_| budget.is_some())
         };
         let mut status = content::status(&view, &targets, records, budget, before, now);
+        let previews = &self.engine.previews;
+        status.preview = previews.status(&self.engine, policy, &view, before.preview.as_ref());
         while serde_json::to_vec(&status).map_or(0, |v| v.len()) > MAX_BYTES
             && !content::shrink(&mut status)
         {}
