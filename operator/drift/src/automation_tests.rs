@@ -494,3 +494,18 @@ fn what_was_allocated_where_git_declares_it_empty_was_a_change() {
     assert!(!claimed(""));
     assert!(claimed("pvc-2"));
 }
+
+#[test]
+fn the_place_of_its_node_was_an_addition_to_a_pod() {
+    let bound = json!({"spec": {"nodeName": "n1"}});
+    let label = |name: &str| format!("metadata.labels[\"topology.kubernetes.io/{name}\"]");
+    let told = |kind: GroupKind, live: &Value, name: &str| {
+        !addition(kind, live, &label(name), json!("eu-1"))
+    };
+    let pod = || GroupKind::new("", "Pod");
+    assert!(!told(pod(), &bound, "zone"));
+    assert!(!told(pod(), &bound, "region"));
+    assert!(told(pod(), &bound, "rack"));
+    assert!(told(pod(), &json!({"spec": {}}), "zone"), "not bound yet");
+    assert!(told(GroupKind::new("", "Service"), &bound, "zone"));
+}

@@ -1,9 +1,9 @@
 //! The table itself: what is written on objects by others than their deployer, kind by kind.
 
 use super::when::{
-    PULL_SECRET_NOTE, beside_its_name, has_injector, holds_token, is_declared_and_own_secrets,
-    is_declared_empty, is_job_label, is_of_token, is_own_secret, names_own_secrets,
-    of_own_controller, set_by_argo, tracks, within_bounds,
+    PULL_SECRET_NOTE, beside_its_name, has_injector, holds_token, is_bound,
+    is_declared_and_own_secrets, is_declared_empty, is_job_label, is_of_token, is_own_secret,
+    names_own_secrets, of_own_controller, set_by_argo, tracks, within_bounds,
 };
 use serde_json::Value;
 
@@ -54,6 +54,7 @@ const API_SERVICE_CA: &[&str] = &["spec", "caBundle"];
 const CONVERSION_CA: &[&str] = &["spec", "conversion", "webhook", "clientConfig", "caBundle"];
 
 const EMPTY: &str = "where Git declares it empty";
+const TOPOLOGY: &str = "https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#podtopologylabels";
 const INJECTED: &str = "where Git asks an injector for it by an annotation";
 
 const REPLICAS: Line = Line::new(&["*"], &["spec", "replicas"], AUTOSCALER).when(
@@ -239,6 +240,9 @@ pub(super) const ADDED: &[Line] = &[
     Line::new(&["*"], &["**", "serviceAccount"], ACCOUNT)
         .when(beside_its_name, "as `serviceAccountName` beside it"),
     Line::new(&["Pod"], &["spec", "nodeName"], SCHEDULER),
+    Line::new(&["Pod"], LABELS, TOPOLOGY)
+        .among(&["topology.kubernetes.io/region", "topology.kubernetes.io/zone"])
+        .when(is_bound, "of a Pod that has a node"),
     Line::new(&["Pod"], &["spec", "volumes", "*"], ACCOUNT).when(
         |_, _, v| name_begins(v, "kube-api-access-") && is_token_volume(v),
         "`kube-api-access-…`, projected from the account's token",

@@ -50,6 +50,12 @@ pub(super) fn is_declared_empty(context: &Context<'_>, path: &[Step], _: &Value)
     declared.is_some_and(is_zero)
 }
 
+/// Admission labels a Pod with the place of its node when it is bound to it.
+pub(super) fn is_bound(context: &Context<'_>, _: &[Step], _: &Value) -> bool {
+    let node = context.live.get("spec").and_then(|s| s.get("nodeName"));
+    node.and_then(Value::as_str).is_some_and(|n| !n.is_empty())
+}
+
 /// True for a Secret that the token controller fills.
 pub(super) fn holds_token(context: &Context<'_>, _: &[Step], _: &Value) -> bool {
     context.live.get("type").and_then(Value::as_str) == Some("kubernetes.io/service-account-token")
