@@ -682,3 +682,26 @@ fn a_struct_added_as_a_whole_is_one_field_and_labels_are_many() {
         ["metadata.labels.a", "metadata.labels.b", "spec.replicas"]
     );
 }
+
+#[test]
+fn an_atomic_list_with_something_changed_and_something_added_was_told_twice() {
+    let of = |peers: Value| json!({"metadata": {"name": "web"}, "spec": {"peers": peers}});
+    let world = World::new(of(json!([{"ip": "a"}])));
+    let expected = of(json!([{"ip": "a", "port": 1}]));
+    let live = of(json!([{"ip": "b", "port": 2}]));
+    for (expected, askable) in [
+        (Expected::Answer(&expected), true),
+        (Expected::AsDeclared, false),
+    ] {
+        let known = Residue::default();
+        let case = Case {
+            known: Some(&known),
+            baseline: Baseline::Declared,
+            askable,
+            ..world.case(expected)
+        };
+        let judged = judge(&case, Some(&live));
+        assert_eq!(shown(&judged.verdict), ["Changed spec.peers LiveEdited"]);
+        assert!(judged.explained.is_empty(), "what is told is not explained");
+    }
+}
