@@ -1,9 +1,9 @@
 //! What Argo CD or Flux put back by themselves is left to them, where they prove it.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::deployers;
-use super::revert::{SETTINGS, WEB, change_policy, get, opt_in, outcome};
+use super::revert::{SETTINGS, WEB, change_policy, edit_settings, get, opt_in, outcome, patch};
 use super::support::Team;
 
 async fn team(prefix: &str) -> Team<'static> {
@@ -14,22 +14,6 @@ async fn team(prefix: &str) -> Team<'static> {
         .await;
     opt_in(&team).await;
     team
-}
-
-async fn patch(team: &Team<'_>, kind: &str, name: &str, patch: Value) {
-    let patch = patch.to_string();
-    team.kubectl(["patch", kind, name, "--type=merge", "-p", &patch])
-        .await;
-}
-
-async fn edit_settings(team: &Team<'_>) {
-    patch(
-        team,
-        "configmap",
-        "settings",
-        json!({"data": {"level": "debug"}}),
-    )
-    .await;
 }
 
 /// An Application that lists both objects and heals them.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::revert;
 use super::revert::{SETTINGS, WEB, change_policy, get, opt_in};
 use super::support::{Team, World};
 
@@ -41,9 +42,7 @@ async fn drifted(prefix: &str) -> Team<'static> {
             json!({"automountServiceAccountToken": true}),
         ),
     ] {
-        let patch = patch.to_string();
-        team.kubectl(["patch", kind, name, "--type=merge", "-p", &patch])
-            .await;
+        revert::patch(&team, kind, name, patch).await;
     }
     team
 }

@@ -9,24 +9,8 @@ use kube::Api;
 use kube::runtime::watcher::{Config, Event, watcher};
 use serde_json::{Value, json};
 
-use super::revert::{SETTINGS, change_policy, get, opt_in, team};
+use super::revert::{SETTINGS, change_policy, edit_settings, get, opt_in, patch, team};
 use super::support::{PATIENCE, POLICY, Team, World, condition};
-
-async fn patch(team: &Team<'_>, kind: &str, name: &str, patch: Value) {
-    let patch = patch.to_string();
-    team.kubectl(["patch", kind, name, "--type=merge", "-p", &patch])
-        .await;
-}
-
-async fn edit(team: &Team<'_>) {
-    patch(
-        team,
-        "configmap",
-        "settings",
-        json!({"data": {"level": "debug"}}),
-    )
-    .await;
-}
 
 /// Writes to the object again and again, until dropped.
 struct Rival(tokio::task::JoinHandle<()>);
@@ -63,7 +47,7 @@ async fn a_busy_writer_of_other_fields_keeps_no_edit_from_going_back() {
     opt_in(&team).await;
     let note = |n: u64| json!({"metadata": {"annotations": {"example.com/beat": n.to_string()}}});
     let busy = rival(&team, Duration::from_millis(10), note);
-    edit(&team).await;
+    edit_settings(&team).await;
     let record = team
         .record("ConfigMap", "settings", |r| {
             r["status"]["enforcement"]["outcome"] == "Reverted"
@@ -111,7 +95,7 @@ async fn a_verb_that_is_taken_away_stops_that_kind_alone() {
         role
     };
     team.apply(&name).await;
-    edit(&team).await;
+    edit_settings(&team).await;
     team.kubectl(["scale", "deployment/web", "--replicas=4"])
         .await;
     let settings = team
@@ -135,7 +119,7 @@ async fn a_dead_webhook_of_somebody_else_blocks_writes_and_not_comparing() {
     opt_in(&team).await;
     let hold = json!({"hold": {"until": super::revert::in_seconds(600), "reason": "not yet"}});
     change_policy(&team, hold).await;
-    edit(&team).await;
+    edit_settings(&team).await;
     team.record_in("Held", "ConfigMap", "settings", |_| true)
         .await;
     // Nobody listens there.
