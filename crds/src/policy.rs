@@ -404,9 +404,44 @@ pub struct DriftPolicyStatus {
     /// What of spec.revert.budget is used; absent where there is none, or nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetStatus>,
+    /// What Revert would do now, while the policy is at Observe and has a service account of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PreviewStatus>,
     /// The value of the check annotation that was last answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_check: Option<String>,
+}
+
+/// What a higher rung would do now, found out by dry runs as the policy's service account. Nothing is written for it.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewStatus {
+    /// Which rung.
+    pub rung: Enforcement,
+    /// Objects that would be put back.
+    pub objects: u32,
+    /// Fields of these that would be; a missing object counts as an object without fields.
+    pub fields: u32,
+    /// Objects that drift and would not be put back, by reason, the most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<PreviewBlocked>,
+    /// Objects that drift and were not asked about: more than 100 of a policy are not.
+    #[serde(default)]
+    pub omitted: u32,
+    /// When it was last asked; absent where nothing drifts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+}
+
+/// Objects that would not be put back for one reason.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewBlocked {
+    /// The reason, for example NotAllowed, Invalid, HealedByArgoCD.
+    pub reason: String,
+    /// How many objects.
+    pub count: u32,
+    /// What was said of one of them, and what mends it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// What of a budget is used.

@@ -132,7 +132,8 @@ pub struct Converged {
     pub rung: crate::Enforcement,
     /// Reverted: it is as declared again. Delivered: what Git declares was applied. Pruned: what Git does not
     /// declare any more was deleted. Waiting: it is put back later, as revert.after, windows or the budget
-    /// say. Held: enforcement is paused. Blocked: it could not be put back. Contested: somebody changes it back each time.
+    /// say. Held: enforcement is paused. Blocked: it could not be put back. Contested: somebody changes it back each
+    /// time. Observed: its deployer puts it back, so Driftline does not.
     pub outcome: Outcome,
     /// Why, and what mends it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -161,6 +162,8 @@ pub enum Outcome {
     Blocked,
     /// Somebody changes it back each time.
     Contested,
+    /// Argo CD or Flux puts it back.
+    Observed,
 }
 
 impl Outcome {
@@ -174,6 +177,7 @@ impl Outcome {
             Self::Held => "Held",
             Self::Blocked => "Blocked",
             Self::Contested => "Contested",
+            Self::Observed => "Observed",
         }
     }
 }
@@ -261,10 +265,14 @@ pub struct DeclaredAt {
     pub revision: String,
     /// The file, or the folder that was rendered.
     pub file: String,
-    /// The line on which the object begins, where known.
+    /// The document in that file, counted from 1, where it is certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<u32>,
+    /// The line that declares what drifted: that of the first of the declared fields that has one, or the line on which the object begins
+    /// where no declared field drifted. Absent where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// The commit that last changed what drifted, where known.
+    /// The commit that last changed that line, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     /// That commit's author.

@@ -116,8 +116,8 @@ pub enum Error {
         /// Where it was looked for.
         looked_at: String,
     },
-    /// The certificates of the Git server could not be made.
-    #[error("making the Git server's certificate: {reason}")]
+    /// The certificates of a server could not be made.
+    #[error("making a server's certificate: {reason}")]
     Certificate {
         /// Why.
         reason: String,

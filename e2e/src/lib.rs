@@ -33,13 +33,18 @@ pub mod operator;
 mod ports;
 mod processes;
 mod progress;
+mod proxy;
 pub mod ssh;
 mod supervisor;
+mod tls;
 mod tools;
+mod webhook;
 
 pub use control_plane::{Component, ControlPlane, Options};
 pub use detached::{Cluster, Status};
 pub use error::{Error, Result};
 pub use leash::Leash;
 pub use operator::{Operator, OperatorOptions};
+pub use proxy::Proxy;
 pub use tools::{Invocation, Tools};
+pub use webhook::Webhook;

@@ -113,6 +113,23 @@ pub async fn kubeconfig(tools: &Tools, admin: &Path, to: &Path) -> Result<PathBu
     Ok(to.to_owned())
 }
 
+/// Makes a kubeconfig lead to another server, with the same credentials.
+fn redirect(kubeconfig: &Path, server: &str) -> Result<()> {
+    let unusable = |source| Error::Kubeconfig {
+        path: kubeconfig.to_owned(),
+        source: Box::new(source),
+    };
+    let mut config = kube::config::Kubeconfig::read_from(kubeconfig).map_err(unusable)?;
+    let clusters = config.clusters.iter_mut();
+    for cluster in clusters.filter_map(|c| c.cluster.as_mut()) {
+        cluster.server = Some(server.to_owned());
+    }
+    // JSON is YAML, and saves a writer of YAML.
+    let text = serde_json::to_string(&config).map_err(std::io::Error::other);
+    text.and_then(|text| std::fs::write(kubeconfig, text))
+        .doing("writing", kubeconfig)
+}
+
 /// How to start an operator.
 #[derive(Debug, Clone, Default)]
 pub struct OperatorOptions {
@@ -122,6 +139,8 @@ pub struct OperatorOptions {
     pub environment: Vec<(String, String)>,
     /// The log filter; `info` if empty.
     pub log_level: String,
+    /// Where it finds the API server, if not where the kubeconfig says: at a [`Proxy`](crate::Proxy), say.
+    pub server: Option<String>,
 }
 
 /// A running operator; killed when dropped.
@@ -171,6 +190,9 @@ impl Operator {
     ) -> Result<Self> {
         let folder = tempfile::tempdir().doing("creating a directory in", std::env::temp_dir())?;
         let account = kubeconfig(tools, admin, &folder.path().join("kubeconfig")).await?;
+        if let Some(server) = &options.server {
+            redirect(&account, server)?;
+        }
         Self::start_as(tools, &account, options, folder).await
     }
 

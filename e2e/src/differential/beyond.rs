@@ -22,6 +22,9 @@ const NOTES: [&str; 2] = [
     "kubectl.kubernetes.io/last-applied-configuration",
 ];
 
+/// What others than the server add to an object's metadata.
+pub const ADDED_TO_METADATA: [&str; 4] = ["labels", "annotations", "finalizers", "ownerReferences"];
+
 /// How a Job finds its Pods.
 const JOB_LABELS: [&str; 4] = [
     "batch.kubernetes.io/controller-uid",
@@ -187,7 +190,7 @@ impl Walk {
             .collect();
         match (self.kind.as_str(), names.as_slice()) {
             (_, ["apiVersion" | "kind" | "status"]) => true,
-            (_, ["metadata", name]) => !matches!(*name, "labels" | "annotations" | "finalizers"),
+            (_, ["metadata", name]) => !ADDED_TO_METADATA.contains(name),
             ("Service", ["spec", name]) if is_allocated(name, value) => true,
             ("Service", ["spec", "ports", "*", "nodePort"]) => true,
             (_, [.., "annotations", name]) => NOTES.contains(name),

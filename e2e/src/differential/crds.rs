@@ -71,13 +71,15 @@ fn structure(rng: &mut Rng, depth: u8, fields: usize) -> Value {
         0 => schema["x-kubernetes-map-type"] = json!("atomic"),
         1 => schema["x-kubernetes-preserve-unknown-fields"] = json!(true),
         2 => schema["nullable"] = json!(true),
+        // The defaults below fill it in.
+        3 | 4 if depth > 0 => schema["default"] = json!({}),
         _ => {}
     }
     schema
 }
 
 fn field(rng: &mut Rng, depth: u8) -> Value {
-    match rng.u8(..if depth > 3 { 9 } else { 18 }) {
+    match rng.u8(..if depth > 3 { 14 } else { 25 }) {
         0 => json!({"type": "integer", "default": 7, "minimum": 0}),
         1 => json!({"type": "number"}),
         2 => json!({"type": "boolean", "default": rng.bool()}),
@@ -91,14 +93,24 @@ fn field(rng: &mut Rng, depth: u8) -> Value {
             "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"})
         }
         8 => json!({"type": "string", "nullable": true}),
-        9 | 10 => structure(rng, depth, 5),
-        11 => map(rng, depth),
-        12 => atomic(rng, depth),
-        13 => set(rng),
-        14 | 15 => keyed(rng, depth),
-        16 => {
+        9 => json!({"type": "string", "format": "duration"}),
+        10 => json!({"type": "integer", "format": "int32", "default": 3}),
+        11 => json!({"type": "number", "format": "double", "default": 0.5}),
+        12 => json!({"type": "string", "nullable": true, "default": "set"}),
+        13 => json!({"type": "integer", "nullable": true, "default": 0}),
+        14..=16 => structure(rng, depth, 5),
+        17 => map(rng, depth),
+        18 => atomic(rng, depth),
+        19 => set(rng),
+        20 | 21 => keyed(rng, depth),
+        22 => {
             json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "nullable": rng.bool()})
         }
+        23 => match rng.u8(..3) {
+            0 => json!({"type": "object", "additionalProperties": true}),
+            // Lists in lists have no keys.
+            _ => json!({"type": "array", "items": atomic(rng, depth + 1)}),
+        },
         _ => {
             json!({"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true})
         }
@@ -131,7 +143,7 @@ fn set(rng: &mut Rng) -> Value {
 
 fn keyed(rng: &mut Rng, depth: u8) -> Value {
     let mut items = structure(rng, depth + 1, 4);
-    for keyword in ["nullable", "x-kubernetes-map-type"] {
+    for keyword in ["nullable", "default", "x-kubernetes-map-type"] {
         items.as_object_mut().map(|items| items.remove(keyword));
     }
     items["properties"]["key"] = json!({"type": "string"});

@@ -44,6 +44,17 @@ impl Way {
         }
     }
 
+    /// The name of whoever deployed it, or wrote last.
+    pub fn manager(self) -> &'static str {
+        match self {
+            Self::Apply(manager) | Self::Create(manager) => manager,
+            Self::ApplyTwice => "argocd-controller",
+            Self::ClientSide => "kubectl-client-side-apply",
+            Self::Replace => "Mozilla",
+            Self::CreateThenApply => "kubectl",
+        }
+    }
+
     /// Server-side apply refuses elements with equal keys.
     pub fn takes_duplicates(self) -> bool {
         matches!(self, Self::ClientSide | Self::Create(_) | Self::Replace)

@@ -130,7 +130,10 @@ impl<'a> Generator<'a> {
         }
         let lower = name.to_ascii_lowercase();
         let ends = |suffix: &str| lower.ends_with(suffix);
-        if ends("path") {
+        if name == "finalizers" {
+            // Of a domain that no kind's controller has.
+            json!(format!("hold.example.org/{}", self.word()))
+        } else if ends("path") {
             json!(format!("/{}", self.word()))
         } else if ends("name") || ends("namespace") || ends("class") || ends("key") {
             json!(self.word())
@@ -247,6 +250,12 @@ impl<'a> Generator<'a> {
 
     /// Any JSON; an object, where the schema wants one.
     pub fn anything(&mut self, node: &Node, depth: u8) -> Value {
+        if node.is("additionalProperties") {
+            // Of objects as values the server keeps that they are there, and nothing in them.
+            return (0..self.rng.usize(1..4))
+                .map(|_| (self.word(), self.json(0)))
+                .collect();
+        }
         let object = node.text("type") == "object" || node.type_name() == "RawExtension";
         match self.rng.u8(..8) {
             _ if object || depth == 3 => {

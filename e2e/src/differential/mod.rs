@@ -79,8 +79,22 @@ pub struct Sight<'a> {
 pub struct Verdict {
     /// The way.
     pub way: &'static str,
-    /// Whether something was added cannot always be told on this way: it need not be reported.
-    pub may_leave_additions_open: bool,
+    /// Whose additions can be told on this way.
+    pub additions: Additions,
     /// The fields.
     pub fields: Vec<Field>,
+}
+
+/// Whose additions have to be reported. Of the others it cannot be told whether somebody added them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Additions {
+    /// All, and nothing else.
+    All,
+    /// All but those that the control plane made, and nothing else.
+    NotControlPlanes,
+    /// Those of whoever has written nothing that is declared, and is neither deployer nor control plane. What such a one wrote may be
+    /// reported although the server would have put it there.
+    Strangers,
+    /// None.
+    None,
 }

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::Result;
+use super::beyond::ADDED_TO_METADATA;
 use super::generate::Generator;
 use super::openapi::{Node, Shape};
 use super::path::{get, get_mut, remove};
@@ -85,7 +86,7 @@ fn find(value: &Value, node: &Node, at: &mut Vec<String>, found: &mut Vec<Openin
 fn is_the_writers(at: &[String], name: &str) -> bool {
     match at.last().map(String::as_str) {
         None => !matches!(name, "apiVersion" | "kind" | "status"),
-        Some("metadata") => matches!(name, "labels" | "annotations"),
+        Some("metadata") => ADDED_TO_METADATA.contains(&name),
         _ => true,
     }
 }

@@ -10,13 +10,13 @@ use super::deploy::{Way, deploy, one as url_of};
 use super::generate::Generator;
 use super::mutate::{Writer, mutation, write};
 use super::object::{Creation, accepted, enrich};
-use super::path::Field;
+use super::path::{Change, Field, find, is_nothing};
 use super::report::{Mismatch, Report};
 use super::server::{Kind, Server};
 use super::templates::{Templates, instance};
 use super::truth::{declared_touched, touched};
 use super::variants::{say_nothing, spell, state_defaults};
-use super::{Expected, Judge, Result, Sight, Verdict};
+use super::{Additions, Expected, Judge, Result, Sight, Verdict};
 
 /// What all objects share.
 pub struct Surroundings {
@@ -49,6 +49,27 @@ struct Life<'a> {
     generator: Generator<'a>,
     report: Report,
     history: Vec<String>,
+    writers: Writers,
+}
+
+/// Who has written to an object since it was deployed, as far as that decides what ownership can tell.
+#[derive(Debug, Clone, Copy, Default)]
+struct Writers {
+    /// The control plane, by name.
+    control_plane: bool,
+    /// The deployer, by name; or somebody who owns something that is declared now, or nobody knows who.
+    familiar: bool,
+}
+
+impl Writers {
+    fn told(self, additions: Additions) -> bool {
+        match additions {
+            Additions::All => true,
+            Additions::NotControlPlanes => !self.control_plane,
+            Additions::Strangers => !self.control_plane && !self.familiar,
+            Additions::None => false,
+        }
+    }
 }
 
 /// Lives one object's life.
@@ -72,6 +93,7 @@ pub async fn one(all: &Surroundings, kind: &Kind, seed: u64) -> Result<Report> {
         },
         report: Report::default(),
         history: Vec::new(),
+        writers: Writers::default(),
     };
     life.live().await?;
     Ok(life.report)
@@ -107,13 +129,51 @@ impl<'b> Life<'b> {
             .or_default() += 1;
         let expected = self.expected(&declared).await?;
         if self.compare(&declared, &live, &live, &expected) {
-            self.change(&declared, &live, &expected).await?;
+            self.change(way, &declared, &live, &expected).await?;
         }
-        let url = url_of(self.kind, self.namespace, &declared);
+        self.remove(&declared).await
+    }
+
+    /// Takes the object away, and what would hold it.
+    async fn remove(&self, declared: &Value) -> Result<()> {
+        let server = &self.all.server;
+        let url = url_of(self.kind, self.namespace, declared);
+        let held = server.get(&url).await?.body["metadata"]["finalizers"].is_array();
+        if held {
+            let patch = json!({"metadata": {"finalizers": null}});
+            let merge = "application/merge-patch+json";
+            server
+                .call(Method::PATCH, &url, merge, Some(&patch))
+                .await?;
+        }
         server
             .call(Method::DELETE, &url, "application/json", None)
             .await?;
         Ok(())
+    }
+
+    /// Who writes, under which name: now and then under the deployer's or the control plane's.
+    fn writer(&mut self, way: Way) -> (Writer, &'static str) {
+        let writers = [
+            Writer::Put,
+            Writer::JsonPatch,
+            Writer::MergePatch,
+            Writer::Apply,
+        ];
+        let writer = writers[self.generator.rng.usize(..4)];
+        let manager = match self.generator.rng.u8(..12) {
+            0 => way.manager(),
+            1 => "kube-controller-manager",
+            _ => writer.name(),
+        };
+        (writer, manager)
+    }
+
+    /// Notes a change that the server took.
+    fn wrote(&mut self, way: Way, (writer, manager): (Writer, &str)) {
+        self.writers.control_plane |= manager == "kube-controller-manager";
+        // What is applied by force comes with keys, which are declared.
+        self.writers.familiar |= manager == way.manager() || writer == Writer::Apply;
     }
 
     /// What is declared, and the template that it comes from.
@@ -219,19 +279,19 @@ impl<'b> Life<'b> {
     }
 
     /// Changes the live object again and again; what was changed before has to be reported along with the rest.
-    async fn change(&mut self, declared: &Value, first: &Value, expected: &Expected) -> Result<()> {
+    async fn change(
+        &mut self,
+        way: Way,
+        declared: &Value,
+        first: &Value,
+        expected: &Expected,
+    ) -> Result<()> {
         let mut live = first.clone();
         for _ in 0..CHANGES {
             let Some(mutation) = mutation(self.kind, declared, &live, &mut self.generator) else {
                 continue;
             };
-            let writers = [
-                Writer::Put,
-                Writer::JsonPatch,
-                Writer::MergePatch,
-                Writer::Apply,
-            ];
-            let writer = writers[self.generator.rng.usize(..4)];
+            let writer = self.writer(way);
             let through = self.version();
             let server = &self.all.server;
             let answer = write(server, through, self.namespace, writer, &live, &mutation).await?;
@@ -244,10 +304,12 @@ impl<'b> Life<'b> {
                 "{} by {writer:?} in {}",
                 mutation.what, through.version
             ));
+            self.wrote(way, writer);
             live = match through.version == self.kind.version {
                 true => answer.body,
                 false => self.read(declared).await?,
             };
+            self.writers.familiar |= !is_named(&live, writer.1);
             if self.generator.rng.u8(..8) == 0 {
                 live = self.forget_managers(&live).await?;
             }
@@ -286,6 +348,7 @@ impl<'b> Life<'b> {
             )
             .await?;
         self.history.push("managers forgotten".to_owned());
+        self.writers.familiar = true;
         Ok(answer.object().unwrap_or_else(|| live.clone()))
     }
 
@@ -313,6 +376,8 @@ impl<'b> Life<'b> {
         let (schema, stored) = (&self.kind.schema, stored_form(declared));
         let due = touched(schema, &stored, first, live);
         let certain = declared_touched(schema, &stored, first, live);
+        // Whoever owns half of what is declared is taken for a deployer.
+        self.writers.familiar |= !certain.is_empty();
         let sight = Sight {
             declared,
             first,
@@ -325,7 +390,7 @@ impl<'b> Life<'b> {
             .all(|verdict| self.is_right(&sight, (&due, &certain), verdict))
     }
 
-    /// What is reported has to be due; and what is due, or where additions may be left open what is certain, has to be reported.
+    /// What is reported has to be due; and what is due, or where not all additions can be told what is certain, has to be reported.
     fn is_right(
         &mut self,
         sight: &Sight<'_>,
@@ -335,15 +400,22 @@ impl<'b> Life<'b> {
         let only_in = |a: &[Field], b: &[Field]| -> Vec<Field> {
             a.iter().filter(|f| !b.contains(f)).cloned().collect()
         };
-        let needed = if verdict.may_leave_additions_open {
-            certain
-        } else {
-            due
+        let needed = match self.writers.told(verdict.additions) {
+            true => due,
+            false => certain,
         };
-        let (missed, wrong) = (
+        let (mut missed, mut wrong) = (
             only_in(needed, &verdict.fields),
             only_in(&verdict.fields, due),
         );
+        if verdict.additions == Additions::Strangers {
+            wrong.retain(|field| field.change != Change::Added);
+            // Nor can it be told whether the server has left out what means nothing.
+            let means_nothing = |f: &Field| {
+                f.change == Change::Missing && find(sight.declared, &f.path).is_some_and(is_nothing)
+            };
+            missed.retain(|field| !means_nothing(field));
+        }
         self.report.comparisons += 1;
         self.report.found += needed.len() - missed.len();
         self.report.missed += missed.len();
@@ -376,6 +448,15 @@ impl<'b> Life<'b> {
             .refusals
             .push(format!("{}: {what}: {message}", self.kind));
     }
+}
+
+/// Whether the server noted who wrote: it does not for objects that were created without owning anything.
+fn is_named(live: &Value, manager: &str) -> bool {
+    let entries = live["metadata"]["managedFields"].as_array();
+    entries
+        .into_iter()
+        .flatten()
+        .any(|entry| entry["manager"] == manager)
 }
 
 /// A Secret's plain texts are stored in base64.

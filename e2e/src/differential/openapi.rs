@@ -137,6 +137,7 @@ impl Node {
         match (self.text("type"), self.text("format")) {
             ("string", "byte") => Shape::Bytes,
             ("string", "date-time") => Shape::Time,
+            ("string", "duration") => Shape::Duration,
             ("string", _) => Shape::Text,
             ("integer", _) => Shape::Integer,
             ("number", _) => Shape::Number,

@@ -76,6 +76,38 @@ pub fn keys_of(element: &Value, names: &[String], items: Option<&Node>) -> Strin
     Value::Object(keys).to_string()
 }
 
+/// What stands at a path; of an element whose keys have defaults those may be left out.
+pub fn find<'a>(value: &'a Value, path: &[Step]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, step| match step {
+        Step::Field(name) => value.get(name),
+        Step::Index(n) => value.get(n),
+        Step::Keyed(keys, nth) => {
+            let keys: Map<String, Value> = serde_json::from_str(keys).ok()?;
+            let is_it = |element: &&Value| {
+                let same = |(name, key): (&String, &Value)| {
+                    let own = element.get(name).filter(|v| !v.is_null());
+                    own.is_none_or(|own| Some(canonical(own).as_str()) == key.as_str())
+                };
+                keys.iter().all(same)
+            };
+            value.as_array()?.iter().filter(is_it).nth(*nth)
+        }
+        Step::Member(_) => None,
+    })
+}
+
+/// True for what some servers leave out when they store it.
+pub fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(b) => !b,
+        Value::Number(n) => n.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(members) => members.values().all(is_nothing),
+    }
+}
+
 /// Follows steps as the server writes them, with plain indexes for lists.
 pub fn get<'a>(value: &'a Value, steps: &[String]) -> Option<&'a Value> {
     steps.iter().try_fold(value, |value, step| match value {

@@ -22,7 +22,7 @@ pub struct Options {
     pub seed: u64,
     /// Objects of each kind.
     pub rounds: usize,
-    /// No new object is begun after that.
+    /// No new object is begun after that; but one of each kind always is.
     pub at_most: Duration,
     /// Random definitions.
     pub definitions: usize,
@@ -76,7 +76,10 @@ pub async fn run(server: Server, judge: Arc<dyn Judge>, options: &Options) -> Re
         templates,
         kinds,
     };
-    let mut report = Report::default();
+    let mut report = Report {
+        kinds: surroundings.kinds.iter().map(Kind::to_string).collect(),
+        ..Report::default()
+    };
     let end = Instant::now() + options.at_most;
     for round in 0..options.rounds {
         let objects = surroundings.kinds.iter().enumerate().map(|(n, kind)| {
@@ -86,7 +89,7 @@ pub async fn run(server: Server, judge: Arc<dyn Judge>, options: &Options) -> Re
         let mut results = futures::stream::iter(objects).buffer_unordered(options.concurrency);
         while let Some(result) = results.next().await {
             report.add(result?);
-            if Instant::now() > end {
+            if round > 0 && Instant::now() > end {
                 break;
             }
         }

@@ -3,7 +3,6 @@
 mod backend;
 mod repo;
 mod server;
-mod tls;
 
 pub use repo::GitRepo;
 pub use server::{Auth, Fault, GitServer, GitServerOptions, Request};

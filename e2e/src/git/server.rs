@@ -17,9 +17,9 @@ use tokio::sync::oneshot;
 
 use super::backend;
 use super::repo::GitRepo;
-use super::tls::Tls;
 use crate::error::{IoContext, Result};
 use crate::ports;
+use crate::tls::{Tls, TlsListener};
 
 /// The largest request body that is taken, for pushes by tests.
 const BODY_LIMIT: usize = 256 << 20;
@@ -397,35 +397,5 @@ fn spoil(response: Response, fault: Option<Fault>) -> Response {
             Body::from_stream(cut)
         }),
         _ => response,
-    }
-}
-
-/// Accepts connections and greets them by TLS. A client that breaks the
-/// handshake off, as one that does not trust the authority does, is let go.
-struct TlsListener {
-    listener: tokio::net::TcpListener,
-    tls: Tls,
-}
-
-impl axum::serve::Listener for TlsListener {
-    type Io = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            let Ok((stream, address)) = self.listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            };
-            let greeting = self.tls.acceptor.accept(stream);
-            // One that never greets must not keep the others waiting for long.
-            if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_secs(2), greeting).await {
-                return (stream, address);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        self.listener.local_addr()
     }
 }

@@ -10,8 +10,8 @@ use drift::expected::Expected;
 use drift::judge::{Case, Judgement, judge};
 use drift::origin::Baseline;
 use driftline_e2e::differential::{
-    Change, Expected as Answer, Failure, Field, Judge, Kind, Options, Report, Result, Server,
-    Sight, Step, Verdict, canonical, run,
+    Additions, Change, Expected as Answer, Failure, Field, Judge, Kind, Options, Report, Result,
+    Server, Sight, Step, Verdict, canonical, run,
 };
 use driftline_e2e::{ControlPlane, Options as PlaneOptions};
 use futures::future::BoxFuture;
@@ -68,42 +68,88 @@ impl Judge for Core {
         let schema = &self.loaded.get().unwrap()[&gvk(kind)];
         let group_kind = gvk(kind).group_kind;
         let declared = normalised(kind, sight.declared);
-        let first_sight = || Case::new(&group_kind, &declared, schema);
-        let known = judged(first_sight(), sight.expected, sight.first);
-        if sight.live == sight.first {
-            return vec![verdict("at first sight", false, &known)];
+        let case = || Case::new(&group_kind, &declared, schema);
+        let mut verdicts = by_values(case, sight);
+        if drift::automation::is_custom(&group_kind) {
+            verdicts.extend(by_ownership(case, sight));
         }
-        let seen = Case {
-            expected: match sight.expected {
-                _ if known.as_declared => Expected::AsDeclared,
-                Answer::Object(object) => Expected::Answer(object),
-                Answer::Refused(_) => Expected::Refused,
-            },
-            known: Some(&known.explained),
-            baseline: Baseline::Declared,
-            literal: known.literal,
-            ..first_sight()
-        };
-        let restarted = Case {
-            expected: Expected::Unsettled,
-            known: Some(&known.explained),
-            baseline: Baseline::Declared,
-            literal: known.literal,
-            ..first_sight()
-        };
-        let seen = judged(seen, sight.expected, sight.live);
-        let restarted = judged(restarted, sight.expected, sight.live);
-        let first = judged(first_sight(), sight.expected, sight.live);
-        vec![
-            verdict("having been in sync", false, &seen),
-            verdict("after a restart", false, &restarted),
-            verdict("at first sight", true, &first),
-        ]
-        .into_iter()
-        // By ownership alone nothing can be told of what somebody else wrote back as it was.
-        .filter(|v| !v.may_leave_additions_open || matches!(sight.expected, Answer::Object(_)))
-        .collect()
+        verdicts
     }
+}
+
+/// With the server's word on what it makes of the declaration, where it gives it.
+fn by_values<'a>(case: impl Fn() -> Case<'a>, sight: &Sight<'a>) -> Vec<Verdict> {
+    let known = judged(case(), sight.expected, sight.first);
+    if sight.live == sight.first {
+        return vec![verdict("at first sight", Additions::All, &known)];
+    }
+    let seen = Case {
+        expected: match sight.expected {
+            _ if known.as_declared => Expected::AsDeclared,
+            Answer::Object(object) => Expected::Answer(object),
+            Answer::Refused(_) => Expected::Refused,
+        },
+        known: Some(&known.explained),
+        baseline: Baseline::Declared,
+        literal: known.literal,
+        ..case()
+    };
+    let restarted = Case {
+        expected: Expected::Unsettled,
+        known: Some(&known.explained),
+        baseline: Baseline::Declared,
+        literal: known.literal,
+        ..case()
+    };
+    let seen = judged(seen, sight.expected, sight.live);
+    let restarted = judged(restarted, sight.expected, sight.live);
+    let told = match sight.expected {
+        Answer::Object(_) => Additions::All,
+        Answer::Refused(_) => Additions::NotControlPlanes,
+    };
+    let mut verdicts = vec![
+        verdict("having been in sync", told, &seen),
+        verdict("after a restart", told, &restarted),
+    ];
+    // By ownership alone nothing can be told of what somebody else wrote back as it was.
+    if matches!(sight.expected, Answer::Object(_)) {
+        let first = judged(case(), sight.expected, sight.live);
+        verdicts.push(verdict("at first sight", Additions::None, &first));
+    }
+    verdicts
+}
+
+/// Without it, as custom resources are judged unless the chart says otherwise.
+fn by_ownership<'a>(case: impl Fn() -> Case<'a>, sight: &Sight<'a>) -> Vec<Verdict> {
+    let case = || Case {
+        askable: false,
+        ..case()
+    };
+    let known = judge(&case(), Some(sight.first));
+    if sight.live == sight.first {
+        let way = "at first sight, by ownership";
+        return vec![verdict(way, Additions::All, &known)];
+    }
+    let seen = Case {
+        expected: match known.as_declared {
+            true => Expected::AsDeclared,
+            false => Expected::Unsettled,
+        },
+        known: Some(&known.explained),
+        baseline: Baseline::Declared,
+        literal: known.literal,
+        ..case()
+    };
+    let seen = judge(&seen, Some(sight.live));
+    let first = judge(&case(), Some(sight.live));
+    vec![
+        verdict(
+            "having been in sync, by ownership",
+            Additions::NotControlPlanes,
+            &seen,
+        ),
+        verdict("at first sight, by ownership", Additions::Strangers, &first),
+    ]
 }
 
 /// As the operator does it: the server is asked where the core wants to know.
@@ -120,7 +166,7 @@ fn judged<'a>(mut case: Case<'a>, answer: &'a Answer, live: &Value) -> Judgement
     judge(&Case { expected, ..case }, Some(live))
 }
 
-fn verdict(way: &'static str, may_leave_additions_open: bool, judgement: &Judgement) -> Verdict {
+fn verdict(way: &'static str, additions: Additions, judgement: &Judgement) -> Verdict {
     use drift::Verdict as Told;
     let fields = match &judgement.verdict {
         Told::InSync => Vec::new(),
@@ -130,7 +176,7 @@ fn verdict(way: &'static str, may_leave_additions_open: bool, judgement: &Judgem
             .map(|field| plain(&field.drift))
             .collect(),
         // Of additions at first sight it may not be possible to tell.
-        Told::Unknown(_) if may_leave_additions_open => Vec::new(),
+        Told::Unknown(_) if additions == Additions::None => Vec::new(),
         Told::Unknown(unknown) => vec![Field {
             path: vec![Step::Field(unknown.reason().to_owned())],
             change: Change::Added,
@@ -138,7 +184,7 @@ fn verdict(way: &'static str, may_leave_additions_open: bool, judgement: &Judgem
     };
     Verdict {
         way,
-        may_leave_additions_open,
+        additions,
         fields,
     }
 }

@@ -121,7 +121,7 @@ async fn a_closed_record_outlived_the_right_to_see_it() {
             s["targets"][0]["reason"] == "NotAllowed"
         })
         .await;
-    assert!(!status.to_string().contains("settings"));
+    assert!(!status.to_string().contains("settings"), "{status:#}");
 }
 
 /// Lets the operator read the group before it is there.

@@ -30,15 +30,32 @@ pub struct Place<'a> {
     pub name: &'a str,
 }
 
+/// Whether something is written, or only asked what would come of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Real,
+    DryRun,
+}
+
 impl Place<'_> {
     pub(crate) fn action(&self, verb: &str) -> String {
         let (kind, name, account) = (&self.kind.group_kind.kind, self.name, self.account);
         format!("{verb} the {kind} {name} as service account {account}")
     }
 
-    fn request(&self, method: Method, name: &str, media: &str) -> http::request::Builder {
+    fn request(
+        &self,
+        mode: Mode,
+        method: Method,
+        name: &str,
+        media: &str,
+    ) -> http::request::Builder {
         let path = call::objects(self.kind, self.resource, self.namespace);
-        let url = format!("{path}{name}?fieldManager={MANAGER}&fieldValidation=Ignore");
+        let dry = match mode {
+            Mode::Real => "",
+            Mode::DryRun => "&dryRun=All",
+        };
+        let url = format!("{path}{name}?fieldManager={MANAGER}&fieldValidation=Ignore{dry}");
         call::get(&url)
             .method(method)
             .header(http::header::CONTENT_TYPE, media)
@@ -52,9 +69,21 @@ impl Place<'_> {
 /// # Errors
 /// Where the API server does not answer or refuses; where a test of the patch fails, so that nothing was written, see [`is_stale`].
 pub async fn patch(client: &Client, place: Place<'_>, patch: &Patch) -> Result<Value> {
+    send_patch(Mode::Real, client, place, patch).await
+}
+
+/// Asks what a JSON patch would make of an object. Nothing is written.
+///
+/// # Errors
+/// As for [`patch`].
+pub async fn try_patch(client: &Client, place: Place<'_>, patch: &Patch) -> Result<Value> {
+    send_patch(Mode::DryRun, client, place, patch).await
+}
+
+async fn send_patch(mode: Mode, client: &Client, place: Place<'_>, patch: &Patch) -> Result<Value> {
     let action = place.action("patch");
     let name = format!("/{}", call::escape(place.name));
-    let builder = place.request(Method::PATCH, &name, "application/json-patch+json");
+    let builder = place.request(mode, Method::PATCH, &name, "application/json-patch+json");
     let body = json!(patch).to_string().into_bytes();
     let request = call::with_body(builder, &action, body)?;
     call::json(client, request, &action, call::CALL).await
@@ -65,8 +94,25 @@ pub async fn patch(client: &Client, place: Place<'_>, patch: &Patch) -> Result<V
 /// # Errors
 /// Where the API server does not answer or refuses.
 pub async fn create(client: &Client, place: Place<'_>, declared: &Value) -> Result<Value> {
+    send_create(Mode::Real, client, place, declared).await
+}
+
+/// Asks what would come of creating an object. Nothing is written.
+///
+/// # Errors
+/// As for [`create`].
+pub async fn try_create(client: &Client, place: Place<'_>, declared: &Value) -> Result<Value> {
+    send_create(Mode::DryRun, client, place, declared).await
+}
+
+async fn send_create(
+    mode: Mode,
+    client: &Client,
+    place: Place<'_>,
+    declared: &Value,
+) -> Result<Value> {
     let action = place.action("create");
-    let builder = place.request(Method::POST, "", "application/json");
+    let builder = place.request(mode, Method::POST, "", "application/json");
     let request = call::with_body(builder, &action, declared.to_string().into_bytes())?;
     call::json(client, request, &action, call::CALL).await
 }
@@ -99,7 +145,8 @@ pub fn disowning(object: &Value) -> Option<Patch> {
     let entries = metadata.get("managedFields")?.as_array()?;
     let is_ours = |entry: &&Value| {
         let text = |key| entry.get(key).and_then(Value::as_str).unwrap_or_default();
-        text("manager") == MANAGER && text("subresource").is_empty()
+        // What is applied is delivered, and stays ours.
+        text("manager") == MANAGER && text("subresource").is_empty() && text("operation") != "Apply"
     };
     let place = entries.iter().position(|e| is_ours(&e))?;
     let path = format!("/metadata/managedFields/{place}");

@@ -24,7 +24,7 @@ use crate::registry::PolicyState;
 use crate::sources::{SourceState, Subscription};
 use crate::targets::{Target, denied};
 use crate::undeclared;
-use crate::verify::verify;
+use crate::verify::{self, verify};
 
 /// The wait after a step that failed; doubled each time up to a minute.
 const RETRY: Duration = Duration::from_secs(2);
@@ -40,6 +40,9 @@ const SETTLING: Duration = Duration::from_millis(500);
 
 /// Declarations of a target about which the server is asked again with each full verification, those asked about longest ago first.
 const ASKED_AGAIN: usize = 100;
+/// So often a verification is tried before it counts though it had to leave something out, and how soon the next one comes then.
+const VERIFICATIONS: u32 = 3;
+const UNFINISHED: Duration = Duration::from_secs(60);
 
 /// A policy's actor.
 struct Actor {
@@ -50,6 +53,8 @@ struct Actor {
     opening: Option<(Option<String>, Opening, Instant)>,
     targets: Vec<Target>,
     verified: Instant,
+    /// How many verifications in a row had to leave something out.
+    unfinished: u32,
     handled_check: Option<String>,
     /// When the first exception in force ends.
     exception_ends: Option<jiff::Timestamp>,
@@ -78,6 +83,7 @@ pub async fn run(engine: Arc<Engine>, key: PolicyKey, mut spec: watch::Receiver<
         opening: None,
         targets: Vec::new(),
         verified: Instant::now(),
+        unfinished: 0,
         handled_check,
         exception_ends: None,
         seen_attempts: 0,
@@ -159,7 +165,8 @@ impl Actor {
             let names = policy.targets.iter().map(|t| t.name.clone());
             view.target_names = Arc::new(names.collect());
             let before = std::mem::replace(&mut view.terms, policy.terms.clone());
-            if before != policy.terms {
+            let owner = std::mem::replace(&mut view.owner, policy.owner.clone());
+            if before != policy.terms || owner != policy.owner {
                 let targets: Vec<_> = view.targets.iter().map(|t| t.id).collect();
                 drop(view);
                 targets
@@ -196,6 +203,7 @@ impl Actor {
         self.ask_deployers(&policy, &source).await;
         let answered = self.verify_when_due(&policy, &source).await;
         self.publish(object, &policy, &source);
+        self.engine.previews.consider();
         self.look_again();
         if good && answered {
             Wait::For(self.next(&policy, &source))
@@ -324,7 +332,7 @@ impl Actor {
         let catalog = self.engine.catalog.catalog();
         for target in &mut self.targets {
             target.view.asks.find_unserved(&catalog);
-            undeclared::look(&self.engine, &catalog, target);
+            undeclared::look(&self.engine, &catalog, target, policy.names_account);
             let scopes = self.engine.index.scopes_of(target.id);
             let denied = denied(&self.engine, policy, &catalog, scopes.clone()).await;
             for scope in scopes {
@@ -383,29 +391,47 @@ impl Actor {
     /// The full verification, once each `verifyEvery` and for a check that was asked for.
     async fn verify_when_due(&mut self, policy: &Policy, source: &SourceState) -> bool {
         let asked = policy.check.is_some() && policy.check != self.handled_check;
-        let due = self.verified.elapsed() >= policy.verify_every;
+        let due = self.verified.elapsed() >= self.until_verified(policy);
         if !(asked || due) {
             return true;
         }
+        let mut whole = true;
         for target in &mut self.targets {
-            match verify(&self.engine, target.id).await {
-                Ok(()) => {
-                    self.engine.index.question_again(target.id, ASKED_AGAIN);
-                    if target.view.ready == Some(true) {
-                        target.view.checked_at = Some(jiff::Timestamp::now());
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(policy = %self.state.key, %error, "a verification could not be finished; trying again");
-                    return false;
-                }
+            let failures = verify(&self.engine, target.id).await;
+            for (scope, error) in &failures {
+                tracing::warn!(policy = %self.state.key, %scope.kind, %error, "a kind could not be verified; trying again");
             }
+            target.view.unverified = verify::said(&failures);
+            if failures.is_empty() && target.view.ready == Some(true) {
+                target.view.checked_at = Some(jiff::Timestamp::now());
+            }
+            whole &= failures.is_empty();
+        }
+        self.unfinished = if whole {
+            0
+        } else {
+            self.unfinished.saturating_add(1)
+        };
+        if (1..VERIFICATIONS).contains(&self.unfinished) {
+            return false;
+        }
+        for target in &self.targets {
+            self.engine.index.question_again(target.id, ASKED_AGAIN);
         }
         self.verified = Instant::now();
         if source.attempts > 0 || policy.source.is_none() {
             self.handled_check.clone_from(&policy.check);
         }
         true
+    }
+
+    /// How long after a verification the next one is due.
+    fn until_verified(&self, policy: &Policy) -> Duration {
+        if self.unfinished > 0 {
+            policy.verify_every.min(UNFINISHED)
+        } else {
+            policy.verify_every
+        }
     }
 
     fn publish(&self, object: &DriftPolicy, policy: &Policy, source: &SourceState) {
@@ -415,7 +441,6 @@ impl Actor {
         });
         let mut view = self.state.view.lock();
         view.generation = object.metadata.generation;
-        view.owner.clone_from(&policy.owner);
         view.stalled = None;
         view.source_error = source
             .error
@@ -465,7 +490,8 @@ impl Actor {
 
     /// Until the next verification, the next look at the Secret, or the moment the source counts as stale.
     fn next(&self, policy: &Policy, source: &SourceState) -> Duration {
-        let verification = policy.verify_every.saturating_sub(self.verified.elapsed());
+        let until = self.until_verified(policy);
+        let verification = until.saturating_sub(self.verified.elapsed());
         let spec = policy.source.as_ref();
         let secret = spec.and_then(|s| s.secret.as_ref().map(|_| s.interval));
         let stale = spec.and_then(|s| source.error.as_ref().map(|_| s.interval));

@@ -5,18 +5,17 @@
 
 mod budgets;
 mod known;
+mod weigh;
 pub(crate) mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::access::Attributes;
-use cluster::index::{Material, ScopeKey};
+use cluster::index::ScopeKey;
 use cluster::write::{self, Place};
 use cluster::{Account, Category};
-use drift::converge::{History, Plan, Rounds, Terms, Why, plan};
-use drift::undeclared::controller;
-use drift::{Graded, ObjectId, patch};
+use drift::converge::{Act, History, Plan, Rounds, Terms, Why};
+use drift::undeclared::Declarer;
 use driftline_crds::{Converged, Outcome};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -26,13 +25,14 @@ use tokio::sync::Semaphore;
 use crate::deliver;
 use crate::engine::Engine;
 use crate::events::Events;
-use crate::exceptions;
 use crate::records::whole_seconds;
 use crate::registry::PolicyState;
 use budgets::Asked;
 pub use known::Key;
 pub use known::{Converging, Offer};
 use known::{Standing, object};
+use weigh::decide;
+pub(crate) use weigh::{Scene, Weighed, held_until, may_see, read, weigh};
 
 /// Objects that are put back at the same time.
 const CONCURRENCY: usize = 8;
@@ -66,18 +66,18 @@ pub async fn run(engine: Arc<Engine>, events: Events) {
 }
 
 /// A policy that may write, and as whom.
-struct Writer {
-    policy: Arc<PolicyState>,
-    target: String,
-    terms: Terms,
-    account: Account,
+pub(crate) struct Writer {
+    pub policy: Arc<PolicyState>,
+    pub target: String,
+    pub terms: Terms,
+    pub account: Account,
     /// Its commits are rolled out by Driftline.
-    delivers: bool,
+    pub delivers: bool,
 }
 
 impl Writer {
     /// `None` where the policy is wrong, or gone.
-    fn of(engine: &Engine, key: &Key) -> Option<Self> {
+    pub fn of(engine: &Engine, key: &Key) -> Option<Self> {
         let (policy, target) = engine.registry.target(key.0)?;
         let view = policy.view.lock();
         let unfit = view.stalled.is_some() || view.is_unfit;
@@ -99,8 +99,11 @@ impl Writer {
 /// What an attempt came to, and the rounds with it.
 enum Done {
     Nothing,
-    Reverted(Rounds),
+    /// It was put back; and what there is to say besides.
+    Reverted(Rounds, String),
     Delivered(Rounds),
+    /// Its deployer puts it back.
+    Healed(Timestamp, Arc<Declarer>),
     Blocked(Rounds, String),
     Waits(Timestamp, Why),
 }
@@ -135,15 +138,21 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     } else {
         budgets.waits_no_more(&writer.policy, &object(key));
     }
+    let mut rung = driftline_crds::Enforcement::Revert;
     let ((outcome, reason), again) = match done {
         Done::Nothing => return,
-        Done::Reverted(now) => {
+        Done::Reverted(now, note) => {
             rounds = now;
-            ((Outcome::Reverted, String::new()), None)
+            ((Outcome::Reverted, note), None)
         }
         Done::Delivered(now) => {
             rounds = now;
             ((Outcome::Delivered, String::new()), None)
+        }
+        Done::Healed(until, by) => {
+            rung = driftline_crds::Enforcement::Observe;
+            let wait = until.duration_since(now).unsigned_abs();
+            ((Outcome::Observed, words::healed(&by)), Some(wait))
         }
         Done::Blocked(now, why) => {
             rounds = now;
@@ -156,7 +165,7 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
         }
     };
     let said = Converged {
-        rung: driftline_crds::Enforcement::Revert,
+        rung,
         outcome,
         reason: drift::redact::cut(&drift::redact::printable(&reason), 1024).to_owned(),
         at: Time(whole_seconds(now)),
@@ -167,13 +176,21 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     if writer.delivers {
         engine.metrics.deliveries(outcome.as_str()).inc();
     }
-    tell(engine, events, (&writer.policy, id), &said, since, news);
+    let about = words::About {
+        policy: &writer.policy,
+        id,
+        delivers: writer.delivers,
+    };
+    tell(engine, events, about, &said, since, news);
     // The record of what is over says what came of it.
     if let Some((scope, live)) = seen {
         engine.index.observe(&scope, &live);
     }
-    // A watch may have been faster than this, and its record says nothing of what came of it yet.
-    engine.index.touch(*target, id);
+    // A watch may have been faster than this, and its record says nothing of what came of it yet. What is left alone as before needs no
+    // new one.
+    if news || !matches!(outcome, Outcome::Waiting | Outcome::Observed) {
+        engine.index.touch(*target, id);
+    }
     if let Some(wait) = again {
         look_again(engine, key, wait, now);
     }
@@ -201,7 +218,7 @@ fn look_again(engine: &Arc<Engine>, key: &Key, wait: Duration, now: Timestamp) {
 pub(crate) fn tell(
     engine: &Engine,
     events: &Events,
-    (policy, id): (&PolicyState, &ObjectId),
+    about: words::About<'_>,
     said: &Converged,
     since: Option<Timestamp>,
     news: bool,
@@ -217,29 +234,31 @@ pub(crate) fn tell(
                 let took = Timestamp::now().duration_since(since).unsigned_abs();
                 engine.metrics.reverted_after(took);
             }
-            tracing::info!(policy = %policy.key, object = %id, attempts = said.attempts, "drift was put back");
+            tracing::info!(policy = %about.policy.key, object = %about.id, attempts = said.attempts, "drift was put back");
         }
         Outcome::Delivered => {
-            tracing::info!(policy = %policy.key, object = %id, "what Git declares was delivered");
+            tracing::info!(policy = %about.policy.key, object = %about.id, "what Git declares was delivered");
         }
         Outcome::Pruned => {
-            tracing::info!(policy = %policy.key, object = %id, "what Git does not declare any more was deleted");
+            tracing::info!(policy = %about.policy.key, object = %about.id, "what Git does not declare any more was deleted");
         }
-        Outcome::Waiting | Outcome::Held => {
-            tracing::debug!(policy = %policy.key, object = %id, outcome = outcome.as_str(), reason, "drift is not put back yet");
+        Outcome::Waiting | Outcome::Held | Outcome::Observed => {
+            tracing::debug!(policy = %about.policy.key, object = %about.id, outcome = outcome.as_str(), reason, "drift is not put back yet");
+        }
+        Outcome::Blocked if news && about.delivers => {
+            tracing::warn!(policy = %about.policy.key, object = %about.id, reason, "it could not be delivered");
         }
         Outcome::Blocked | Outcome::Contested if news => {
-            tracing::warn!(policy = %policy.key, object = %id, outcome = outcome.as_str(), reason, "drift was not put back");
+            tracing::warn!(policy = %about.policy.key, object = %about.id, outcome = outcome.as_str(), reason, "drift was not put back");
         }
         Outcome::Blocked | Outcome::Contested => {}
     }
-    if news
-        || matches!(
-            outcome,
-            Outcome::Reverted | Outcome::Delivered | Outcome::Pruned
-        )
-    {
-        words::event(engine, events, policy, id, said);
+    let is_done = matches!(
+        outcome,
+        Outcome::Reverted | Outcome::Delivered | Outcome::Pruned
+    );
+    if news || is_done {
+        words::event(engine, events, about, said);
     }
 }
 
@@ -251,12 +270,8 @@ async fn attempt(
     standing: &Standing,
     seen: &mut Option<(ScopeKey, Value)>,
 ) -> Done {
-    let (target, id) = key;
+    let (_, id) = key;
     let rounds = standing.history.rounds;
-    if !engine.exceptions.is_listed() {
-        return Done::Blocked(rounds, words::EXCEPTIONS.to_owned());
-    }
-    let terms = &writer.terms;
     for _ in 0..ATTEMPTS {
         let mut history = standing.history;
         let now = Timestamp::now();
@@ -267,68 +282,30 @@ async fn attempt(
             // As long as there is no room nothing is read either.
             return Done::Waits(until, Why::Budget);
         }
-        let catalog = engine.catalog.catalog();
-        let scope = engine.index.scope_of(*target, id);
-        let Some((scope, resource)) =
-            scope.and_then(|s| Some((catalog.resource(&s.kind)?, s)).map(|(r, s)| (s, r)))
-        else {
-            return Done::Nothing;
+        if writer.delivers && deliver::still_waits(engine, key) {
+            return Done::Waits(deliver::next_look(now), Why::Order);
+        }
+        let scene = match weigh(engine, key, writer, history, now).await {
+            Weighed::Ready(scene) => scene,
+            Weighed::Moved => continue,
+            Weighed::Gone | Weighed::Rest(..) => return Done::Nothing,
+            Weighed::Calm(live) => {
+                if let Some((scope, live)) = live.map(|l| *l) {
+                    tidy(engine, key, writer, &scope, live).await;
+                }
+                return Done::Nothing;
+            }
+            Weighed::Waits(until, why) => return Done::Waits(until, why),
+            Weighed::Healed(until, by) => return Done::Healed(until, by),
+            Weighed::Blocked(why) => return Done::Blocked(rounds, why.to_string()),
         };
-        let place = Place {
-            account: &writer.account,
-            kind: &scope.kind,
-            resource,
-            namespace: scope.namespace.as_deref(),
-            name: &id.name,
-        };
-        let live = match read(engine, place).await {
-            Ok(live) => live,
-            Err(error) => return Done::Blocked(rounds, error.to_string()),
-        };
-        let (excepted, _) = exceptions::in_force(engine, &writer.policy);
-        exceptions::bring_into_force(engine, &writer.policy, *target, &writer.target, excepted);
-        let Some(material) = engine.index.material(*target, id, live.as_ref()) else {
-            return Done::Nothing;
-        };
-        if material.scope != scope {
+        let Some(place) = scene.place(&writer.account, id) else {
             continue;
-        }
-        let told = |_: &&Graded| writer.delivers || !material.pending;
-        let Some(graded) = material.graded.as_ref().filter(told) else {
-            return Done::Nothing;
         };
-        history.held_until = live.as_ref().and_then(|live| held_until(engine, live, now));
-        let planned = match deliver::plan(
-            writer.delivers,
-            terms,
-            graded,
-            &material,
-            live.as_ref(),
-            history,
-            now,
-        ) {
-            // What only others own goes as it does anywhere.
-            Plan::Rest => plan(terms, graded, material.removes, history, now),
-            planned => planned,
-        };
-        let is_commit = matches!(planned, Plan::Apply(_)) && !drift::deliver::puts_back(graded);
-        match planned {
-            Plan::Rest => return Done::Nothing,
-            Plan::Wait(until, why) if !material.disputed => return Done::Waits(until, why),
-            _ if material.disputed => return Done::Blocked(rounds, words::DISPUTED.to_owned()),
-            _ => {}
-        }
-        if material.hidden.is_written_by(&planned) {
-            return Done::Blocked(rounds, words::HIDDEN.to_owned());
-        }
         if writer.delivers && deliver::must_wait(engine, key) {
             return Done::Waits(deliver::next_look(now), Why::Order);
         }
-        match may_see(engine, place).await {
-            Ok(true) => {}
-            Ok(false) => return Done::Blocked(rounds, words::unseen(place)),
-            Err(error) => return Done::Blocked(rounds, error.to_string()),
-        }
+        let is_commit = scene.is_commit();
         let spent = if is_commit {
             None
         } else {
@@ -337,7 +314,7 @@ async fn attempt(
                 Err(done) => return done,
             }
         };
-        let wrote = write(engine, place, &material, &planned, live.as_ref()).await;
+        let wrote = write(engine, place, &scene).await;
         if !matches!(wrote, Wrote::Done(_))
             && let Some(at) = spent
         {
@@ -356,21 +333,19 @@ async fn attempt(
                 };
                 let live = disown(engine, place, live).await;
                 if writer.delivers {
-                    deliver::note(
-                        engine,
-                        &writer.policy,
-                        &writer.target,
-                        id,
-                        &scope.kind,
-                        &live,
-                    );
+                    let kind = &scene.scope.kind;
+                    deliver::note(engine, &writer.policy, &writer.target, id, kind, &live);
                 }
                 let left = remains(engine, key, writer, &live);
-                *seen = Some((scope, live));
+                let unconfirmed = engine.beyond.healers().unconfirmed(&live);
+                let note = unconfirmed
+                    .as_ref()
+                    .map_or_else(String::new, words::unconfirmed);
+                *seen = Some((scene.scope, live));
                 return match left {
                     true => Done::Blocked(rounds, words::CHANGED_BACK.to_owned()),
                     false if is_commit => Done::Delivered(rounds),
-                    false => Done::Reverted(rounds),
+                    false => Done::Reverted(rounds, note),
                 };
             }
         }
@@ -395,32 +370,6 @@ fn spent_until(
     }
     let budgets = &engine.converging.budgets;
     budgets.full_until(&writer.policy, budget, now)
-}
-
-/// Until when a live object asks to be left alone. What lies further ahead than anybody may ask for is not heeded.
-pub(crate) fn held_until(engine: &Engine, live: &Value, now: Timestamp) -> Option<Timestamp> {
-    // Controllers copy annotations to what they own.
-    if !engine.options.heed_holds || controller(live).is_some() {
-        return None;
-    }
-    let annotations = live.get("metadata")?.get("annotations")?;
-    let until = annotations.get(driftline_crds::HOLD_UNTIL_ANNOTATION)?;
-    let until: Timestamp = until.as_str()?.parse().ok()?;
-    let latest = now.checked_add(engine.options.longest_hold).ok()?;
-    (until > now && until <= latest).then_some(until)
-}
-
-/// The account's right to see an object, asked afresh.
-pub(crate) async fn may_see(engine: &Engine, place: Place<'_>) -> cluster::Result<bool> {
-    let attributes = Attributes {
-        verb: "list",
-        group: &place.kind.group_kind.group,
-        resource: &place.resource.plural,
-        subresource: "",
-        namespace: place.namespace,
-        name: None,
-    };
-    engine.access.may(place.account, attributes).await
 }
 
 /// Takes one of the policy's budget, where it has one.
@@ -462,36 +411,37 @@ enum Wrote {
     NotLeading,
 }
 
-async fn write(
-    engine: &Engine,
-    place: Place<'_>,
-    material: &Material,
-    planned: &Plan,
-    live: Option<&Value>,
-) -> Wrote {
-    let declared = &material.declared.object;
-    let written = match (planned, live) {
-        (Plan::PutBack(fields), Some(live)) => {
-            let fields: Vec<_> = fields.iter().collect();
-            match patch::put_back(declared, live, &fields) {
-                Ok(patch) => lead(engine, write::patch(&engine.client, place, &patch)).await,
-                Err(error) => return Wrote::Refused(error.to_string()),
-            }
-        }
-        (Plan::Apply(fields), live) => {
+async fn write(engine: &Engine, place: Place<'_>, scene: &Scene) -> Wrote {
+    let act = scene.act();
+    let written = match &act {
+        Ok(Act::Apply(fields)) => {
+            let (material, live) = (&scene.material, scene.live.as_ref());
             match deliver::write(engine, place, material, fields, live).await {
                 Ok(written) => written,
                 Err(why) => return Wrote::Refused(why),
             }
         }
-        (Plan::Create, None) => lead(engine, write::create(&engine.client, place, declared)).await,
-        _ => return Wrote::Stale,
+        Ok(Act::Patch(patch)) => lead(engine, write::patch(&engine.client, place, patch)).await,
+        Ok(Act::Create(declared)) => {
+            lead(engine, write::create(&engine.client, place, declared)).await
+        }
+        Ok(Act::Nothing) => return Wrote::Stale,
+        Err(error) => return Wrote::Refused(error.to_string()),
     };
     match written {
         None => Wrote::NotLeading,
         Some(Ok(live)) => Wrote::Done(live),
         Some(Err(error)) if write::is_stale(&error) => Wrote::Stale,
-        Some(Err(error)) => Wrote::Refused(words::refusal(&error, place)),
+        // It was deleted since it was read.
+        Some(Err(error))
+            if matches!(act, Ok(Act::Patch(_))) && error.category() == Category::NotFound =>
+        {
+            Wrote::Stale
+        }
+        Some(Err(error)) => {
+            let applied = matches!(act, Ok(Act::Apply(_)));
+            Wrote::Refused(words::refusal(&error, place, applied))
+        }
     }
 }
 
@@ -504,16 +454,21 @@ pub(crate) async fn lead<T>(engine: &Engine, write: impl Future<Output = T>) -> 
     }
 }
 
-pub(crate) async fn read(engine: &Engine, place: Place<'_>) -> cluster::Result<Option<Value>> {
-    engine.metrics.object_reads.inc();
-    let Place {
-        kind,
-        resource,
-        namespace,
-        name,
-        ..
-    } = place;
-    cluster::read::object(&engine.client, kind, resource, namespace, name).await
+/// Whoever led before may have ended between a write and its second patch: what is left of our ownership goes.
+async fn tidy(engine: &Engine, (_, id): &Key, writer: &Writer, scope: &ScopeKey, live: Value) {
+    let catalog = engine.catalog.catalog();
+    if let Some(resource) = catalog.resource(&scope.kind)
+        && engine.may_write()
+    {
+        let place = Place {
+            account: &writer.account,
+            kind: &scope.kind,
+            resource,
+            namespace: scope.namespace.as_deref(),
+            name: &id.name,
+        };
+        disown(engine, place, live).await;
+    }
 }
 
 /// After a write our own ownership goes. Gives the object as it is then.
@@ -540,24 +495,15 @@ async fn disown(engine: &Engine, place: Place<'_>, mut live: Value) -> Value {
 }
 
 /// True if there is still something to put back in what was written a moment ago.
-fn remains(engine: &Engine, (target, id): &Key, writer: &Writer, live: &Value) -> bool {
+pub(crate) fn remains(engine: &Engine, (target, id): &Key, writer: &Writer, live: &Value) -> bool {
     let Some(material) = engine.index.material(*target, id, Some(live)) else {
         return false;
     };
     let now = Timestamp::now();
-    let (terms, history) = (&writer.terms, History::default());
-    let Some(graded) = &material.graded else {
-        return false;
-    };
-    let delivery = deliver::plan(
-        writer.delivers,
-        terms,
-        graded,
-        &material,
-        Some(live),
-        history,
-        now,
-    );
-    let put_back = || plan(terms, graded, material.removes, history, now);
-    delivery != Plan::Rest || (!writer.delivers && !material.pending && put_back() != Plan::Rest)
+    match decide(writer, &material, Some(live), History::default(), now) {
+        Plan::Rest => false,
+        // That comes after what is delivered.
+        Plan::PutBack(_) => !writer.delivers,
+        Plan::Create | Plan::Apply(_) | Plan::Wait(..) => true,
+    }
 }

@@ -119,14 +119,19 @@ pub fn must_wait(engine: &Engine, key: &Key) -> bool {
     true
 }
 
+/// The same for an object that was found to wait, before it is read once more.
+pub fn still_waits(engine: &Engine, key: &Key) -> bool {
+    let waits = engine.delivering.inner.lock().waiting.contains_key(key);
+    waits && must_wait(engine, key)
+}
+
 /// When it is looked again whether it is an object's turn.
 pub fn next_look(now: Timestamp) -> Timestamp {
     now.checked_add(LOOK).unwrap_or(now)
 }
 
-/// What to do about an object of a target whose commits are delivered; nothing for any other.
+/// What to do about an object of a target whose commits are delivered.
 pub fn plan(
-    delivers: bool,
     terms: &Terms,
     graded: &Graded,
     material: &Material,
@@ -134,9 +139,6 @@ pub fn plan(
     history: History,
     now: Timestamp,
 ) -> Plan {
-    if !delivers {
-        return Plan::Rest;
-    }
     let ours = |path: &FieldPath| is_ours(material, live, path);
     deliver::plan(terms, graded, ours, history, now)
 }

@@ -20,6 +20,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::options::RunOptions;
 use crate::pending::Pending;
+use crate::preview::Previews;
 use crate::registry::Registry;
 use crate::sources::Sources;
 use crate::turns::Turns;
@@ -55,6 +56,8 @@ pub struct Engine {
     pub converging: Converging,
     /// What waits for its turn in a delivery.
     pub delivering: Delivering,
+    /// What would be, at a higher rung.
+    pub previews: Previews,
     /// What may differ for now.
     pub exceptions: exceptions::Known,
     /// Who wrote the lines that drifted.

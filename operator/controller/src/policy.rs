@@ -43,6 +43,8 @@ impl std::fmt::Display for PolicyKey {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     pub account: Account,
+    /// It is one of its own, as whom may be written.
+    pub names_account: bool,
     /// What may be put back.
     pub terms: Terms,
     /// Why nothing is put back for now, where that is so.
@@ -235,6 +237,7 @@ pub fn parse(policy: &DriftPolicy, options: &RunOptions) -> Result<Policy, Polic
     };
     Ok(Policy {
         account: account(&key, spec.service_account_name.as_deref(), options)?,
+        names_account: spec.service_account_name.is_some(),
         terms,
         hold_reason: spec.hold.as_ref().map(|h| h.reason.clone()),
         owner: spec.owner.clone(),

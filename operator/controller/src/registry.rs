@@ -103,6 +103,8 @@ pub struct TargetView {
     pub delivers: bool,
     /// What it delivered goes when Git drops it.
     pub prunes: bool,
+    /// What the last verification could not look at.
+    pub unverified: Option<String>,
     /// Whether it is a Helm release.
     pub is_release: bool,
     /// When Helm's storage was last looked at while Helm was not at work: no change before that is part of a roll-out.

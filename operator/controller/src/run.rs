@@ -34,7 +34,7 @@ use crate::status::Statuses;
 use crate::turns::Turns;
 use crate::watches::{Watches, follow_catalog};
 use crate::workloads::Workloads;
-use crate::{exceptions, policies, questions, stamps, undeclared};
+use crate::{exceptions, healers, policies, preview, questions, stamps, undeclared};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -87,6 +87,7 @@ async fn operate(options: RunOptions) -> Result<(), Failure> {
         memory: Memory::default(),
         converging: Default::default(),
         delivering: Default::default(),
+        previews: Default::default(),
         index: Arc::new(Index::new()),
         catalog,
         schemas: Schemas::new(client.clone()),
@@ -249,6 +250,8 @@ fn start(engine: &Arc<Engine>) -> Arc<Records> {
     ));
     tokio::spawn(Memory::run(Arc::clone(engine)));
     tokio::spawn(undeclared::run(Arc::clone(engine)));
+    tokio::spawn(healers::run(Arc::clone(engine)));
+    tokio::spawn(preview::run(Arc::clone(engine)));
     tokio::spawn(policies::run(Arc::clone(engine), statuses));
     records
 }

@@ -164,6 +164,7 @@ impl Target {
             checked_at: None,
             delivers: spec.delivers,
             prunes: spec.prunes,
+            unverified: None,
             is_release: spec.is_release(),
             polled: None,
             begun: Instant::now(),

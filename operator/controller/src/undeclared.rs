@@ -1,5 +1,6 @@
 //! Objects that nobody declares: where policies ask about them, and what has to be found out before one is told: whether its owner
-//! lives, and what Argo CD and Flux list as theirs. Nothing is watched or read for that while no policy asks.
+//! lives, and what Argo CD and Flux list as theirs. Nothing is watched or read for that while no policy asks, or may put something
+//! back that these heal.
 
 mod owners;
 mod tools;
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::engine::Engine;
+use crate::healers::Healers;
 use crate::policy::{Look, PolicyKey, TargetSpec};
 use crate::targets::{Target, read_one, reread};
 
@@ -95,14 +97,26 @@ impl Asks {
     }
 }
 
-/// Brings what is looked at into step with what a target asks.
-pub fn look(engine: &Arc<Engine>, catalog: &Catalog, target: &mut Target) {
+impl Beyond {
+    /// What deployers put back by themselves.
+    pub fn healers(&self) -> &Arc<Healers> {
+        &self.tools.healers
+    }
+}
+
+/// Brings what is looked at into step with what a target asks; `writes` where it may be to be put back, or that is previewed.
+pub fn look(engine: &Arc<Engine>, catalog: &Catalog, target: &mut Target, writes: bool) {
     target.waits_for_tools = false;
-    if !target.view.asks.is_any() {
+    let asks = target.view.asks.is_any();
+    if !asks && !writes {
         return look_away(engine, target.id);
     }
     engine.beyond.asking.lock().insert(target.id);
     engine.beyond.tools.sync(engine, catalog);
+    if !asks {
+        engine.index.look(target.id, &HashSet::new());
+        return;
+    }
     engine.index.review_unserved_owners();
     // Not before it has declared something itself, and before it is known what Argo CD and Flux list: a list that came before would
     // be taken for what nobody declares.
@@ -118,7 +132,7 @@ pub fn look(engine: &Arc<Engine>, catalog: &Catalog, target: &mut Target) {
     }
 }
 
-/// A target asks no more.
+/// A target asks no more, and nothing of it is put back.
 pub fn look_away(engine: &Engine, target: TargetId) {
     let mut asking = engine.beyond.asking.lock();
     if asking.remove(&target) {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use cluster::Category;
 use cluster::index::{Belief, ScopeKey, TargetId};
 use cluster::read::Listing;
 use drift::ObjectId;
@@ -14,24 +15,76 @@ use crate::targets::read_one;
 /// How long a watch may lag behind a list before that counts as missed.
 const LAG: Duration = Duration::from_secs(3);
 
-/// Verifies all scopes of a target.
-pub async fn verify(engine: &Engine, target: TargetId) -> cluster::Result<()> {
+/// Scopes in a row of which the API server is not heard before the others are not asked about either: each takes as long as a deadline.
+const UNHEARD: usize = 3;
+
+/// A scope that could not be verified.
+pub type Failure = (ScopeKey, cluster::Error);
+
+/// Verifies all scopes of a target. What cannot be listed or read keeps no other scope from it.
+pub async fn verify(engine: &Engine, target: TargetId) -> Vec<Failure> {
     engine.index.review_owners();
+    let mut failures = Failures::default();
     for scope in engine.index.scopes_of(target) {
-        let Some(listing) = list(engine, &scope).await? else {
-            continue;
-        };
-        if doubtful(engine, &scope, &listing).is_empty() {
-            continue;
-        }
-        tokio::time::sleep(LAG).await;
-        for (name, doubt) in doubtful(engine, &scope, &listing) {
-            tracing::error!(%name, kind = %scope.kind, ?doubt, "a verification found what no watch had told");
-            engine.metrics.missed.inc();
-            mend(engine, &scope, &name, doubt, &listing).await?;
+        let result = verify_scope(engine, &scope).await;
+        if !failures.go_on(scope, result) {
+            break;
         }
     }
+    failures.all
+}
+
+#[derive(Default)]
+struct Failures {
+    all: Vec<Failure>,
+    /// So many of the last in a row were not answered.
+    unheard: usize,
+}
+
+impl Failures {
+    /// Takes what came of a scope. False if the others need not be tried.
+    fn go_on(&mut self, scope: ScopeKey, result: cluster::Result<()>) -> bool {
+        let Err(error) = result else {
+            self.unheard = 0;
+            return true;
+        };
+        let silent = matches!(error.category(), Category::Timeout | Category::Unreachable);
+        self.unheard = if silent { self.unheard + 1 } else { 0 };
+        self.all.push((scope, error));
+        self.unheard < UNHEARD
+    }
+}
+
+async fn verify_scope(engine: &Engine, scope: &ScopeKey) -> cluster::Result<()> {
+    let Some(listing) = list(engine, scope).await? else {
+        return Ok(());
+    };
+    if doubtful(engine, scope, &listing).is_empty() {
+        return Ok(());
+    }
+    tokio::time::sleep(LAG).await;
+    for (name, doubt) in doubtful(engine, scope, &listing) {
+        tracing::error!(%name, kind = %scope.kind, ?doubt, "a verification found what no watch had told");
+        engine.metrics.missed.inc();
+        mend(engine, scope, &name, doubt, &listing).await?;
+    }
     Ok(())
+}
+
+/// What a target's message says of a verification that could not be finished.
+pub fn said(failures: &[Failure]) -> Option<String> {
+    let (scope, error) = failures.first()?;
+    let place = scope.namespace.as_ref();
+    let place = place.map(|n| format!(" in namespace {n}"));
+    let more = match failures.len() {
+        1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    Some(format!(
+        "the last verification left out {}{}: {error}{more}",
+        scope.kind.group_kind,
+        place.unwrap_or_default(),
+    ))
 }
 
 /// How a list and the index disagree on an object.
@@ -125,7 +178,46 @@ async fn mend(
 
 #[cfg(test)]
 mod tests {
+    use drift::GroupVersionKind;
+
     use super::*;
+
+    fn scope(kind: &str) -> ScopeKey {
+        ScopeKey::new(GroupVersionKind::new("", "v1", kind), None)
+    }
+
+    #[test]
+    fn one_kind_that_could_not_be_listed_ended_the_verification_of_all() {
+        let mut failures = Failures::default();
+        let refused = || cluster::Error::Status {
+            action: "list".to_owned(),
+            status: 500,
+            reason: "InternalError".to_owned(),
+            message: "no".to_owned(),
+        };
+        for _ in 0..UNHEARD {
+            assert!(failures.go_on(scope("A"), Err(refused())));
+        }
+        assert!(failures.go_on(scope("B"), Ok(())));
+        assert_eq!(
+            said(&failures.all).expect("failures"),
+            "the last verification left out A: could not list: the API server says 500 InternalError: no (and 2 more)"
+        );
+        assert_eq!(said(&[]), None);
+    }
+
+    #[test]
+    fn a_server_that_is_not_heard_is_not_waited_for_again_and_again() {
+        let mut failures = Failures::default();
+        let silence = || cluster::Error::Deadline {
+            action: "list".to_owned(),
+            deadline: Duration::from_secs(30),
+        };
+        for _ in 1..UNHEARD {
+            assert!(failures.go_on(scope("A"), Err(silence())));
+        }
+        assert!(!failures.go_on(scope("B"), Err(silence())));
+    }
 
     #[test]
     fn only_what_a_watch_should_have_told_is_doubtful() {

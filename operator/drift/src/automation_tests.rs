@@ -439,3 +439,73 @@ fn a_directory_of_the_host_under_the_name_of_a_token_volume_is_added_by_hand() {
     let secret = json!({"secret": {"name": "other"}});
     assert!(!explained(projected(json!([token, secret]))));
 }
+
+#[test]
+fn what_was_allocated_where_git_declares_it_empty_was_a_change() {
+    let changed = |kind: &str, declared: Value, path: &str, live: Value| {
+        let context = Context {
+            kind: &GroupKind::new("", kind),
+            declared: &declared,
+            live: &json!({}),
+            replicas: None,
+        };
+        let steps = path.parse::<FieldPath>().expect(path).0;
+        !explains_change(&context, &steps, Some(&live))
+    };
+    let service = |spec: Value, path: &str, live: Value| {
+        changed("Service", json!({"spec": spec}), path, live)
+    };
+    let address = "spec.clusterIP";
+    assert!(!service(
+        json!({"clusterIP": ""}),
+        address,
+        json!("10.0.0.7")
+    ));
+    assert!(service(json!({"clusterIP": ""}), address, json!("None")));
+    assert!(service(
+        json!({"clusterIP": "None"}),
+        address,
+        json!("10.0.0.7")
+    ));
+    let health = "spec.healthCheckNodePort";
+    assert!(!service(
+        json!({"healthCheckNodePort": 0}),
+        health,
+        json!(31000)
+    ));
+    assert!(service(
+        json!({"healthCheckNodePort": 31001}),
+        health,
+        json!(31000)
+    ));
+    let ports = |port: i64| json!({"ports": [{"port": 80, "protocol": "TCP", "nodePort": port}]});
+    let port = "spec.ports[port=80,protocol=TCP].nodePort";
+    assert!(!service(ports(0), port, json!(30080)));
+    assert!(service(ports(30081), port, json!(30080)));
+    let claim = |volume: &str| json!({"spec": {"volumeName": volume}});
+    let claimed = |declared| {
+        changed(
+            "PersistentVolumeClaim",
+            claim(declared),
+            "spec.volumeName",
+            json!("pvc-1"),
+        )
+    };
+    assert!(!claimed(""));
+    assert!(claimed("pvc-2"));
+}
+
+#[test]
+fn the_place_of_its_node_was_an_addition_to_a_pod() {
+    let bound = json!({"spec": {"nodeName": "n1"}});
+    let label = |name: &str| format!("metadata.labels[\"topology.kubernetes.io/{name}\"]");
+    let told = |kind: GroupKind, live: &Value, name: &str| {
+        !addition(kind, live, &label(name), json!("eu-1"))
+    };
+    let pod = || GroupKind::new("", "Pod");
+    assert!(!told(pod(), &bound, "zone"));
+    assert!(!told(pod(), &bound, "region"));
+    assert!(told(pod(), &bound, "rack"));
+    assert!(told(pod(), &json!({"spec": {}}), "zone"), "not bound yet");
+    assert!(told(GroupKind::new("", "Service"), &bound, "zone"));
+}

@@ -177,11 +177,7 @@ impl Walk<'_> {
     /// Source: <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#field-pruning>.
     fn is_pruned(&self, node: NodeId, name: &str) -> bool {
         match self.schema.node(node) {
-            Node::Struct(fields) => {
-                !fields.preserve_unknown
-                    && !fields.fields.is_empty()
-                    && fields.field(name).is_none()
-            }
+            Node::Struct(fields) => !fields.preserve_unknown && fields.field(name).is_none(),
             _ => false,
         }
     }

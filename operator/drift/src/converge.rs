@@ -4,6 +4,7 @@
 //! terms say so, and an object that is gone is created again. What an exception is about is left alone. Somebody who changes the same object
 //! again and again is met a few times; then the fight is told instead of fought.
 
+mod act;
 mod budget;
 mod rounds;
 mod windows;
@@ -18,6 +19,7 @@ use crate::judge::{JudgedField, ObjectChange};
 use crate::origin::{Evidence, Origin};
 
 pub use crate::ladder::Rung;
+pub use act::{Act, act};
 pub use budget::{Budget, Spent};
 pub use rounds::Rounds;
 pub use windows::{Window, WindowError, Windows};
@@ -64,6 +66,20 @@ pub struct History {
     pub held_until: Option<Timestamp>,
     /// When the policy's budget has room again; `None` where it has, or somebody confirmed that this goes beyond it.
     pub spent_until: Option<Timestamp>,
+    /// Whether its deployer puts it back.
+    pub healed: Healed,
+}
+
+/// Whether its deployer puts an object back by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Healed {
+    /// Nobody else does.
+    #[default]
+    No,
+    /// A deployer that lists it does.
+    Yes,
+    /// What deployers list is not known yet.
+    NotKnown,
 }
 
 /// What is to be done.
@@ -98,7 +114,15 @@ pub enum Why {
     Budget,
     /// Others are delivered first.
     Order,
+    /// Its deployer puts it back.
+    Healed,
+    /// It is not known yet what deployers put back.
+    Unlisted,
 }
+
+/// When it is looked again whether an object's deployer still puts it back, and what deployers list.
+const HEALED: SignedDuration = SignedDuration::from_secs(60);
+const UNLISTED: SignedDuration = SignedDuration::from_secs(15);
 
 /// What to do about what was found; `removes` says whether what was added goes.
 pub fn plan(
@@ -126,7 +150,13 @@ pub(crate) fn unless_it_waits(
     let grace = history
         .since
         .and_then(|since| since.checked_add(terms.after).ok());
+    let after = |is: bool, wait| now.checked_add(wait).ok().filter(|_| is);
     let waits = [
+        (after(history.healed == Healed::Yes, HEALED), Why::Healed),
+        (
+            after(history.healed == Healed::NotKnown, UNLISTED),
+            Why::Unlisted,
+        ),
         (terms.hold(now), Why::Held),
         (later(history.held_until), Why::BrokenGlass),
         (terms.windows.closed_until(now), Why::Window),
@@ -176,6 +206,47 @@ fn wanted(terms: &Terms, graded: &Graded, removes: bool) -> Plan {
     }
 }
 
+/// Why nothing is to be done about what drifts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It is not declared, or was added to what is.
+    Undeclared,
+    /// It is being deleted.
+    Terminating,
+    /// An exception allows it.
+    Excepted,
+    /// A rule says that it is only reported.
+    Rule,
+    /// Its origin may not be put back.
+    Origin(Origin),
+}
+
+/// Why nothing is to be done about what was found, where [`plan`] rests.
+pub fn left(terms: &Terms, graded: &Graded, removes: bool) -> Left {
+    let finding = &graded.finding;
+    let why = |origin: Origin, rung: Option<Rung>, excepted: bool| {
+        if excepted {
+            Left::Excepted
+        } else if rung.unwrap_or(terms.rung) != Rung::Revert {
+            Left::Rule
+        } else {
+            Left::Origin(origin)
+        }
+    };
+    match finding.change {
+        ObjectChange::Missing => why(finding.origin, graded.rung, graded.exception.is_some()),
+        ObjectChange::Terminating => Left::Terminating,
+        ObjectChange::Orphaned | ObjectChange::Undeclared => Left::Undeclared,
+        ObjectChange::Changed => {
+            let all = finding.fields.iter().zip(&graded.grades);
+            let mut could = all.filter(|(f, _)| removes || f.drift.change != Change::Added);
+            could.next().map_or(Left::Undeclared, |(field, grade)| {
+                why(field.origin, grade.rung, grade.exception.is_some())
+            })
+        }
+    }
+}
+
 /// What was added as a whole goes as a whole, and only where all of it may.
 fn removals<'a>(
     added: &[(&'a JudgedField, &'a Grade)],
@@ -201,3 +272,5 @@ fn removals<'a>(
 #[cfg(test)]
 #[path = "converge_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod world_tests;

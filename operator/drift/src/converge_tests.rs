@@ -160,6 +160,24 @@ fn an_object_that_asks_for_it_and_a_spent_budget_are_waited_for() {
 }
 
 #[test]
+fn what_its_deployer_heals_is_left_to_it_and_before_all_else() {
+    let terms = Terms {
+        held_until: Some(at(500)),
+        ..revert(vec![Origin::LiveEdited])
+    };
+    let with = |healed| History {
+        healed,
+        ..History::default()
+    };
+    let planned = |healed, now| planned(&terms, &edited(), with(healed), at(now));
+    assert_eq!(planned(Healed::Yes, 0), Plan::Wait(at(60), Why::Healed));
+    let soon = Plan::Wait(at(15), Why::Unlisted);
+    assert_eq!(planned(Healed::NotKnown, 0), soon);
+    assert_eq!(planned(Healed::No, 0), Plan::Wait(at(500), Why::Held));
+    assert!(matches!(planned(Healed::No, 500), Plan::PutBack(_)));
+}
+
+#[test]
 fn outside_of_its_windows_nothing_is_put_back() {
     let hour = SignedDuration::from_hours(1);
     let window = Window::parse("0 9 * * *", hour, "UTC").expect("valid");

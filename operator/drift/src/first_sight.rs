@@ -1,5 +1,7 @@
 //! What a live object has beyond its declaration, where nothing is remembered of it and the server may not say.
 
+use serde_json::Value;
+
 use crate::automation;
 use crate::compare::{Change, FieldDrift};
 use crate::expected::Expected;
@@ -33,16 +35,18 @@ pub(crate) fn take_out(case: &Case<'_>, new: &mut Vec<Extra<'_>>) -> Vec<FieldDr
     let filled = case.schema.with_defaults(&case.declared.object);
     new.retain(|extra| {
         let steps = &extra.path.0;
-        let default = extra.path.get(&filled);
-        !default.is_some_and(|default| {
-            equal_at(
+        match extra.path.get(&filled) {
+            None => true,
+            // Declared as null is not declared, and no default either; a text in a map is stored as an empty one.
+            Some(Value::Null) => extra.value != "",
+            Some(default) => !equal_at(
                 default,
                 extra.value,
                 case.schema,
                 case.schema.at(steps),
                 steps,
-            )
-        })
+            ),
+        }
     });
     let mut newer = Vec::new();
     new.retain(|extra| {
@@ -66,7 +70,7 @@ pub(crate) fn still_there(case: &Case<'_>, owners: &Owners<'_>, path: &FieldPath
     let Baseline::Earlier { object, .. } = case.baseline else {
         return false;
     };
-    if path.get(object).is_none_or(serde_json::Value::is_null) {
+    if path.get(object).is_none_or(Value::is_null) {
         return false;
     }
     let above = path.0.split_last().map_or(&[][..], |(_, above)| above);

@@ -218,6 +218,8 @@ pub struct Case<'a> {
     pub undeclared: Undeclared,
     /// What an autoscaler may set its replicas to.
     pub replicas: Replicas,
+    /// It was in sync by this very declaration, and has not been written since: what is new in it the server made on reading.
+    pub unwritten: bool,
     /// Where it does not exist: it was seen to be deleted before it had finished.
     pub cut_short: bool,
 }
@@ -249,6 +251,7 @@ impl<'a> Case<'a> {
             literal: false,
             undeclared: Undeclared::default(),
             replicas: Replicas::default(),
+            unwritten: false,
             cut_short: false,
         }
     }
@@ -399,7 +402,8 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
     }
     let hashes: Vec<u64> = beyond.iter().map(Extra::hash).collect();
     let residue = Residue::new(hashes.clone());
-    let is_new = |hash: &u64| !case.known.is_some_and(|known| known.holds(*hash));
+    let is_new =
+        |hash: &u64| !case.unwritten && !case.known.is_some_and(|known| known.holds(*hash));
     let mut new: Vec<Extra<'_>> = beyond
         .iter()
         .zip(&hashes)
@@ -471,6 +475,8 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
         Expected::Unsettled | Expected::AsDeclared => as_declared || case.literal,
     };
     let explained = explained(&beyond, &hashes, added.iter().chain(&doubtful));
+    without_told(&mut added, &drifts);
+    without_told(&mut doubtful, &drifts);
     let unverified = (!doubtful.is_empty()).then_some(Unknown::Unverified);
     let rest = unverified.or_else(|| hidden.clone());
     let verdict = if drifts.is_empty() && added.is_empty() {
@@ -489,6 +495,21 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
         rest,
         hidden,
     }
+}
+
+/// Takes out the additions that lie in what is told as changed: a list that is one value is told once, whatever differs in it.
+fn without_told(added: &mut Vec<FieldDrift>, drifts: &[FieldDrift]) {
+    if added.is_empty() || drifts.is_empty() {
+        return;
+    }
+    let told: HashSet<String> = drifts.iter().map(|d| d.path.to_string()).collect();
+    added.retain(|d| {
+        let steps = &d.path.0;
+        let above = (1..=steps.len()).filter_map(|n| steps.get(..n));
+        !above
+            .map(|steps| FieldPath(steps.to_vec()).to_string())
+            .any(|place| told.contains(&place))
+    });
 }
 
 /// True if the baseline tells of each difference who moved, live or Git. Only one that the server stored as it was declared does: else

@@ -347,6 +347,120 @@ fn a_default_that_a_custom_resources_definition_gained_is_not_added() {
     );
 }
 
+/// A custom resource and the same after `manager` added `spec.policy` to a container, labelled it and, if it is the controller of its
+/// kind, reported its status.
+fn custom(manager: &str, status: bool) -> (World, Value, Value) {
+    let mut world = World::new(web(json!([{"name": "web", "image": "a"}])));
+    world.kind = GroupKind::new("example.com", "Fleet");
+    let entry = |manager: &str, subresource: &str, fields: Value| json!({"manager": manager, "operation": "Update", "subresource": subresource, "time": "2026-01-01T00:00:00Z", "fieldsV1": fields});
+    let of = |fields: Value| json!({"f:spec": {"f:containers": {"k:{\"name\":\"web\"}": fields}}});
+    let deployer = entry(
+        "deployer",
+        "",
+        of(json!({".": {}, "f:name": {}, "f:image": {}})),
+    );
+    let reported = entry(manager, "status", json!({"f:status": {"f:ready": {}}}));
+    let reported = status.then_some(reported);
+    let mut quiet = world.declared.object.clone();
+    quiet["metadata"]["managedFields"] = reported.iter().chain([&deployer]).cloned().collect();
+    let mut added = web(json!([{"name": "web", "image": "a", "policy": "x"}]));
+    added["metadata"]["labels"] = json!({"noted": "x"});
+    let mut fields = of(json!({"f:policy": {}}));
+    fields["f:metadata"] = json!({"f:labels": {"f:noted": {}}});
+    let write = entry(manager, "", fields);
+    added["metadata"]["managedFields"] = reported
+        .iter()
+        .chain([&deployer, &write])
+        .cloned()
+        .collect();
+    (world, quiet, added)
+}
+
+#[test]
+fn what_was_added_to_a_custom_resource_under_its_controllers_name_was_never_told() {
+    let (world, quiet, added) = custom("fleet-operator", true);
+    for expected in [Expected::Refused, Expected::Answer(&world.declared.object)] {
+        let known = judge(&world.case(expected), Some(&quiet)).explained;
+        let case = Case {
+            known: Some(&known),
+            baseline: Baseline::Declared,
+            ..world.case(expected)
+        };
+        // What it notes down in metadata is its business.
+        assert_eq!(
+            shown(&judge(&case, Some(&added)).verdict),
+            ["Added spec.containers[name=web].policy LiveEdited"]
+        );
+    }
+}
+
+#[test]
+fn at_first_sight_a_controller_may_have_completed_its_custom_resource() {
+    let (world, _, added) = custom("fleet-operator", true);
+    let judged = |expected| judge(&world.case(expected), Some(&added)).verdict;
+    assert_eq!(judged(Expected::Refused), Verdict::InSync);
+    assert_eq!(
+        judged(Expected::Answer(&world.declared.object)),
+        Verdict::Unknown(Unknown::Unverified)
+    );
+    let (world, _, added) = custom("kubectl-edit", false);
+    let judged = judge(&world.case(Expected::Refused), Some(&added)).verdict;
+    assert!(matches!(judged, Verdict::Drifted(_)));
+}
+
+#[test]
+fn what_was_added_under_the_name_of_the_control_plane_was_never_told_where_the_server_cannot_be_asked()
+ {
+    for manager in ["kube-controller-manager", "kubelet"] {
+        let (world, quiet, added) = custom(manager, false);
+        let known = judge(&world.case(Expected::Refused), Some(&quiet)).explained;
+        let case = Case {
+            known: Some(&known),
+            baseline: Baseline::Declared,
+            ..world.case(Expected::Refused)
+        };
+        assert_eq!(
+            shown(&judge(&case, Some(&added)).verdict),
+            [
+                "Added metadata.labels.noted LiveEdited",
+                "Added spec.containers[name=web].policy LiveEdited"
+            ]
+        );
+        let node = GroupKind::new("", "Node");
+        let case = Case {
+            kind: &node,
+            ..case
+        };
+        let judged = judge(&case, Some(&added)).verdict;
+        assert_eq!(judged, Verdict::InSync, "it goes on writing its nodes");
+    }
+}
+
+#[test]
+fn a_default_that_a_new_definition_brought_was_an_addition_to_every_custom_resource() {
+    let (world, quiet, _) = custom("fleet-operator", true);
+    let known = judge(&world.case(Expected::Refused), Some(&quiet)).explained;
+    // Filled in when it is read: nobody wrote it, and nobody owns it.
+    let mut read = quiet;
+    read["spec"]["replicas"] = 1.into();
+    let judged = |unwritten| {
+        let case = Case {
+            known: Some(&known),
+            baseline: Baseline::Declared,
+            unwritten,
+            ..world.case(Expected::Refused)
+        };
+        judge(&case, Some(&read))
+    };
+    let now = judged(true);
+    assert_eq!(now.verdict, Verdict::InSync);
+    assert_eq!(now.explained.hashes().len(), 1);
+    assert_eq!(
+        shown(&judged(false).verdict),
+        ["Added spec.replicas LiveEdited"]
+    );
+}
+
 #[test]
 fn an_addition_within_an_atomic_list_is_a_change_of_the_list() {
     let object = |peers: Value| json!({"metadata": {"name": "web"}, "spec": {"peers": peers}});
@@ -567,4 +681,27 @@ fn a_struct_added_as_a_whole_is_one_field_and_labels_are_many() {
         told(&with_spec),
         ["metadata.labels.a", "metadata.labels.b", "spec.replicas"]
     );
+}
+
+#[test]
+fn an_atomic_list_with_something_changed_and_something_added_was_told_twice() {
+    let of = |peers: Value| json!({"metadata": {"name": "web"}, "spec": {"peers": peers}});
+    let world = World::new(of(json!([{"ip": "a"}])));
+    let expected = of(json!([{"ip": "a", "port": 1}]));
+    let live = of(json!([{"ip": "b", "port": 2}]));
+    for (expected, askable) in [
+        (Expected::Answer(&expected), true),
+        (Expected::AsDeclared, false),
+    ] {
+        let known = Residue::default();
+        let case = Case {
+            known: Some(&known),
+            baseline: Baseline::Declared,
+            askable,
+            ..world.case(expected)
+        };
+        let judged = judge(&case, Some(&live));
+        assert_eq!(shown(&judged.verdict), ["Changed spec.peers LiveEdited"]);
+        assert!(judged.explained.is_empty(), "what is told is not explained");
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::path::{FieldPath, Step};
 use crate::residue::extras;
@@ -91,8 +91,9 @@ impl<'a> Owners<'a> {
             && !self.entries.iter().filter(is_owner).any(spec)
     }
 
-    /// The managers that own at least half of what is declared: whoever deployed it. Where there are none, as of a Secret that
-    /// declares its name alone, the one that created the object and has not written since. Nobody where ownership was emptied.
+    /// The managers that own at least half of what is declared: whoever deployed it. And the one that created the object and has
+    /// not written since, as of a Secret that declares its name alone, or where others have taken over most of what is declared.
+    /// Nobody where ownership was emptied.
     pub fn deployers(&self, declared: &Value, schema: &Schema) -> Vec<String> {
         /// Enough to tell; large objects have many alike.
         const LOOKED_AT: usize = 200;
@@ -112,15 +113,14 @@ impl<'a> Owners<'a> {
                 return false;
             };
             let owned = places.iter().filter(|(steps, atomic)| {
-                owns(fields, steps, *atomic) || owns_string_data(fields, steps, *atomic)
+                (owns(fields, steps, *atomic) && !owns_parts_only(fields, steps))
+                    || owns_string_data(fields, steps, *atomic)
             });
             !places.is_empty() && owned.count() * 2 >= places.len()
         };
         let managers = self.entries.iter().filter(owns_half);
-        let managers: Vec<String> = managers.map(|e| text(e, "manager")).collect();
-        if managers.is_empty() {
-            return self.creator().into_iter().collect();
-        }
+        let mut managers: Vec<String> = managers.map(|e| text(e, "manager")).collect();
+        managers.extend(self.creator().filter(|c| !managers.contains(c)));
         managers
     }
 
@@ -130,7 +130,7 @@ impl<'a> Owners<'a> {
         let mut then = self.entries.iter().filter(|e| text(e, "time") == created);
         let creator = then.next()?;
         let alone = then.next().is_none();
-        (alone && text(creator, "operation") == "Update").then(|| text(creator, "manager"))
+        alone.then(|| text(creator, "manager"))
     }
 
     /// The last write that left an owner, whatever it wrote but the status.
@@ -204,7 +204,11 @@ fn owns(fields: &Value, steps: &[Step], atomic: usize) -> bool {
     if members.is_empty() {
         return atomic == 0;
     }
-    let child = match step {
+    child(members, step).is_some_and(|child| owns(child, rest, atomic.saturating_sub(1)))
+}
+
+fn child<'f>(members: &'f Map<String, Value>, step: &Step) -> Option<&'f Value> {
+    match step {
         Step::Field(name) => members.get(&format!("f:{name}")),
         Step::Index(n) => members.get(&format!("i:{n}")),
         Step::Member(value) => members.get(&format!("v:{value}")),
@@ -214,8 +218,18 @@ fn owns(fields: &Value, steps: &[Step], atomic: usize) -> bool {
             (wanted.as_object()?.len() == pairs.len() && pairs.iter().all(same)).then_some(child)
         }),
         Step::AnyMember => None,
-    };
-    child.is_some_and(|child| owns(child, rest, atomic.saturating_sub(1)))
+    }
+}
+
+/// True for an element of a list of which an entry owns fields, and not that it is there: it was put there by somebody else.
+fn owns_parts_only(fields: &Value, steps: &[Step]) -> bool {
+    let element = steps
+        .iter()
+        .try_fold(fields, |fields, step| child(fields.as_object()?, step));
+    matches!(steps.last(), Some(Step::Select(..)))
+        && element
+            .and_then(Value::as_object)
+            .is_some_and(|e| !e.is_empty() && !e.contains_key("."))
 }
 
 #[cfg(test)]
@@ -292,6 +306,20 @@ mod tests {
         assert!(deployers(&[edit]).is_empty());
         assert!(deployers(&[kubectl, entry("kubectl-edit", "Update", at)]).is_empty());
         assert!(deployers(&[]).is_empty());
+    }
+
+    #[test]
+    fn who_edited_the_only_container_counted_as_the_deployer() {
+        let declared = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": [{"name": "web", "image": "a"}]}});
+        let entry = |manager: &str, fields: Value| {
+            json!({"manager": manager, "operation": "Update", "time": "2026-01-01T00:00:00Z", "fieldsV1":
+                {"f:spec": {"f:containers": {"k:{\"name\":\"web\"}": fields}}}})
+        };
+        let live = json!({"metadata": {"managedFields": [
+            entry("helm", json!({".": {}, "f:image": {}})),
+            entry("kubectl-edit", json!({"f:args": {}})),
+        ]}});
+        assert_eq!(Owners::of(&live).deployers(&declared, &schema()), ["helm"]);
     }
 
     /// What a Service has after `kubectl apply` and a JSON patch of its port's number.

@@ -292,15 +292,24 @@ fn narrowed(extra: &Extra<'_>, expected: &Value, schema: &Schema) -> Vec<FieldDr
     let node = schema.at(steps);
     let changed = compare_at(expected, extra.value, schema, node, steps.clone());
     let more = extras_at(expected, extra.value, schema, node, steps.clone());
-    let changed = changed
+    let mut found: Vec<FieldDrift> = changed
         .into_iter()
-        .filter_map(|d| Some(added(d.path, d.live.as_ref()?)));
-    let more = more.into_iter().map(|e| {
-        let path = e.atomic.and_then(|depth| e.path.0.get(..depth));
-        let path = path.map_or_else(|| e.path.clone(), |p| FieldPath(p.to_vec()));
-        added(path, e.value)
-    });
-    changed.chain(more).collect()
+        .filter_map(|d| Some(added(d.path, d.live.as_ref()?)))
+        .collect();
+    let mut lists: HashSet<String> = found.iter().map(|d| d.path.to_string()).collect();
+    for part in more {
+        let Some(list) = part.atomic.and_then(|depth| part.path.0.get(..depth)) else {
+            found.push(added(part.path, part.value));
+            continue;
+        };
+        let within = list.get(steps.len()..).unwrap_or_default();
+        let value = FieldPath(within.to_vec()).get(extra.value);
+        let path = FieldPath(list.to_vec());
+        if let Some(value) = value.filter(|_| lists.insert(path.to_string())) {
+            found.push(added(path, value));
+        }
+    }
+    found
 }
 
 /// The atomic list around an addition, once for each list, unless the server makes it so.

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::schema::{SchemaBuilder, StructNode};
 
 fn paths(declared: &Value, live: &Value) -> Vec<String> {
     extras(declared, live, &Schema::unknown())
@@ -32,6 +33,45 @@ fn a_part_named_like_bookkeeping_of_the_object_is_not_bookkeeping() {
         NodeId::UNKNOWN,
         &path
     ));
+}
+
+#[test]
+fn an_atomic_list_in_what_the_server_adds_was_told_twice_and_with_the_value_of_a_part() {
+    let mut b = SchemaBuilder::new();
+    let scalar = b.push(Node::Scalar);
+    let fields = |fields: &[(&str, NodeId)]| {
+        Node::Struct(StructNode {
+            fields: fields.iter().map(|(n, id)| ((*n).into(), *id)).collect(),
+            defaults: Box::default(),
+            preserve_unknown: false,
+            atomic: false,
+        })
+    };
+    let list = |items, topology| Node::List { items, topology };
+    let source = b.push(fields(&[("from", scalar), ("mode", scalar)]));
+    let sources = b.push(list(source, ListTopology::Atomic));
+    let volume = b.push(fields(&[("name", scalar), ("sources", sources)]));
+    let keys = Box::new([("name".into(), None)]);
+    let volumes = b.push(list(volume, ListTopology::Map { keys }));
+    let root = b.push(fields(&[("volumes", volumes)]));
+    let schema = Schema::new(b.finish(), root);
+    let declared = json!({"volumes": []});
+    let of = |source: Value| json!({"volumes": [{"name": "token", "sources": [source]}]});
+    let expected = of(json!({"from": "a"}));
+    for (source, told) in [
+        (json!({"from": "b", "mode": 1}), 1),
+        (json!({"from": "a", "mode": 1, "more": 2}), 1),
+        (json!({"from": "a"}), 0),
+    ] {
+        let live = of(source.clone());
+        let beyond = extras(&declared, &live, &schema);
+        let found = unexplained(&beyond, &declared, &expected, &live, &schema);
+        assert_eq!(found.len(), told, "{source}");
+        for drift in found {
+            assert_eq!(drift.path.to_string(), "volumes[name=token].sources");
+            assert_eq!(drift.live, Some(json!([source])));
+        }
+    }
 }
 
 fn value() -> impl Strategy<Value = Value> {

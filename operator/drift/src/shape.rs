@@ -103,16 +103,85 @@ fn each(value: &mut Value, place: &str, visit: &mut dyn FnMut(&mut Value)) {
     }
 }
 
-/// What `imagePullPolicy` defaults by.
-fn tag_kind(image: &str) -> &'static str {
-    if image.contains('@') {
-        return "digest";
+/// What `imagePullPolicy` defaults by: `Always` for the tag `latest`, a digest beside it or not, and for neither tag nor digest;
+/// `IfNotPresent` for all else, also for what is no reference. A text that servers of different versions may read differently stays as it is.
+///
+/// Sources: <https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/util/parsers/parsers.go>,
+/// <https://github.com/distribution/reference/blob/main/normalize.go>.
+fn tag_kind(image: &str) -> &str {
+    const LONGEST: usize = 200;
+    const OTHER: &str = "tag";
+    let first = image.split(['/', '@']).next().unwrap_or_default();
+    let odd_host = !is_host(first) && first.bytes().any(|b| b.is_ascii_uppercase());
+    if image.is_empty() || image.len() > LONGEST || image.contains('[') || odd_host {
+        return image;
     }
-    let last = image.rsplit('/').next().unwrap_or_default();
-    match last.split_once(':') {
-        None | Some((_, "latest")) => "latest",
-        Some(_) => "tag",
+    let (rest, digest) = match image.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest)),
+        None => (image, None),
+    };
+    let (host, path) = match rest.split_once('/') {
+        Some((host, path)) if is_host(host) => (Some(host), path),
+        _ => (None, rest),
+    };
+    let (path, tag) = match path.split_once(':') {
+        Some((path, tag)) => (path, Some(tag)),
+        None => (path, None),
+    };
+    let is_reference = host.is_none_or(is_domain)
+        && path.split('/').all(is_component)
+        && digest.is_none_or(is_digest)
+        // What reads as an identifier of an image is no name of one.
+        && !(image.len() == 64 && image.bytes().all(is_low_hex));
+    match (tag, digest) {
+        (Some("latest"), _) | (None, None) if is_reference => "latest",
+        _ => OTHER,
     }
+}
+
+/// True for what comes before the first `/` and is the name of a registry.
+fn is_host(text: &str) -> bool {
+    text.contains(['.', ':']) || text == "localhost"
+}
+
+/// Names with dots between, and a port.
+fn is_domain(text: &str) -> bool {
+    let (names, port) = match text.split_once(':') {
+        Some((names, port)) => (names, Some(port)),
+        None => (text, None),
+    };
+    let is_name = |name: &str| {
+        name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !name.is_empty()
+            && !name.starts_with('-')
+            && !name.ends_with('-')
+    };
+    names.split('.').all(is_name)
+        && port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Small letters and digits, with one `.`, one or two `_` or any number of `-` between.
+fn is_component(text: &str) -> bool {
+    let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let mut between = text.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    text.bytes().next().is_some_and(is_inner)
+        && text.bytes().last().is_some_and(is_inner)
+        && between.all(|s| matches!(s, "" | "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
+}
+
+/// An algorithm that is known, and as much as it gives.
+fn is_digest(text: &str) -> bool {
+    let long = match text.split_once(':') {
+        Some(("sha256", hex)) => (hex, 64),
+        Some(("sha384", hex)) => (hex, 96),
+        Some(("sha512", hex)) => (hex, 128),
+        _ => return false,
+    };
+    long.0.len() == long.1 && long.0.bytes().all(is_low_hex)
+}
+
+fn is_low_hex(byte: u8) -> bool {
+    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
 }
 
 #[cfg(test)]
@@ -137,7 +206,6 @@ mod tests {
         assert_eq!(first, of("b", "other/thing:2", 80, "b"));
         assert_ne!(first, of("a", "shop/web", 80, "a"), "pulled always");
         assert_ne!(first, of("a", "shop/web:latest", 80, "a"), "pulled always");
-        assert_ne!(first, of("a", "shop/web@sha256:0", 80, "a"));
         assert_eq!(
             of("a", "host:5000/web", 80, "a"),
             of("a", "web:latest", 80, "a"),
@@ -155,5 +223,46 @@ mod tests {
         let of = |object: &Value| shape(&service, object);
         assert_eq!(of(&web("a", "x", 1, "e")), of(&renamed));
         assert_ne!(of(&web("a", "x", 1, "e")), of(&web("b", "x", 1, "e")));
+    }
+
+    #[test]
+    fn a_digest_beside_the_tag_latest_was_of_the_shape_of_what_is_not_pulled_always() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        for always in [
+            "web",
+            "shop/web:latest",
+            "localhost/web",
+            "Registry.example.com:5000/shop/web",
+            "host/a__b/c--d.e",
+            &format!("shop/web:latest@{digest}"),
+        ] {
+            assert_eq!(tag_kind(always), "latest", "{always}");
+        }
+        let identifier = "0a".repeat(32);
+        for other in [
+            "shop/web:1",
+            "shop/web:latest-1",
+            &format!("shop/web@{digest}"),
+            &format!("shop/web:1@{digest}"),
+            // No references.
+            "shop/Web",
+            "shop/web:latest@sha256:0",
+            "shop//web:latest",
+            "a___b",
+            "a..b:latest",
+            "web:",
+            ":latest",
+            "-host.example.com/web",
+            "host:port/web",
+            " web",
+            "a/b:c/d",
+            identifier.as_str(),
+        ] {
+            assert_eq!(tag_kind(other), "tag", "{other}");
+        }
+        // Read as an address of a registry only by newer versions.
+        assert_eq!(tag_kind("[fd00::1]:5000/web"), "[fd00::1]:5000/web");
+        assert_eq!(tag_kind("HOST/web"), "HOST/web");
+        assert_eq!(tag_kind(""), "");
     }
 }

@@ -50,6 +50,7 @@ async fn a_record_names_who_wrote_the_line_that_declares_the_field() {
     assert_eq!(at["commit"], second.as_str(), "{at}");
     assert_eq!(at["author"], "bob <bob@example.com>", "{at}");
     assert_eq!(at["date"], "2026-01-01T12:00:00Z", "{at}");
+    assert_eq!(at["line"], 7, "{at}");
     assert_eq!(record["status"]["fields"][0]["line"], 7, "{record}");
 
     let patch = edit("{\"feature\": \"on\", \"level\": \"debug\"}");
@@ -59,6 +60,7 @@ async fn a_record_names_who_wrote_the_line_that_declares_the_field() {
     let record = team.record("ConfigMap", "settings", of_ann).await;
     let at = &record["status"]["declaredAt"];
     assert_eq!(at["author"], "ann <ann@example.com>", "{at}");
+    assert_eq!(at["line"], record["status"]["fields"][0]["line"], "{at}");
 
     // One that is gone as a whole is told of by the line it begins on.
     team.kubectl(["delete", "configmap/settings"]).await;
@@ -68,4 +70,9 @@ async fn a_record_names_who_wrote_the_line_that_declares_the_field() {
     let record = team.record("ConfigMap", "settings", gone).await;
     let at = &record["status"]["declaredAt"];
     assert_eq!(at["commit"], first.as_str(), "{at}");
+    assert_eq!(
+        (&at["document"], &at["line"]),
+        (&1.into(), &1.into()),
+        "{at}"
+    );
 }

@@ -2,6 +2,7 @@
 //! deployed, what happened then, and what has to be reported of it. See `e2e/cases/README.md`.
 
 mod expect;
+mod place;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,12 @@ use super::support::{POLICY, Team, World, watch_until};
 
 /// Nothing that is waited for takes longer while eight cases run at once on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The policy that is made after all has happened, and sees it for the first time.
+const LATECOMER: &str = "latecomer";
+
+/// Where the repository has `declared.yaml`.
+const FILE: &str = "deploy/declared.yaml";
 
 /// Cases at the same time, on two cores. More do not end sooner.
 const CONCURRENCY: usize = 8;
@@ -47,6 +54,8 @@ struct Report {
     trap: bool,
     outcome: Outcome,
     took: Duration,
+    /// Of that, what a first sight of the same took.
+    again: Duration,
 }
 
 /// A case in a namespace of its own, and a copy of its folder in which `$NS` has its value. The folder `lib` lies beside it.
@@ -130,43 +139,75 @@ impl<'a> Case<'a> {
     async fn run(&self, expect: &Expectation) -> Result<(), String> {
         self.deploy().await?;
         let declared = self.read("declared.yaml");
-        let files = [("deploy/declared.yaml", declared.as_str())];
-        self.team.commit(&files).await;
-        let policy = self.team.policy_object(|_| {});
-        let owner = PatchParams::apply("e2e");
-        let policies = self.team.api("DriftPolicy");
-        let applied = policies.patch(POLICY, &owner, &Patch::Apply(policy)).await;
-        applied.map_err(|e| format!("the policy: {e}"))?;
-        self.settled("at rest", None).await?;
-        let open = self.team.open_records().await;
+        self.team.commit(&[(FILE, declared.as_str())]).await;
+        self.create_policy(POLICY).await?;
+        self.settled(POLICY, "at rest", None, expect).await?;
+        let open = self.records_of(POLICY).await;
         if !open.is_empty() {
             return Err(format!("reported at rest: {}", shown(&open)));
         }
         if self.script("mutate.sh").await? {
             let asked = json!({"metadata": {"annotations": {"driftline.dev/check": "mutated"}}});
             let patch = Patch::Merge(asked);
-            let asked = policies
-                .patch(POLICY, &PatchParams::default(), &patch)
-                .await;
+            let asked = self.team.api("DriftPolicy");
+            let asked = asked.patch(POLICY, &PatchParams::default(), &patch).await;
             asked.map_err(|e| format!("asking for a check: {e}"))?;
-            self.settled("after the mutation", Some("mutated")).await?;
+            let when = "after the mutation";
+            self.settled(POLICY, when, Some("mutated"), expect).await?;
         }
-        let wrong = expect.judge(&self.team.open_records().await);
-        if wrong.is_empty() {
-            Ok(())
-        } else {
-            Err(wrong.join("; "))
+        let open = self.records_of(POLICY).await;
+        let mut wrong = expect.judge(&open);
+        wrong.extend(place::judge(&open, &declared));
+        all_right(wrong)
+    }
+
+    /// The same as somebody sees it who comes after all has happened, without a baseline.
+    async fn seen_first(&self, expect: &Expectation) -> Result<(), String> {
+        if self.file("mutate.sh").is_none() {
+            return Ok(());
         }
+        let expect = expect.at_first_sight();
+        let at_once = DeleteParams::default();
+        let deleted = self.team.api("DriftPolicy").delete(POLICY, &at_once).await;
+        deleted.map_err(|e| format!("deleting the policy: {e}"))?;
+        self.create_policy(LATECOMER).await?;
+        let settled = self.settled(LATECOMER, "at first sight", None, &expect);
+        let settled = settled.await;
+        let wrong = expect.judge(&self.records_of(LATECOMER).await);
+        let wrong: Vec<String> = settled.err().into_iter().chain(wrong).collect();
+        all_right(wrong).map_err(|wrong| format!("at first sight: {wrong}"))
+    }
+
+    async fn create_policy(&self, name: &str) -> Result<(), String> {
+        let policy = self.team.policy_object(|p| {
+            p["metadata"]["name"] = json!(name);
+        });
+        let owner = PatchParams::apply("e2e");
+        let policies = self.team.api("DriftPolicy");
+        let applied = policies.patch(name, &owner, &Patch::Apply(policy)).await;
+        applied.map(drop).map_err(|e| format!("the policy: {e}"))
+    }
+
+    async fn records_of(&self, policy: &str) -> Vec<Value> {
+        let mut open = self.team.open_records().await;
+        open.retain(|record| record["spec"]["policy"] == policy);
+        open
     }
 
     /// Waits until a check is answered, everything is compared, and all that differs has its record.
-    async fn settled(&self, when: &str, check: Option<&str>) -> Result<(), String> {
+    async fn settled(
+        &self,
+        policy: &str,
+        when: &str,
+        check: Option<&str>,
+        expect: &Expectation,
+    ) -> Result<(), String> {
         let policies = self.team.api("DriftPolicy");
         let found = watch_until(policies, PATIENCE, |all| {
-            is_settled(&all.get(POLICY)?["status"], check).then_some(())
+            is_settled(&all.get(policy)?["status"], check, expect).then_some(())
         });
         found.await.map_err(|last| {
-            let status = last.get(POLICY).map(|p| &p["status"]);
+            let status = last.get(policy).map(|p| &p["status"]);
             let status = status.map(|s| format!("{} {}", s["summary"], s["targets"][0]["message"]));
             format!("not settled {when}: {}", status.unwrap_or_default())
         })
@@ -176,8 +217,10 @@ impl<'a> Case<'a> {
     async fn clean(&self) -> Result<(), String> {
         let at_once = DeleteParams::default();
         let policies = self.team.api("DriftPolicy");
-        // It is not there if the case failed early.
-        let _ = policies.delete(POLICY, &at_once).await;
+        for policy in [POLICY, LATECOMER] {
+            // It is not there if the case failed early.
+            let _ = policies.delete(policy, &at_once).await;
+        }
         let cleaned = self.script("cleanup.sh").await;
         let namespaces: Api<Namespace> = Api::all(self.team.client.clone());
         let deleted = namespaces.delete(&self.team.namespace, &at_once).await;
@@ -186,14 +229,33 @@ impl<'a> Case<'a> {
     }
 }
 
-fn is_settled(status: &Value, check: Option<&str>) -> bool {
+fn all_right(wrong: Vec<String>) -> Result<(), String> {
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("; "))
+    }
+}
+
+/// Everything is accounted for: nothing waits for a roll-out that never comes, and what cannot be compared is what the case says.
+fn is_settled(status: &Value, check: Option<&str>, expect: &Expectation) -> bool {
+    let summary = &status["summary"];
+    let count = |state: &str| summary[state].as_u64().unwrap_or_default();
+    let (unknown, unverified) = (expect.unknown(), expect.unverified());
+    let told = count("inSync") + count("drifted") + unknown + unverified;
+    let encrypted = status["targets"][0]["message"]
+        .as_str()
+        .is_some_and(|m| m.contains("ValuesEncrypted"));
     check.is_none_or(|token| status["lastHandledCheck"] == token)
-        && status["summary"]["unverified"] == 0
-        && status["summary"]["unknown"] == 0
+        && count("unverified") == unverified
+        && count("unknown") == unknown
+        && encrypted == (unknown > 0)
+        && count("pending") == 0
+        && summary["declared"] == told
         && status["targets"][0]["ready"]
             .as_str()
             .is_some_and(|r| r != "Unknown")
-        && status["records"]["open"] == status["summary"]["drifted"]
+        && status["records"]["open"] == summary["drifted"]
 }
 
 /// Copies the files of a folder; `$NS` in YAML gets its value.
@@ -231,8 +293,8 @@ async fn report(world: &World, folder: &Path, minor: u32) -> Report {
     let name = folder.file_name().unwrap().to_string_lossy().into_owned();
     let text = std::fs::read_to_string(folder.join("expect.json")).unwrap();
     let first = Expectation::parse(&text, "").unwrap();
-    let outcome = match first.needs_minor().filter(|needed| *needed > minor) {
-        Some(needed) => Outcome::Impossible(needed),
+    let (outcome, again) = match first.needs_minor().filter(|needed| *needed > minor) {
+        Some(needed) => (Outcome::Impossible(needed), Duration::ZERO),
         None => one(world, folder, &text).await,
     };
     let report = Report {
@@ -240,24 +302,34 @@ async fn report(world: &World, folder: &Path, minor: u32) -> Report {
         trap: first.is_trap(),
         outcome,
         took: began.elapsed(),
+        again,
     };
     println!("{report}");
     report
 }
 
-async fn one(world: &World, folder: &Path, text: &str) -> Outcome {
+async fn one(world: &World, folder: &Path, text: &str) -> (Outcome, Duration) {
     let case = Case::stage(world, folder).await;
     let expect = Expectation::parse(text, &case.team.namespace).unwrap();
+    let mut again = Duration::ZERO;
+    let run = async {
+        case.run(&expect).await?;
+        let began = Instant::now();
+        let seen = case.seen_first(&expect).await;
+        again = began.elapsed();
+        seen
+    };
     // A case that panics is told like the others, and cleaned up after.
-    let run = std::panic::AssertUnwindSafe(case.run(&expect)).catch_unwind();
+    let run = std::panic::AssertUnwindSafe(run).catch_unwind();
     let result = run.await.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>();
         Err(text.map_or_else(|| "panicked".into(), |s| s.chars().take(3000).collect()))
     });
-    match result.and(case.clean().await) {
+    let outcome = match result.and(case.clean().await) {
         Ok(()) => Outcome::Right,
         Err(wrong) => Outcome::Wrong(wrong),
-    }
+    };
+    (outcome, again)
 }
 
 impl std::fmt::Display for Report {
@@ -305,14 +377,17 @@ async fn real_life_cases_are_reported_as_they_are() {
         .map(|r| r.name.as_str())
         .collect();
     wrong.sort_unstable();
+    let again: Duration = reports.iter().map(|r| r.again).sum();
     println!(
-        "{} cases, {} of them traps, against Kubernetes {}: {} wrong, {} that cannot happen there, in {:.0} s",
+        "{} cases, {} of them traps, against Kubernetes {}: {} wrong, {} that cannot happen there, in {:.0} s, about {:.0} s of it for first sights",
         reports.len(),
         count(|r| r.trap),
         version.git_version,
         wrong.len(),
         count(|r| matches!(r.outcome, Outcome::Impossible(_))),
         began.elapsed().as_secs_f32(),
+        again.as_secs_f32() / CONCURRENCY as f32,
     );
+    world.assert_nothing_missed().await;
     assert!(wrong.is_empty(), "wrong: {wrong:?}");
 }

@@ -72,7 +72,7 @@ subjects: [{{kind: ServiceAccount, name: driftline, namespace: driftline-system}
     tokio::time::sleep(Duration::from_secs(5)).await;
 }
 
-async fn shared() -> &'static World {
+pub(super) async fn shared() -> &'static World {
     static DEFINED: OnceCell<()> = OnceCell::const_new();
     let world = World::shared().await;
     DEFINED.get_or_init(|| define(world)).await;
@@ -257,6 +257,8 @@ async fn what_argo_cd_synced_tells_an_edit_from_a_commit() {
         .await;
     let record = months.team.record("ConfigMap", "one", |_| true).await;
     assert_eq!(record["status"]["baseline"]["evidence"], "Own", "{record}");
+    months.team.check().await;
+    months.team.world.assert_nothing_missed().await;
 }
 
 #[tokio::test]
@@ -369,6 +371,8 @@ async fn what_flux_applied_tells_an_edit_from_a_commit() {
     months.kustomization(|_, _| {}).await;
     months.team.policy(|_| {}).await;
     months.is_told("Flux").await;
+    months.team.check().await;
+    months.team.world.assert_nothing_missed().await;
 }
 
 #[tokio::test]
@@ -456,6 +460,8 @@ async fn what_helm_deployed_tells_an_edit_from_a_commit() {
     let ahead = |r: &Value| r["status"]["origin"] == "GitAhead";
     team.record("ConfigMap", "more", ahead).await;
     team.drifted(2).await;
+    team.check().await;
+    world.assert_nothing_missed().await;
 }
 
 #[tokio::test]
@@ -489,4 +495,6 @@ async fn what_a_deployer_proved_is_remembered_across_a_restart() {
     };
     months.team.record("ConfigMap", "one", again).await;
     months.is_told("ArgoCD").await;
+    months.team.check().await;
+    world.assert_nothing_missed().await;
 }

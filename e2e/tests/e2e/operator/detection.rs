@@ -50,7 +50,8 @@ async fn edits_by_kubectl_become_a_record_and_putting_back_closes_it() {
     assert_eq!(field["by"]["manager"], "kubectl-set", "{field}");
     assert_eq!(field["by"]["evidence"], "ManagedFields");
     assert_eq!(record["status"]["declaredAt"]["file"], "deploy/app.yaml");
-    assert_eq!(record["status"]["declaredAt"]["line"], 1);
+    assert_eq!(record["status"]["declaredAt"]["document"], 1);
+    assert_eq!(record["status"]["declaredAt"]["line"], 12);
     assert_eq!(field["line"], 12, "{field}");
     assert_eq!(record["spec"]["target"], "app");
 

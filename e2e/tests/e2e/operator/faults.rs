@@ -181,6 +181,8 @@ async fn a_killed_api_server_and_a_killed_operator_cause_no_writes_and_lose_no_d
     ])
     .await;
     team.closed("Service", "web").await;
+    team.check().await;
+    world.assert_nothing_missed().await;
 }
 
 #[tokio::test]

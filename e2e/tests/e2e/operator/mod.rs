@@ -1,5 +1,6 @@
 //! The operator from end to end: the chart by helm, the program with the rights of its account, real Git, real edits.
 
+mod after_revert;
 mod baselines;
 mod blame;
 mod cases;
@@ -9,13 +10,17 @@ mod deployers;
 mod detection;
 mod expected;
 mod faults;
+mod healed;
 mod kinds;
 mod limits;
+mod missed;
 mod objects;
+mod preview;
 mod refusals;
 mod releases;
 mod rendering;
 mod revert;
+mod revert_faults;
 mod rules;
 mod security;
 mod sources;
@@ -23,3 +28,4 @@ mod stamps;
 mod status;
 pub(crate) mod support;
 mod undeclared;
+mod webhook;

@@ -20,6 +20,24 @@ spec:
 pub(super) const SETTINGS: &str =
     "{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {level: info}}";
 
+/// Edits an object by a merge patch.
+pub(super) async fn patch(team: &Team<'_>, kind: &str, name: &str, patch: Value) {
+    let patch = patch.to_string();
+    team.kubectl(["patch", kind, name, "--type=merge", "-p", &patch])
+        .await;
+}
+
+/// Edits the ConfigMap of [`SETTINGS`].
+pub(super) async fn edit_settings(team: &Team<'_>) {
+    patch(
+        team,
+        "configmap",
+        "settings",
+        json!({"data": {"level": "debug"}}),
+    )
+    .await;
+}
+
 /// The account may write, and Driftline may act as it, as the example has it.
 pub(super) async fn opt_in(team: &Team<'_>) {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -84,6 +84,18 @@ impl World {
         drop(self.operator.write().await.take());
     }
 
+    /// Replaces the operator by one that finds the API server elsewhere.
+    pub(crate) async fn restart_operator_at(&self, server: String) {
+        self.kill_operator().await;
+        let options = OperatorOptions {
+            server: Some(server),
+            ..flags(&[])
+        };
+        let admin = self.plane().kubeconfig_path();
+        let operator = Operator::start_installed(&self.tools, admin, options).await;
+        *self.operator.write().await = Some(operator.unwrap());
+    }
+
     pub(crate) async fn start_operator(&self, arguments: &[&str]) {
         let operator = self.another_operator(arguments).await;
         *self.operator.write().await = Some(operator);
@@ -98,6 +110,13 @@ impl World {
         let operator = self.operator.read().await;
         let operator = operator.as_ref().unwrap();
         operator.get("/metrics").await.unwrap().1
+    }
+
+    /// Full verifications found nothing that the watches had not told.
+    pub(crate) async fn assert_nothing_missed(&self) {
+        let metrics = self.metrics().await;
+        let told = "driftline_verification_missed_total 0";
+        assert!(metrics.lines().any(|l| l == told), "{metrics}");
     }
 
     pub(crate) fn kubectl(&self) -> Invocation {

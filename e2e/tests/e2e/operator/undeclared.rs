@@ -263,11 +263,7 @@ async fn what_others_declare_or_own_is_left_out_only_where_that_is_true() {
         team.told().await,
         ["dead", "forged", "hand", "listed", "other"]
     );
-    let metrics = world.metrics().await;
-    let missed = metrics
-        .lines()
-        .find(|l| l.starts_with("driftline_verification_missed_total"));
-    assert_eq!(missed, Some("driftline_verification_missed_total 0"));
+    world.assert_nothing_missed().await;
 }
 
 #[tokio::test]

@@ -617,3 +617,51 @@ fn added_by_server(question: &Question, expected: &Value) -> Residue {
     added.retain(|e| !explains_addition(&context, &e.path.0, e.value));
     Residue::new(added.iter().map(Extra::hash).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::TargetId;
+    use super::super::tests::{TARGET, batch, listed, live, scope};
+    use super::*;
+
+    /// The names of those about which the server is to be asked, in the order of the questions.
+    fn questions(index: &Index) -> Vec<String> {
+        let next = || Some(index.next_question()?.id.name.to_string());
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn with_each_verification_so_many_are_asked_about_again_those_longest_ago_first() {
+        let index = Index::new();
+        let names = ["a", "b", "c", "d", "e"];
+        let objects = names.map(|n| (n, "1"));
+        index.declare(TARGET, batch(&objects, true));
+        let other = TargetId(2);
+        index.declare(other, batch(&objects, true));
+        listed(&index, &names.map(|n| live(n, "2", 5)));
+        questions(&index);
+        // When each was answered; nothing is known of the last.
+        for (name, at) in [("a", 30), ("b", 10), ("c", 40), ("d", 20)] {
+            let mut inner = index.inner.lock();
+            let ids = inner.slab.ids(|d| &*d.name == name);
+            for id in ids {
+                inner.expect(id, Expectation::Refused(Seconds(at)));
+            }
+        }
+        let ids = index.inner.lock().slab.ids(|_| true);
+        for id in ids {
+            let mut inner = index.inner.lock();
+            inner.slab.get_mut(id).expect("there").asked = false;
+        }
+        assert_eq!(index.question_again(TARGET, 2), 2);
+        assert_eq!(questions(&index), ["b", "d"]);
+        // Those have not been answered yet.
+        assert_eq!(index.question_again(TARGET, 10), 2);
+        assert_eq!(questions(&index), ["a", "c"]);
+        assert_eq!(index.question_again(TARGET, 10), 0);
+        index.set_askable(&scope(), false);
+        assert_eq!(index.question_again(other, 10), 0);
+        index.set_askable(&scope(), true);
+        assert_eq!(index.question_again(other, 10), 4);
+    }
+}

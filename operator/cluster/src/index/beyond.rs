@@ -102,6 +102,8 @@ pub(super) struct Beyond {
     /// Objects to look at again.
     again: VecDeque<(ScopeId, Box<str>)>,
     waiting: HashSet<(ScopeId, Box<str>)>,
+    /// Objects to look at again once the list of their scope is whole: a read before that could be older than the list.
+    after_list: HashMap<ScopeId, HashSet<Box<str>>>,
 }
 
 impl Beyond {
@@ -153,6 +155,7 @@ impl Beyond {
 
     pub(super) fn forget_scope(&mut self, scope: ScopeId) {
         self.aside.retain(|_, a| a.scope != scope);
+        self.after_list.remove(&scope);
     }
 
     /// Forgets what the last list did not hold.
@@ -190,6 +193,18 @@ impl Beyond {
         let next = self.again.pop_front()?;
         self.waiting.remove(&next);
         Some(next)
+    }
+
+    /// Has an object looked at again when the list of its scope is whole.
+    pub(super) fn wonder_after_list(&mut self, scope: ScopeId, name: Box<str>) {
+        self.after_list.entry(scope).or_default().insert(name);
+    }
+
+    /// The list of a scope is whole.
+    pub(super) fn listed_whole(&mut self, scope: ScopeId) {
+        for name in self.after_list.remove(&scope).into_iter().flatten() {
+            self.wonder(scope, &name);
+        }
     }
 
     pub(super) fn next_question(&mut self) -> Option<Arc<OwnerQuestion>> {

@@ -63,7 +63,7 @@ impl Index {
         let declared = batch.blobs.read(decl.blob).ok()?;
         let schema = inner.scopes.get(decl.scope)?.schema.clone();
         let hidden = Hidden::of(&declared, &schema);
-        let judgement = inner.weighed(member, &declared, live)?;
+        let judgement = inner.weighed(member, &declared, live, 0)?;
         let pending = matches!(judgement.verdict, Verdict::Pending(_));
         let (graded, ignored) = match judgement.verdict {
             Verdict::Drifted(finding) | Verdict::Pending(finding) => {

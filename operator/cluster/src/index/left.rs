@@ -317,6 +317,7 @@ impl Inner {
             literal: decl.literal,
             undeclared: target.undeclared,
             replicas: self.replicas_of(decl, &scope.key),
+            unwritten: false,
             cut_short: decl.cut_short,
         };
         let verdict = judge(&case, Some(live)).verdict;

@@ -110,6 +110,8 @@ struct Decl {
     digest: u64,
     /// The last resourceVersion judged; 0 before the first.
     version: u64,
+    /// The resourceVersion at which it was in sync by this declaration, when last judged; 0 where it was not.
+    synced: u64,
     /// The last list in which it was seen.
     epoch: u32,
     /// The batch that declared it.
@@ -157,6 +159,7 @@ impl Decl {
             blob: BlobRef::default(),
             digest: 0,
             version: 0,
+            synced: 0,
             epoch,
             batch,
             expectation: Expectation::Unsettled,
@@ -418,6 +421,11 @@ impl Inner {
                 decl.digest = digest;
                 decl.version = 0;
                 decl.epoch = epoch;
+                decl.synced = 0;
+                if !same_look {
+                    // What was not looked at is not known to have been there.
+                    decl.known = None;
+                }
                 if !same {
                     self.expect(known, Expectation::Unsettled);
                 }
@@ -629,7 +637,7 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod autoscaler_tests;
+mod custom_tests;
 #[cfg(test)]
 mod hidden_tests;
 #[cfg(test)]

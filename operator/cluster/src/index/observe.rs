@@ -57,6 +57,7 @@ impl Index {
         let was_in_trouble = state.trouble.take().is_some();
         let epoch = state.epoch;
         inner.beyond.forget_older(id, epoch);
+        inner.beyond.listed_whole(id);
         let Some(state) = inner.scopes.get(id) else {
             return;
         };
@@ -306,7 +307,7 @@ impl Inner {
             judgement,
             mut known,
             ignored,
-        }) = self.judged(member, live)
+        }) = self.judged(member, live, version)
         else {
             return;
         };
@@ -319,7 +320,7 @@ impl Inner {
         decl.ignored = ignored.map(Box::new);
         self.set(member, known);
         if let Some(judgement) = judgement {
-            self.remember(member, judgement, live.is_some());
+            self.remember(member, judgement, live.is_some(), version);
         }
     }
 
@@ -353,6 +354,7 @@ impl Inner {
         member: DeclId,
         declared: &DeclaredObject,
         live: Option<&Value>,
+        version: u64,
     ) -> Option<Judgement> {
         let decl = self.slab.get(member)?;
         let target = self.targets.get(&decl.target)?;
@@ -371,13 +373,15 @@ impl Inner {
             literal: decl.literal,
             undeclared: target.undeclared,
             replicas: self.replicas_of(decl, &state.key),
+            // Where the server may be asked, its answer explains what is new.
+            unwritten: !state.askable && version > 0 && version == decl.synced,
             cut_short: decl.cut_short,
         };
         Some(judge(&case, live))
     }
 
     /// The judgement on an object, and the verdict to hold of it.
-    fn judged(&self, member: DeclId, live: Option<&Value>) -> Option<Judged> {
+    fn judged(&self, member: DeclId, live: Option<&Value>, version: u64) -> Option<Judged> {
         let decl = self.slab.get(member)?;
         let target = self.targets.get(&decl.target)?;
         let state = self.scopes.get(decl.scope)?;
@@ -393,7 +397,7 @@ impl Inner {
             }
         };
         let kind = &state.key.kind.group_kind;
-        let mut judgement = self.weighed(member, &declared, live)?;
+        let mut judgement = self.weighed(member, &declared, live, version)?;
         let mut ignored = None;
         let verdict = std::mem::replace(&mut judgement.verdict, Verdict::InSync);
         let known = match verdict {
@@ -425,7 +429,7 @@ impl Inner {
     }
 
     /// Keeps what a judgement has shown, and asks the server where it has to.
-    fn remember(&mut self, member: DeclId, judgement: Judgement, exists: bool) {
+    fn remember(&mut self, member: DeclId, judgement: Judgement, exists: bool, version: u64) {
         let Judgement {
             ask,
             compared,
@@ -448,6 +452,7 @@ impl Inner {
         let seen_whole = exists && compared;
         if seen_whole {
             decl.seen = Some(seen);
+            decl.synced = if in_sync && !ask { version } else { 0 };
         }
         if seen_whole && !ask {
             decl.literal = literal;

@@ -129,9 +129,14 @@ impl Index {
         while found.len() < most
             && let Some((scope, name)) = inner.beyond.next_again()
         {
-            let Some(scope) = inner.scopes.get(scope).filter(|s| s.ready) else {
+            let Some(state) = inner.scopes.get(scope) else {
                 continue;
             };
+            if !state.ready {
+                inner.beyond.wonder_after_list(scope, name);
+                continue;
+            }
+            let scope = state;
             let id = ObjectId {
                 group_kind: scope.key.kind.group_kind.clone(),
                 namespace: scope.key.namespace.clone(),

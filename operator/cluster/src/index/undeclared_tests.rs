@@ -85,6 +85,22 @@ fn application(name: &str) -> Arc<Declarer> {
     })
 }
 
+/// The answer was thrown away, and the object was not told before the next verification.
+#[test]
+fn an_owner_that_was_found_to_be_gone_before_its_scope_was_listed_whole_is_not_forgotten() {
+    let index = asking();
+    let orphan = owned("b", "u1", 5);
+    index.restarted(&scope());
+    index.observe(&scope(), &live("a", "1", 4));
+    index.observe(&scope(), &orphan);
+    assert_eq!(index.take_owner_questions(10).len(), 1);
+    index.set_owner(&owner("u1"), OwnerState::Gone);
+    assert!(index.take_wondered(10).is_empty(), "not before the list is");
+    index.ready(&scope());
+    assert_eq!(look_again(&index, std::slice::from_ref(&orphan)), ["b"]);
+    assert!(told(&index, "b").is_some());
+}
+
 #[test]
 fn what_nobody_declares_is_told_where_a_target_asks_and_nowhere_else() {
     let index = Index::new();

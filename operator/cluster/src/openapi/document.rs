@@ -162,6 +162,12 @@ impl Reducer<'_> {
                 let node = well_known(name).unwrap_or_else(|| self.node(&overlaid));
                 self.builder.push(node)
             }
+            None if is_emptied(keywords) => self.builder.push(Node::Struct(StructNode {
+                fields: Box::default(),
+                defaults: Box::default(),
+                preserve_unknown: false,
+                atomic: keywords.map_type.as_deref() == Some("atomic"),
+            })),
             None => {
                 let node = self.node(keywords);
                 self.builder.push(node)
@@ -272,6 +278,20 @@ impl Reducer<'_> {
             .map(|name| (Arc::from(name.as_str()), default(name)))
             .collect()
     }
+}
+
+/// True for an object within a custom resource of which the definition says nothing: the server keeps nothing that is in it. A component is
+/// without fields where they are not published.
+///
+/// Source: <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#field-pruning>.
+fn is_emptied(keywords: &Keywords) -> bool {
+    keywords.kind.as_deref() == Some("object")
+        && keywords.properties.is_empty()
+        && keywords.all_of.is_empty()
+        && matches!(keywords.additional, None | Some(Additional::Allowed(false)))
+        && !keywords.preserve_unknown
+        && !keywords.embedded
+        && !keywords.int_or_string
 }
 
 /// The component that a schema stands for: a `$ref`, or one wrapped in `allOf` so that it can carry a description or a default.

@@ -260,3 +260,42 @@ fn a_broken_component_hides_only_itself() {
     assert_eq!(at(&good, &["gone"]), &Node::Any);
     assert!(schema(json!({}), &kind).is_none());
 }
+
+#[test]
+fn what_a_definition_says_nothing_about_was_thought_to_be_kept() {
+    let kind = GroupVersionKind::new("example.com", "v1", "Stub");
+    let stub = schema(
+        json!({"com.example.v1.Stub": {
+            "type": "object",
+            "x-kubernetes-group-version-kind": [{"group": "example.com", "kind": "Stub", "version": "v1"}],
+            "properties": {
+                "spec": {"type": "object"},
+                "rows": {"type": "array", "items": {"type": "object"}},
+                "kept": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                "open": {"type": "object", "additionalProperties": true},
+                "template": {"type": "object", "x-kubernetes-embedded-resource": true},
+            },
+        }}),
+        &kind,
+    )
+    .unwrap();
+    let declared = json!({"spec": {"size": 3}, "rows": [{"a": 1}], "kept": {"a": 1}, "open": {"a": {"b": 1}}, "template": {"kind": "A"}});
+    let live = json!({"spec": {}, "rows": [{}], "kept": {}, "open": {"a": {}}, "template": {}});
+    let differ = |declared: &Value, live: &Value| -> Vec<String> {
+        let drifts = drift::compare::compare(declared, live, &stub);
+        drifts.iter().map(|d| d.path.to_string()).collect()
+    };
+    assert_eq!(
+        differ(&declared, &live),
+        ["kept.a", "open.a.b", "template.kind"]
+    );
+    let opaque = schema(
+        json!({"com.example.v1.Stub": {
+            "type": "object",
+            "x-kubernetes-group-version-kind": [{"group": "example.com", "kind": "Stub", "version": "v1"}],
+        }}),
+        &kind,
+    )
+    .unwrap();
+    assert_eq!(opaque.node(opaque.root()), &Node::Any);
+}

@@ -159,7 +159,11 @@ impl Budgets {
             for said in records {
                 let times = match said.outcome {
                     Outcome::Reverted | Outcome::Contested | Outcome::Blocked => said.attempts,
-                    Outcome::Delivered | Outcome::Pruned | Outcome::Waiting | Outcome::Held => 0,
+                    Outcome::Delivered
+                    | Outcome::Pruned
+                    | Outcome::Waiting
+                    | Outcome::Held
+                    | Outcome::Observed => 0,
                 };
                 (0..times).for_each(|_| spent.add(said.at.0));
             }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::budgets::Budgets;
+use super::words;
 use crate::engine::Engine;
 use crate::registry::PolicyState;
 
@@ -128,7 +129,29 @@ impl Converging {
         self.offered.notify_one();
     }
 
-    pub(super) fn again(&self, key: Key) {
+    /// How often an object was put back lately.
+    pub fn rounds(&self, key: &Key) -> Rounds {
+        let inner = self.inner.lock();
+        inner.known.get(key).map(|k| k.rounds).unwrap_or_default()
+    }
+
+    /// Has everything looked at again that was left to its deployer, or until it is known what deployers heal.
+    pub fn reconsider(&self) {
+        let mut inner = self.inner.lock();
+        let is_left = |said: &Converged| {
+            said.outcome == Outcome::Observed
+                || (said.outcome == Outcome::Waiting && said.reason == words::UNLISTED)
+        };
+        let left = inner.known.iter();
+        let left = left.filter(|(_, known)| known.said.as_ref().is_some_and(is_left));
+        let keys: Vec<Key> = left.map(|(key, _)| key.clone()).collect();
+        keys.into_iter().for_each(|key| inner.wait(key));
+        drop(inner);
+        self.offered.notify_one();
+    }
+
+    /// Has an object looked at again.
+    pub fn again(&self, key: Key) {
         self.inner.lock().wait(key);
         self.offered.notify_one();
     }

@@ -4,6 +4,7 @@ use cluster::write::Place;
 use cluster::{Category, Error};
 use drift::ObjectId;
 use drift::converge::{Terms, Why};
+use drift::undeclared::Declarer;
 use driftline_crds::{Converged, Outcome};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -22,6 +23,25 @@ pub const CHANGED_BACK: &str = "what was written was changed back at once; find 
 /// Why nothing is written before all exceptions are known.
 pub const EXCEPTIONS: &str = "it is not known yet what exceptions allow; if this stays, let the operator list and watch driftexceptions";
 
+/// Why nothing is written before it is known what deployers heal.
+pub const UNLISTED: &str = "it is not known yet what Argo CD and Flux put back by themselves; if this stays, the log of the operator says why their lists cannot be read";
+
+/// Why an object is left to its deployer.
+pub fn healed(by: &Declarer) -> String {
+    format!(
+        "{}: {by} lists it and puts it back ({}), so Driftline only reports it",
+        by.tool.healed(),
+        by.tool.healing(),
+    )
+}
+
+/// Who may be at work besides, as far as that cannot be found out.
+pub fn unconfirmed(by: &Declarer) -> String {
+    format!(
+        "it says that it is deployed by {by}, which could not be confirmed; let the operator read those (read.customResources of the chart)"
+    )
+}
+
 /// The outcome of waiting, and its reason in words.
 pub fn waiting(
     why: Why,
@@ -36,6 +56,8 @@ pub fn waiting(
         whole_seconds(until).to_string()
     };
     match why {
+        Why::Healed => (Outcome::Observed, "its deployer puts it back".to_owned()),
+        Why::Unlisted => (Outcome::Waiting, UNLISTED.to_owned()),
         Why::Held => (
             Outcome::Held,
             format!("spec.hold pauses enforcement until {at}"),
@@ -120,22 +142,32 @@ pub fn stopped(
     events.say(engine, policy, said);
 }
 
-/// An Event about what came of putting an object back.
-pub fn event(
-    engine: &Engine,
-    events: &Events,
-    policy: &PolicyState,
-    id: &ObjectId,
-    said: &Converged,
-) {
+/// What is written to.
+#[derive(Clone, Copy)]
+pub struct About<'a> {
+    pub policy: &'a PolicyState,
+    pub id: &'a ObjectId,
+    /// Its commits are rolled out by Driftline.
+    pub delivers: bool,
+}
+
+/// An Event about what came of putting an object back, or delivering it.
+pub fn event(engine: &Engine, events: &Events, about: About<'_>, said: &Converged) {
+    let About {
+        policy,
+        id,
+        delivers,
+    } = about;
     let (reason, warning) = match said.outcome {
         Outcome::Reverted => ("DriftReverted", false),
         Outcome::Delivered => ("Delivered", false),
         Outcome::Pruned => ("Pruned", false),
+        Outcome::Blocked if delivers => ("DeliveryBlocked", true),
         Outcome::Blocked => ("RevertBlocked", true),
+        Outcome::Held if delivers => ("DeliveryHeld", false),
         Outcome::Contested => ("DriftContested", true),
         Outcome::Held => ("RevertHeld", false),
-        Outcome::Waiting => return,
+        Outcome::Waiting | Outcome::Observed => return,
     };
     let note = match said.outcome {
         Outcome::Reverted => format!("{id} was put back"),
@@ -145,10 +177,7 @@ pub fn event(
     };
     let said = Said {
         reason,
-        action: match said.outcome {
-            Outcome::Delivered | Outcome::Pruned => "Deliver",
-            _ => "Revert",
-        },
+        action: if delivers { "Deliver" } else { "Revert" },
         warning,
         note,
         related: ObjectReference {
@@ -172,21 +201,51 @@ pub fn unseen(place: Place<'_>) -> String {
     )
 }
 
-/// Why a write was refused, with the remedy where it is known.
-pub fn refusal(error: &Error, place: Place<'_>) -> String {
+/// True where the operator may not act as an account.
+pub fn is_not_opted_in(error: &Error) -> bool {
+    error.category() == Category::Forbidden && error.to_string().contains("impersonate")
+}
+
+/// The verb that an account lacks, where that is why a write was refused: admission answers 403 too.
+pub fn missing_verb(error: &Error) -> Option<&'static str> {
+    let text = error.to_string();
+    let lacks = |verb: &&str| text.contains(&format!("cannot {verb} resource"));
+    let verbs = ["patch", "create"].into_iter().find(lacks);
+    verbs.filter(|_| error.category() == Category::Forbidden)
+}
+
+/// Why a write was refused, with the remedy where it is known; `applied` where it was an apply, which takes two verbs.
+pub fn refusal(error: &Error, place: Place<'_>, applied: bool) -> String {
     let Place {
         account, resource, ..
     } = place;
-    let remedy = match error.category() {
-        Category::Forbidden if error.to_string().contains("impersonate") => format!(
+    let said = match error {
+        // What the API server says of an object may hold its values.
+        Error::Status {
+            action,
+            status,
+            reason,
+            ..
+        } if place.kind.group_kind.is_secret() && error.category() == Category::Refused => {
+            format!(
+                "could not {action}: the API server says {status} {reason}; the rest is withheld, because it may name values of the Secret"
+            )
+        }
+        _ => error.to_string(),
+    };
+    let remedy = match missing_verb(error) {
+        _ if is_not_opted_in(error) => format!(
             ". Let Driftline act as the account: a Role in namespace {} with the verb impersonate on serviceaccounts/{} (see docs/rights.md)",
             account.namespace, account.name
         ),
-        Category::Forbidden => format!(
-            ". Let service account {account} patch and create {}",
-            resource.plural
-        ),
-        _ => String::new(),
+        Some(_) if applied => {
+            format!(
+                ". Let service account {account} patch and create {}",
+                resource.plural
+            )
+        }
+        Some(verb) => format!(". Let service account {account} {verb} {}", resource.plural),
+        None => String::new(),
     };
-    format!("{error}{remedy}")
+    format!("{said}{remedy}")
 }

@@ -257,6 +257,11 @@ fn say(
         .converging
         .note(&key, Rounds::default(), said.clone());
     engine.metrics.deliveries(outcome.as_str()).inc();
-    tell(engine, events, (policy, id), &said, None, news);
+    let about = words::About {
+        policy,
+        id,
+        delivers: true,
+    };
+    tell(engine, events, about, &said, None, news);
     engine.index.touch(target.id, id);
 }

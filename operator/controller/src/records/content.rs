@@ -3,15 +3,15 @@
 use cluster::index::Change;
 use drift::{Evidence, ObjectChange, ObjectId, Report, ReportedField};
 use driftline_crds::{
-    Baseline, BaselineEvidence, DeclaredAt, Display, DriftRecord, DriftRecordSpec,
-    DriftRecordStatus, Field, Origin, POLICY_LABEL, RecordChange, RecordState, SEVERITY_LABEL,
-    Severity, Subject, TARGET_LABEL,
+    Baseline, BaselineEvidence, Display, DriftRecord, DriftRecordSpec, DriftRecordStatus, Field,
+    Origin, POLICY_LABEL, RecordChange, RecordState, SEVERITY_LABEL, Severity, Subject,
+    TARGET_LABEL,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use sha2::{Digest as _, Sha256};
 
-use super::by;
+use super::{by, written};
 use crate::registry::PolicyState;
 
 /// The longest name of an object that a record's name begins with.
@@ -127,12 +127,10 @@ pub fn status(
         closed_at: None,
         uid: report.uid.clone(),
         api_version: change.api_version.clone(),
-        declared_at: change.provenance.as_ref().map(|p| DeclaredAt {
-            revision: change.revision.to_string(),
-            file: drift::redact::cut(&drift::redact::printable(&p.file), 1024).to_owned(),
-            line: Some(p.line).filter(|l| *l > 0),
-            ..DeclaredAt::default()
-        }),
+        declared_at: change
+            .provenance
+            .as_ref()
+            .map(|p| written::place(p, &change.revision, &fields)),
         severity: Some(severity(report.severity)),
         origin: Some(origin(report.origin)),
         rule: report

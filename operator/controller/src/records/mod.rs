@@ -319,6 +319,7 @@ impl Records {
         target: &str,
         change: &Change,
     ) -> Result<(), WriteError> {
+        self.engine.previews.saw(policy, change);
         let name = content::name(policy, target, &change.id);
         let known = self.store.get(&policy.key.namespace, &name);
         let place = |known| Place {
@@ -581,7 +582,13 @@ impl Records {
             Some(Outcome::Blocked) => RecordState::Blocked,
             Some(Outcome::Contested) => RecordState::Contested,
             Some(Outcome::Held) => RecordState::Held,
-            Some(Outcome::Reverted | Outcome::Delivered | Outcome::Pruned | Outcome::Waiting)
+            Some(
+                Outcome::Reverted
+                | Outcome::Delivered
+                | Outcome::Pruned
+                | Outcome::Waiting
+                | Outcome::Observed,
+            )
             | None => status.state,
         };
     }
@@ -595,11 +602,10 @@ impl Records {
         before: Option<&DriftRecordStatus>,
     ) {
         written::fill(status, before, None);
-        let known = status
-            .declared_at
-            .as_ref()
-            .is_some_and(|at| at.commit.is_some());
-        let (Some(line), Some(provenance)) = (written::line(status), &change.provenance) else {
+        let (Some(at), Some(provenance)) = (&status.declared_at, &change.provenance) else {
+            return;
+        };
+        let (known, Some(line)) = (at.commit.is_some(), at.line) else {
             return;
         };
         let history = policy.view.lock().history.clone();
@@ -632,6 +638,10 @@ impl Records {
             let converging = &self.engine.converging;
             converging.is_over(policy, target, &entry.id);
             let said = converging.said(target, &entry.id);
+            if said.is_none() && policy.view.lock().terms.writes() {
+                // Whoever led before may have put it back and not said so.
+                converging.again((target, entry.id.clone()));
+            }
             status.enforcement = said.or(status.enforcement);
         }
         status.closed_at = Some(Time(content::whole_seconds(Timestamp::now())));

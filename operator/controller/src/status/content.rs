@@ -82,6 +82,7 @@ pub fn status(
         }),
         targets: target_statuses,
         budget,
+        preview: None,
         last_handled_check: view.last_handled_check.clone(),
     }
 }
@@ -198,6 +199,7 @@ fn readiness(target: &Target, account: Option<&Account>) -> (&'static str, Strin
         );
     }
     messages.extend(target.beyond.as_ref().and_then(Beyond::left_out));
+    messages.extend(view.unverified.clone());
     ("True", view.reason.clone(), messages.join("; "))
 }
 
@@ -423,7 +425,17 @@ pub fn shrink(status: &mut DriftPolicyStatus) -> bool {
                 drift::redact::cut(&target.message, target.message.len() / 2).to_owned();
             false
         }
-        None => true,
+        None => {
+            let blocked = status.preview.iter_mut().flat_map(|p| &mut p.blocked);
+            let mut longest = blocked.filter(|b| !b.message.is_empty());
+            match longest.next() {
+                Some(blocked) => {
+                    blocked.message.clear();
+                    false
+                }
+                None => true,
+            }
+        }
     }
 }
 
@@ -445,6 +457,7 @@ mod tests {
             checked_at: None,
             delivers: false,
             prunes: false,
+            unverified: None,
             is_release: false,
             polled: None,
             begun: std::time::Instant::now(),

@@ -236,6 +236,12 @@ impl Statuses {
             before.budget.clone().filter(|_| budget.is_some())
         };
         let mut status = content::status(&view, &targets, records, budget, before, now);
+        let previews = &self.engine.previews;
+        // What was asked before the account lost the right to see it names what it may not see any more.
+        let forbidden = status.targets.iter().any(|t| t.reason == "NotAllowed");
+        status.preview = previews
+            .status(&self.engine, policy, &view, before.preview.as_ref())
+            .filter(|_| !forbidden);
         while serde_json::to_vec(&status).map_or(0, |v| v.len()) > MAX_BYTES
             && !content::shrink(&mut status)
         {}

@@ -1,5 +1,5 @@
 //! What Argo CD and Flux list as declared by them: their Applications, Kustomizations and HelmReleases are watched while some policy
-//! asks about objects that nobody declares.
+//! asks about objects that nobody declares, or may put something back.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -13,9 +13,14 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::engine::Engine;
+use crate::healers::Healers;
 
 #[derive(Default)]
-pub struct Watches(Mutex<BTreeMap<Tool, Running>>);
+pub struct Watches {
+    running: Mutex<BTreeMap<Tool, Running>>,
+    /// What those that are watched put back by themselves.
+    pub healers: Arc<Healers>,
+}
 
 struct Running {
     kind: GroupVersionKind,
@@ -34,7 +39,7 @@ impl Running {
 impl Watches {
     /// Starts and stops watches so that they fit what the cluster serves.
     pub fn sync(&self, engine: &Engine, catalog: &Catalog) {
-        let mut running = self.0.lock();
+        let mut running = self.running.lock();
         for tool in Tool::LISTING {
             let served = tool.kind().and_then(|k| {
                 let versions = catalog.versions(&k);
@@ -45,6 +50,7 @@ impl Watches {
             let Some(kind) = served else {
                 running.remove(&tool).into_iter().for_each(Running::end);
                 engine.index.set_tool(tool, Standing::Unserved);
+                self.healers.set_tool(tool, Standing::Unserved);
                 continue;
             };
             if running.get(&tool).is_some_and(|r| r.kind == kind) {
@@ -60,6 +66,7 @@ impl Watches {
             };
             let feed = Arc::new(Feed {
                 index: Arc::clone(&engine.index),
+                healers: Arc::clone(&self.healers),
                 tool,
                 known: Mutex::default(),
             });
@@ -78,13 +85,15 @@ impl Watches {
     }
 
     pub fn stop(&self) {
-        let stopped = std::mem::take(&mut *self.0.lock());
+        let stopped = std::mem::take(&mut *self.running.lock());
         stopped.into_values().for_each(Running::end);
+        self.healers.forget();
     }
 }
 
 struct Feed {
     index: Arc<Index>,
+    healers: Arc<Healers>,
     tool: Tool,
     known: Mutex<Known>,
 }
@@ -107,8 +116,18 @@ impl Feed {
 
     fn forget(&self, known: &mut Known) {
         for gone in known.all.drain() {
-            self.index.set_listed(&gone, &[]);
+            self.gone(&gone);
         }
+    }
+
+    fn gone(&self, by: &Arc<Declarer>) {
+        self.index.set_listed(by, &[]);
+        self.healers.set(by, Vec::new());
+    }
+
+    fn stands(&self, standing: Standing) {
+        self.index.set_tool(self.tool, standing.clone());
+        self.healers.set_tool(self.tool, standing);
     }
 
     fn declarer(&self, object: &Value) -> Arc<Declarer> {
@@ -135,15 +154,16 @@ impl Sink for Feed {
             WatchEvent::Ready => {
                 if let Some(listed) = known.listing.take() {
                     for gone in known.all.difference(&listed) {
-                        self.index.set_listed(gone, &[]);
+                        self.gone(gone);
                     }
                     known.all = listed;
                 }
-                self.index.set_tool(self.tool, Standing::Listed);
+                self.stands(Standing::Listed);
             }
             WatchEvent::Listed(object) | WatchEvent::Applied(object) => {
                 let by = self.declarer(&object);
                 self.index.set_listed(&by, &self.tool.lists(&object));
+                self.healers.set(&by, self.tool.heals(&object));
                 if let Some(listing) = &mut known.listing {
                     listing.insert(Arc::clone(&by));
                 }
@@ -151,7 +171,7 @@ impl Sink for Feed {
             }
             WatchEvent::Deleted(object) => {
                 let by = self.declarer(&object);
-                self.index.set_listed(&by, &[]);
+                self.gone(&by);
                 known.all.remove(&by);
             }
             WatchEvent::Failed { reason, message } => {
@@ -167,7 +187,7 @@ impl Sink for Feed {
                     "what it declares cannot be read"
                 );
                 self.forget(&mut known);
-                self.index.set_tool(self.tool, standing);
+                self.stands(standing);
             }
             // What it listed before is believed.
             WatchEvent::Undecodable { identity, .. } => {

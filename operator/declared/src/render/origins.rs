@@ -4,7 +4,7 @@
 //! objects themselves are always those of the first build, since annotations that were not there may change what a patch does; an
 //! object that the second build makes otherwise keeps the folder for its place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 
 use drift::declared::DeclaredObject;
@@ -73,14 +73,48 @@ fn asking(text: &str) -> Option<String> {
     (before.get("buildMetadata").is_none() && before == after).then_some(asking)
 }
 
+/// An object of the build that was asked for origins, without what was asked for.
+struct Built {
+    object: DeclaredObject,
+    /// The file or generator, of this repository.
+    origin: Option<Origin>,
+    /// The file that holds it.
+    file: Option<String>,
+    /// What was done to it; `None` where that could not be read.
+    transformations: Option<Vec<Origin>>,
+}
+
+impl Built {
+    fn of(mut object: DeclaredObject, folder: &str) -> Self {
+        let (origin, transformations) = (
+            take(&mut object.object, ORIGIN),
+            take(&mut object.object, TRANSFORMATIONS),
+        );
+        let origin = origin.and_then(|text| serde_saphyr::from_str::<Origin>(&text).ok());
+        let origin = origin.filter(|o| o.repo.is_none());
+        let path = origin.as_ref().and_then(|o| o.path.as_deref());
+        Self {
+            file: path.and_then(|path| join_path(folder, path)),
+            transformations: match transformations {
+                None => Some(Vec::new()),
+                Some(text) => serde_saphyr::from_str(&text).ok(),
+            },
+            object,
+            origin,
+        }
+    }
+}
+
 /// The places of the objects of a build, from the output of the build that was asked for them.
 pub(super) struct Origins<'t> {
-    built: Vec<DeclaredObject>,
+    built: Vec<Built>,
     tree: &'t CommitTree<'t>,
     target: &'t Entry,
     request: &'t RenderRequest,
     layout: &'t Layout,
     files: HashMap<String, Vec<DeclaredObject>>,
+    /// Which built object of a file is which of its objects, where only all together tell.
+    matched: HashMap<String, HashMap<usize, usize>>,
     /// Whether a generator anywhere may add to a ConfigMap or Secret of a file; nothing in what is built says so.
     merging: Option<bool>,
 }
@@ -93,13 +127,15 @@ impl<'t> Origins<'t> {
         request: &'t RenderRequest,
         layout: &'t Layout,
     ) -> Self {
+        let built = quietly(text, request).into_iter();
         Self {
-            built: quietly(text, request),
+            built: built.map(|o| Built::of(o, &target.path)).collect(),
             tree,
             target,
             request,
             layout,
             files: HashMap::new(),
+            matched: HashMap::new(),
             merging: None,
         }
     }
@@ -109,21 +145,15 @@ impl<'t> Origins<'t> {
     /// # Errors
     /// `Corrupt` if the tree cannot be read.
     pub(super) fn place(&mut self, index: usize, object: &mut DeclaredObject) -> Result<(), Error> {
-        let Some(mut other) = self.built.get(index).map(|o| o.object.clone()) else {
+        let Some(built) = self.built.get(index) else {
             return Ok(());
         };
-        let (origin, transformations) =
-            (take(&mut other, ORIGIN), take(&mut other, TRANSFORMATIONS));
-        if other != without_empty_annotations(object.object.clone()) {
+        if built.object.object != without_empty_annotations(object.object.clone()) {
             return Ok(());
         }
-        let Some(origin) = origin.and_then(|text| serde_saphyr::from_str::<Origin>(&text).ok())
-        else {
+        let Some(origin) = &built.origin else {
             return Ok(());
         };
-        if origin.repo.is_some() {
-            return Ok(());
-        }
         let declared_in = origin.path.as_ref().or(origin.configured_in.as_ref());
         let file = declared_in.and_then(|path| join_path(&self.target.path, path));
         let Some(file) = file.filter(|f| self.layout.files.contains(f)) else {
@@ -131,12 +161,8 @@ impl<'t> Origins<'t> {
         };
         object.provenance.file.clone_from(&file);
         object.provenance.document = 1;
-        let transformations: Option<Vec<Origin>> = match transformations {
-            None => Some(Vec::new()),
-            Some(text) => serde_saphyr::from_str(&text).ok(),
-        };
-        if let (Some(_), Some(transformations)) = (origin.path, transformations) {
-            self.lines(object, &file, &transformations)?;
+        if built.file.is_some() && built.transformations.is_some() {
+            self.lines(index, object, &file)?;
         }
         Ok(())
     }
@@ -144,33 +170,106 @@ impl<'t> Origins<'t> {
     /// Finds the object in its file, and the line of each value that nothing but the file can have set.
     fn lines(
         &mut self,
+        index: usize,
         object: &mut DeclaredObject,
         file: &str,
-        transformations: &[Origin],
     ) -> Result<(), Error> {
         if !self.files.contains_key(file) {
             let text = self.read(file)?;
             let found = text.map_or_else(Vec::new, |text| in_file(file, &text, self.request));
             self.files.insert(file.to_owned(), found);
         }
-        let Some(source) = self.files.get(file).and_then(|s| source(s, object)) else {
+        let touched = self.touched(index)?;
+        let place = self.source(index, file, &touched)?;
+        let sources = self.files.get(file);
+        let Some(source) = place.and_then(|at| sources?.get(at)).cloned() else {
             return Ok(());
         };
         object.provenance = source.provenance.clone();
         let kind = object.object.get("kind").and_then(Value::as_str);
-        let source = source.clone();
-        let read = |path: &str| self.read(path);
-        let touched = Touched::by(
-            transformations,
-            kind.unwrap_or_default(),
-            &self.target.path,
-            read,
-        )?;
         let generated = matches!(kind, Some("ConfigMap" | "Secret")) && self.generators_merge()?;
         if !touched.all && !generated {
             object.lines = lines(&object.object, &source, &touched);
         }
         Ok(())
+    }
+
+    /// What may have been set of a built object elsewhere than in its file.
+    fn touched(&self, index: usize) -> Result<Touched, Error> {
+        let built = self.built.get(index);
+        let transformations = built.and_then(|b| b.transformations.as_deref());
+        let Some((built, transformations)) = built.zip(transformations) else {
+            return Ok(Touched {
+                all: true,
+                ..Touched::default()
+            });
+        };
+        let kind = built.object.object.get("kind").and_then(Value::as_str);
+        let read = |path: &str| self.read(path);
+        let kind = kind.unwrap_or_default();
+        Touched::by(transformations, kind, &self.target.path, read)
+    }
+
+    /// Which object of its file a built one comes from.
+    fn source(
+        &mut self,
+        index: usize,
+        file: &str,
+        touched: &Touched,
+    ) -> Result<Option<usize>, Error> {
+        let Some(built) = self.built.get(index) else {
+            return Ok(None);
+        };
+        let naming = Naming::of(built, touched);
+        let sources = self.files.get(file).map_or(&[][..], Vec::as_slice);
+        match candidates(sources, &built.object, naming).as_slice() {
+            [] => Ok(None),
+            [only] => Ok(Some(*only)),
+            _ if !matches!(naming, Naming::Affixed { .. }) => Ok(None),
+            _ => {
+                if !self.matched.contains_key(file) {
+                    let matched = self.matched(file)?;
+                    self.matched.insert(file.to_owned(), matched);
+                }
+                Ok(self.matched.get(file).and_then(|m| m.get(&index)).copied())
+            }
+        }
+    }
+
+    /// Tells the built objects of a file apart by leaving out what others must be. That is certain only where each object of the file
+    /// was built once.
+    fn matched(&self, file: &str) -> Result<HashMap<usize, usize>, Error> {
+        let sources = self.files.get(file).map_or(&[][..], Vec::as_slice);
+        let mut open: Vec<(usize, Vec<usize>)> = Vec::new();
+        for (index, built) in self.built.iter().enumerate() {
+            if built.file.as_deref() != Some(file) {
+                continue;
+            }
+            let naming = Naming::of(built, &self.touched(index)?);
+            if naming == Naming::Unknown {
+                return Ok(HashMap::new());
+            }
+            open.push((index, candidates(sources, &built.object, naming)));
+        }
+        if open.len() != sources.len() {
+            return Ok(HashMap::new());
+        }
+        open.sort_by_key(|(_, found)| found.len());
+        let mut matched = HashMap::new();
+        let mut taken = HashSet::new();
+        for (index, mut found) in open {
+            found.retain(|at| !taken.contains(at));
+            match found.as_slice() {
+                // Two of one: not each was built once.
+                [] => return Ok(HashMap::new()),
+                [only] => {
+                    taken.insert(*only);
+                    matched.insert(index, *only);
+                }
+                _ => {}
+            }
+        }
+        Ok(matched)
     }
 
     fn generators_merge(&mut self) -> Result<bool, Error> {
@@ -223,17 +322,67 @@ fn without_empty_annotations(mut object: Value) -> Value {
     object
 }
 
-/// The one object of a file that a built one can come from. Its name may have got a prefix, a suffix or a hash.
-fn source<'s>(sources: &'s [DeclaredObject], built: &DeclaredObject) -> Option<&'s DeclaredObject> {
+/// What a built object's name says of that in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    /// It is the same.
+    Kept {
+        /// The namespace may be another.
+        moved: bool,
+    },
+    /// Something stands before or behind it.
+    Affixed { prefix: bool, suffix: bool },
+    /// Nothing.
+    Unknown,
+}
+
+impl Naming {
+    fn of(built: &Built, touched: &Touched) -> Self {
+        let Some(transformations) = built.transformations.as_deref() else {
+            return Self::Unknown;
+        };
+        if touched.all || touched.renamed {
+            return Self::Unknown;
+        }
+        let did = |transformer: &str| {
+            let mut kinds = transformations.iter().map(|t| &t.configured_by.kind);
+            kinds.any(|kind| kind == transformer)
+        };
+        let prefix = did("PrefixTransformer");
+        let suffix = did("SuffixTransformer") || did("HashTransformer");
+        if prefix || suffix {
+            return Self::Affixed { prefix, suffix };
+        }
+        Self::Kept {
+            moved: did("NamespaceTransformer"),
+        }
+    }
+}
+
+/// The objects of a file that a built one can come from.
+fn candidates(sources: &[DeclaredObject], built: &DeclaredObject, naming: Naming) -> Vec<usize> {
     let text = |o: &DeclaredObject, key: &str| o.object.get(key).cloned();
-    let name = built.name()?;
-    let mut like = sources.iter().filter(|s| {
-        text(s, "apiVersion") == text(built, "apiVersion")
-            && text(s, "kind") == text(built, "kind")
-            && s.name().is_some_and(|n| name.contains(n))
-    });
-    let only = like.next()?;
-    like.next().is_none().then_some(only)
+    let alike = |s: &DeclaredObject| {
+        text(s, "apiVersion") == text(built, "apiVersion") && text(s, "kind") == text(built, "kind")
+    };
+    let Some(name) = built.name() else {
+        return Vec::new();
+    };
+    let named = |s: &DeclaredObject| {
+        let own = s.name().unwrap_or_default();
+        match naming {
+            Naming::Kept { moved } => own == name && (moved || s.namespace() == built.namespace()),
+            Naming::Affixed { prefix, suffix } => match (prefix, suffix) {
+                (true, false) => name.ends_with(own),
+                (false, true) => name.starts_with(own),
+                _ => name.contains(own),
+            },
+            Naming::Unknown => true,
+        }
+    };
+    let found = sources.iter().enumerate();
+    let found = found.filter(|(_, s)| alike(s) && named(s));
+    found.map(|(at, _)| at).collect()
 }
 
 /// The line of each node of a built object, 0 where another than its file may have set it.

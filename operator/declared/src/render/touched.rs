@@ -16,6 +16,8 @@ pub(super) struct Touched {
     pub(super) all: bool,
     /// Everything below members of these names.
     pub(super) keys: HashSet<String>,
+    /// The object's name, by something else than a prefix or a suffix.
+    pub(super) renamed: bool,
 }
 
 impl Touched {
@@ -62,7 +64,10 @@ impl Touched {
             | "PatchTransformer"
             | "PatchStrategicMergeTransformer"
             | "PatchJson6902Transformer" => &[],
-            "NamespaceTransformer" if kind == "Namespace" => &["namespace", "name"],
+            "NamespaceTransformer" if kind == "Namespace" => {
+                self.renamed = true;
+                &["namespace", "name"]
+            }
             "NamespaceTransformer" => &["namespace"],
             "LabelTransformer" => &[
                 "labels",
@@ -110,6 +115,9 @@ impl Touched {
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
         for (member, inline) in [("patches", "patch"), ("patchesJson6902", "patch")] {
             for entry in list(kustomization, member) {
+                let allowed =
+                    |what: &str| entry.get("options").is_some_and(|o| o.get(what).is_some());
+                self.renamed |= allowed("allowNameChange") || allowed("allowKindChange");
                 let text = match (entry.get(inline), entry.get("path")) {
                     (Some(Value::String(text)), None) => Some(text.clone()),
                     (None, Some(Value::String(path))) => at(folder, path, read)?,
@@ -190,6 +198,7 @@ impl Touched {
             let Some(pointer) = operation.get(pointer).and_then(Value::as_str) else {
                 continue;
             };
+            self.renamed |= matches!(pointer, "/metadata/name" | "/metadata" | "/kind" | "");
             let named = pointer
                 .rsplit('/')
                 .find(|part| *part != "-" && part.parse::<u64>().is_err())

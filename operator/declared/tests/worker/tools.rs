@@ -176,6 +176,74 @@ async fn what_kustomize_builds_names_its_file_and_the_lines_that_nothing_else_ca
     }
 }
 
+/// Where the objects that one file's two become are said to be declared, by name.
+async fn two_of_one_file(names: [&str; 2], kustomization: &str) -> Vec<(String, String)> {
+    let worker = with_tools().await;
+    let two = names.map(config_map).join("---\n");
+    let repo = Repo::with(&[
+        ("base/kustomization.yaml", "resources: [two.yaml]\n"),
+        ("base/two.yaml", &two),
+        ("live/kustomization.yaml", kustomization),
+    ]);
+    let rendered = worker.rendered(&repo.url(), "live").await.unwrap();
+    let objects = rendered.objects.iter();
+    let mut places: Vec<_> = objects
+        .map(|o| (o.name().unwrap().to_owned(), o.provenance.to_string()))
+        .collect();
+    places.sort();
+    places
+}
+
+#[tokio::test]
+async fn an_object_whose_name_holds_anothers_of_its_file_had_no_line() {
+    let second = config_map("web").lines().count() + 2;
+    let (first, second) = (
+        "base/two.yaml, line 1".to_owned(),
+        format!("base/two.yaml, document 2, line {second}"),
+    );
+    for (more, names) in [
+        ("", ["web", "web-worker"]),
+        ("namespace: shop\n", ["web", "web-worker"]),
+        ("namePrefix: p-\n", ["p-web", "p-web-worker"]),
+        ("nameSuffix: -s\n", ["web-s", "web-worker-s"]),
+        (
+            "namePrefix: p-\nnameSuffix: -s\n",
+            ["p-web-s", "p-web-worker-s"],
+        ),
+    ] {
+        let kustomization = format!("resources: [../base]\n{more}");
+        let places = two_of_one_file(["web", "web-worker"], &kustomization).await;
+        let expected = [
+            (names[0].into(), first.clone()),
+            (names[1].into(), second.clone()),
+        ];
+        assert_eq!(places, expected, "{more}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_took_anothers_name_is_not_taken_for_that_one() {
+    let folder = "base/two.yaml".to_owned();
+    // `web-worker` is what `worker` has become.
+    let kustomization = "resources: [../base]\nnamePrefix: web-\n";
+    let places = two_of_one_file(["worker", "web-worker"], kustomization).await;
+    let expected = ["web-web-worker", "web-worker"].map(|n| (n.to_owned(), folder.clone()));
+    assert_eq!(places, expected);
+    // `b` is what `a` has become.
+    let rename = |from: &str, to: &str| {
+        let patch = format!("- {{op: replace, path: /metadata/name, value: {to}}}");
+        format!("- target: {{name: {from}}}\n  patch: |\n    {patch}\n")
+    };
+    let kustomization = format!(
+        "resources: [../base]\npatches:\n{}{}",
+        rename("a", "b"),
+        rename("x", "a")
+    );
+    let places = two_of_one_file(["a", "x"], &kustomization).await;
+    let expected = ["a", "b"].map(|n| (n.to_owned(), folder.clone()));
+    assert_eq!(places, expected);
+}
+
 #[tokio::test]
 async fn a_config_map_that_a_generator_may_add_to_names_its_file_and_no_line() {
     let worker = with_tools().await;

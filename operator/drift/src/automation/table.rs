@@ -1,9 +1,9 @@
 //! The table itself: what is written on objects by others than their deployer, kind by kind.
 
 use super::when::{
-    PULL_SECRET_NOTE, beside_its_name, has_injector, holds_token, is_declared_and_own_secrets,
-    is_job_label, is_of_token, is_own_secret, names_own_secrets, of_own_controller, set_by_argo,
-    tracks, within_bounds,
+    PULL_SECRET_NOTE, beside_its_name, has_injector, holds_token, is_bound,
+    is_declared_and_own_secrets, is_declared_empty, is_job_label, is_of_token, is_own_secret,
+    names_own_secrets, of_own_controller, set_by_argo, tracks, within_bounds,
 };
 use serde_json::Value;
 
@@ -14,6 +14,7 @@ const DUAL_STACK: &str = "https://kubernetes.io/docs/concepts/services-networkin
 const JOB: &str = "https://kubernetes.io/docs/concepts/workloads/controllers/job/#specifying-your-own-pod-selector";
 const VOLUMES: &str = "https://kubernetes.io/docs/concepts/storage/persistent-volumes/";
 const ACCOUNT: &str = "https://kubernetes.io/docs/concepts/security/service-accounts/#bound-service-account-token-volume";
+const SCHEDULER: &str = "https://kubernetes.io/docs/concepts/scheduling-eviction/kube-scheduler/";
 const TOKEN: &str = "https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/controller/serviceaccount/tokens_controller.go";
 const TOKEN_USED: &str = "https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-legacy-token-last-used";
 const INJECTOR: &str = "https://cert-manager.io/docs/concepts/ca-injector/";
@@ -52,6 +53,8 @@ const WEBHOOKS_CA: &[&str] = &["webhooks", "*", "clientConfig", "caBundle"];
 const API_SERVICE_CA: &[&str] = &["spec", "caBundle"];
 const CONVERSION_CA: &[&str] = &["spec", "conversion", "webhook", "clientConfig", "caBundle"];
 
+const EMPTY: &str = "where Git declares it empty";
+const TOPOLOGY: &str = "https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#podtopologylabels";
 const INJECTED: &str = "where Git asks an injector for it by an annotation";
 
 const REPLICAS: Line = Line::new(&["*"], &["spec", "replicas"], AUTOSCALER).when(
@@ -236,11 +239,10 @@ pub(super) const ADDED: &[Line] = &[
     ),
     Line::new(&["*"], &["**", "serviceAccount"], ACCOUNT)
         .when(beside_its_name, "as `serviceAccountName` beside it"),
-    Line::new(
-        &["Pod"],
-        &["spec", "nodeName"],
-        "https://kubernetes.io/docs/concepts/scheduling-eviction/kube-scheduler/",
-    ),
+    Line::new(&["Pod"], &["spec", "nodeName"], SCHEDULER),
+    Line::new(&["Pod"], LABELS, TOPOLOGY)
+        .among(&["topology.kubernetes.io/region", "topology.kubernetes.io/zone"])
+        .when(is_bound, "of a Pod that has a node"),
     Line::new(&["Pod"], &["spec", "volumes", "*"], ACCOUNT).when(
         |_, _, v| name_begins(v, "kube-api-access-") && is_token_volume(v),
         "`kube-api-access-…`, projected from the account's token",
@@ -328,6 +330,23 @@ pub(super) const CHANGED: &[Line] = &[
         is_declared_and_own_secrets,
         "as declared, and registry Secrets of its own",
     ),
+    Line::new(&["Service"], &["spec", "clusterIP"], SERVICE).when(
+        |c, p, v| is_declared_empty(c, p, v) && v != "None",
+        "where Git declares it empty, unless it is `None`",
+    ),
+    // Its first is the address above, which is told.
+    Line::new(&["Service"], &["spec", "clusterIPs"], SERVICE).when(is_declared_empty, EMPTY),
+    Line::new(&["Service"], &["spec", "ipFamilies"], DUAL_STACK).when(is_declared_empty, EMPTY),
+    Line::new(&["Service"], &["spec", "ports", "*", "nodePort"], SERVICE)
+        .when(is_declared_empty, EMPTY),
+    Line::new(&["Service"], &["spec", "healthCheckNodePort"], SERVICE)
+        .when(is_declared_empty, EMPTY),
+    Line::new(&["PersistentVolumeClaim"], &["spec", "volumeName"], VOLUMES)
+        .when(is_declared_empty, EMPTY),
+    Line::new(&["PersistentVolume"], &["spec", "claimRef", "*"], VOLUMES)
+        .among(&["resourceVersion", "uid"])
+        .when(is_declared_empty, EMPTY),
+    Line::new(&["Pod"], &["spec", "nodeName"], SCHEDULER).when(is_declared_empty, EMPTY),
 ];
 
 /// Notes that controllers write for themselves and write again: whether they are declared or not.

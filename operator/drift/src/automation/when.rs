@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Context, annotation, is_custom, last, name_begins, name_of};
+use crate::expected::is_zero;
 use crate::path::Step;
 
 /// Where OpenShift notes down the registry Secret that it made for an account.
@@ -39,6 +40,20 @@ pub(super) fn is_declared_and_own_secrets(context: &Context<'_>, _: &[Step], lis
         .iter()
         .filter(|e| declared.contains(e) || !is_own_pull_secret(context, e));
     others.eq(declared.iter())
+}
+
+/// Empty is as good as not declared where a value is allocated.
+pub(super) fn is_declared_empty(context: &Context<'_>, path: &[Step], _: &Value) -> bool {
+    let declared = path
+        .iter()
+        .try_fold(context.declared, |value, step| step.get(value));
+    declared.is_some_and(is_zero)
+}
+
+/// Admission labels a Pod with the place of its node when it is bound to it.
+pub(super) fn is_bound(context: &Context<'_>, _: &[Step], _: &Value) -> bool {
+    let node = context.live.get("spec").and_then(|s| s.get("nodeName"));
+    node.and_then(Value::as_str).is_some_and(|n| !n.is_empty())
 }
 
 /// True for a Secret that the token controller fills.

@@ -5,6 +5,7 @@
 
 pub mod argocd;
 pub mod flux;
+mod heals;
 
 use std::collections::HashSet;
 

@@ -22,6 +22,45 @@ impl Expectation {
         self.objects().iter().all(|o| o["drift"] == false)
     }
 
+    fn count(&self, is: impl Fn(&Value) -> bool) -> u64 {
+        self.objects().iter().map(|o| u64::from(is(o))).sum()
+    }
+
+    /// How many objects cannot be compared, because their values are encrypted.
+    pub(super) fn unknown(&self) -> u64 {
+        self.count(|o| o["unknown"] == true)
+    }
+
+    /// How many objects it cannot be told of whether something was added.
+    pub(super) fn unverified(&self) -> u64 {
+        self.count(|o| o["unverified"] == true)
+    }
+
+    /// What has to be reported by somebody who did not see how it came to be.
+    pub(super) fn at_first_sight(&self) -> Self {
+        let open = |v: &Value| v["firstSight"] == "unverified";
+        let unseen = |v: &Value| v["firstSight"] == "unseen";
+        let mut expected = self.0.clone();
+        for object in expected["objects"].as_array_mut().into_iter().flatten() {
+            let mut left_open = open(object);
+            let mut gone = unseen(object);
+            if let Some(fields) = object["fields"].as_array_mut() {
+                let before = fields.len();
+                fields.retain(|f| !unseen(f));
+                gone |= fields.is_empty() && before > 0;
+                fields.retain(|f| !open(f));
+                left_open |= fields.is_empty() && before > 0 && !gone;
+            }
+            if left_open || gone {
+                object["drift"] = json!(false);
+            }
+            if left_open {
+                object["unverified"] = json!(true);
+            }
+        }
+        Self(expected)
+    }
+
     /// The oldest minor version of Kubernetes on which the case can happen.
     pub(super) fn needs_minor(&self) -> Option<u32> {
         self.0["needs"].as_str()?.strip_prefix("1.")?.parse().ok()
@@ -119,11 +158,13 @@ fn judge(object: &Value, open: &[Value]) -> Result<(), String> {
 fn brief(field: &Value) -> String {
     let of = |key: &str| field[key].to_string();
     format!(
-        "{} {} {} -> {}",
+        "{} {} {} -> {} ({}, {})",
         of("path"),
         of("change"),
         of("declared"),
-        of("live")
+        of("live"),
+        of("basis"),
+        field["by"]["manager"]
     )
 }
 

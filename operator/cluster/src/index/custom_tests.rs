@@ -1,4 +1,4 @@
-//! What autoscalers may set, as the index hears of it.
+//! Custom resources: what autoscalers may set of them, and what the server makes of them on reading.
 
 use drift::automation::ReplicaBounds;
 use drift::{GroupKind, GroupVersionKind, ObjectId, Unknown};
@@ -135,4 +135,54 @@ fn what_was_known_of_an_object_was_forgotten_while_autoscalers_were_not_listed()
         Some(State::InSync),
         "what the server had completed is no addition"
     );
+}
+
+#[test]
+fn a_new_definition_with_one_more_default_made_drift_of_every_custom_resource() {
+    let index = index();
+    index.set_bounds([]);
+    list(&index, &live(2, 5));
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+    index.set_schema(&scope(), drift::Schema::unknown());
+    let completed = |version| {
+        let mut read = live(2, version);
+        read["spec"]["paused"] = false.into();
+        read
+    };
+    list(&index, &completed(5));
+    assert_eq!(index.tally(TARGET).in_sync, 1, "nobody wrote it");
+    index.observe(&scope(), &completed(6));
+    assert_eq!(index.tally(TARGET).in_sync, 1, "it was there");
+    let mut edited = completed(7);
+    edited["spec"]["more"] = true.into();
+    index.observe(&scope(), &edited);
+    assert_eq!(index.tally(TARGET).drifted, 1);
+    index.set_schema(&scope(), drift::Schema::unknown());
+    list(&index, &edited);
+    assert_eq!(index.tally(TARGET).drifted, 1, "that was written");
+}
+
+#[test]
+fn what_was_there_while_nobody_asked_about_it_was_told_as_added_since() {
+    let index = Index::new();
+    let ignoring = super::Batch {
+        undeclared: drift::Undeclared::Ignore,
+        ..commit("main@1", &kind(), &declared(rollout(2)))
+    };
+    index.declare(TARGET, ignoring);
+    index.set_askable(&scope(), false);
+    index.set_bounds([]);
+    list(&index, &live(2, 5));
+    assert_eq!(index.tally(TARGET).in_sync, 1);
+    index.declare(TARGET, commit("main@1", &kind(), &declared(rollout(2))));
+    let mut edited = live(2, 5);
+    edited["metadata"]["managedFields"] = json!([{"manager": "kubectl-edit", "operation": "Update", "time": "2026-01-01T00:00:00Z",
+        "fieldsV1": {"f:spec": {"f:hand": {}}}}]);
+    edited["spec"]["hand"] = "x".into();
+    index.observe(&scope(), &edited);
+    let Some(State::Drifted(report)) = index.state(TARGET, &id()) else {
+        panic!("{:?}", index.state(TARGET, &id()));
+    };
+    let paths: Vec<&str> = report.fields.iter().map(|f| &*f.path).collect();
+    assert_eq!(paths, ["spec.hand"]);
 }
