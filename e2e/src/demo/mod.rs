@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout)]
 
 mod observer;
+mod revert;
 mod story;
 
 use std::ffi::OsStr;

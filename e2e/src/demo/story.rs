@@ -9,12 +9,13 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 
 use super::observer::{Observer, Seen};
+use super::revert;
 use super::{Failure, Serving};
 use crate::Tools;
 use crate::operator::workspace;
 
-const NAMESPACE: &str = "shop";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const NAMESPACE: &str = "shop";
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An edit as an engineer would make it.
 struct Edit {
@@ -73,12 +74,20 @@ const EDITS: [Edit; 5] = [
     },
 ];
 
-/// Deploys, edits and shows. Gives the milliseconds from each change to its record.
+/// What the story came to.
+pub(super) struct Told {
+    /// Milliseconds from each edit to its record.
+    found: Vec<u128>,
+    /// Milliseconds from edits until they were put back.
+    reverted: Vec<u128>,
+}
+
+/// Deploys, edits, shows, and has what was edited put back.
 pub(super) async fn tell(
     tools: &Tools,
     kubeconfig: &Path,
     serving: &Serving,
-) -> Result<Vec<u128>, Failure> {
+) -> Result<Told, Failure> {
     let client = client(kubeconfig).await?;
     deploy(tools, kubeconfig).await?;
     let kinds = [
@@ -105,7 +114,56 @@ pub(super) async fn tell(
         found.push(make(edit, tools, kubeconfig, &mut live, &mut records).await?);
     }
     mend(tools, kubeconfig, &mut records).await?;
-    Ok(found)
+    let mut stage = Stage {
+        tools,
+        kubeconfig,
+        live,
+        policies,
+        records,
+    };
+    let reverted = revert::tell(&mut stage).await?;
+    Ok(Told { found, reverted })
+}
+
+/// What the story is told with.
+pub(super) struct Stage<'a> {
+    tools: &'a Tools,
+    kubeconfig: &'a Path,
+    pub(super) live: Observer,
+    pub(super) policies: Observer,
+    pub(super) records: Observer,
+}
+
+impl Stage<'_> {
+    /// Shows a command and runs it.
+    pub(super) async fn kubectl(&self, arguments: &[&str], why: &str) -> Result<(), Failure> {
+        let all: Vec<_> = arguments.iter().map(|a| quoted(a)).collect();
+        let why = dim(&format!("# {why}"));
+        println!("  $ kubectl -n {NAMESPACE} {}   {why}", all.join(" "));
+        self.run(arguments).await
+    }
+
+    /// Runs a command that was shown in other words.
+    pub(super) async fn run(&self, arguments: &[&str]) -> Result<(), Failure> {
+        let kubectl = self.tools.kubectl(self.kubeconfig);
+        kubectl
+            .args(["-n", NAMESPACE])
+            .args(arguments)
+            .run()
+            .await?;
+        Ok(())
+    }
+
+    /// Applies a manifest.
+    pub(super) async fn apply(&self, manifest: String) -> Result<(), Failure> {
+        let kubectl = self.tools.kubectl(self.kubeconfig);
+        kubectl
+            .args(["apply", "-f", "-"])
+            .stdin(manifest)
+            .run()
+            .await?;
+        Ok(())
+    }
 }
 
 async fn client(kubeconfig: &Path) -> Result<Client, Failure> {
@@ -295,7 +353,6 @@ async fn mend(tools: &Tools, kubeconfig: &Path, records: &mut Observer) -> Resul
     Ok(())
 }
 
-/// Says what there is to look at.
 /// As a shell has to be given it.
 fn quoted(argument: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
@@ -306,13 +363,21 @@ fn quoted(argument: &str) -> String {
     }
 }
 
-pub(super) fn end(tools: &Tools, kubeconfig: &Path, serving: &Serving, found: &[u128]) {
-    let slowest = found.iter().max().copied().unwrap_or(0);
+/// Says what there is to look at.
+pub(super) fn end(tools: &Tools, kubeconfig: &Path, serving: &Serving, told: &Told) {
+    let Told { found, reverted } = told;
+    let slowest = |all: &[u128]| all.iter().max().copied().unwrap_or(0);
     println!();
     println!(
-        "==> {} edits, {} records, the slowest {slowest} ms after the change was on the API server",
+        "==> {} edits, {} records, the slowest {} ms after the change was on the API server",
         found.len(),
-        found.len()
+        found.len(),
+        slowest(found)
+    );
+    println!(
+        "    {} edits put back as they were made, the slowest after {} ms",
+        reverted.len(),
+        slowest(reverted)
     );
     println!("Everything is still running. Look around:");
     println!();
@@ -324,7 +389,7 @@ pub(super) fn end(tools: &Tools, kubeconfig: &Path, serving: &Serving, found: &[
     );
     println!("  kubectl -n {NAMESPACE} get driftpolicies,driftrecords");
     println!("  kubectl -n {NAMESPACE} get driftrecords -o yaml");
-    println!("  kubectl -n {NAMESPACE} get events --field-selector reason=DriftOpened");
+    println!("  kubectl -n {NAMESPACE} get events --field-selector reason=DriftReverted");
     println!("  kubectl explain driftpolicy.spec.source");
     println!("  curl -s http://{}/metrics", serving.operator);
     println!(
@@ -364,10 +429,10 @@ fn styled(text: &str, code: &str) -> String {
     }
 }
 
-fn bold(text: &str) -> String {
+pub(super) fn bold(text: &str) -> String {
     styled(text, "1")
 }
 
-fn dim(text: &str) -> String {
+pub(super) fn dim(text: &str) -> String {
     styled(text, "2")
 }

@@ -50,7 +50,13 @@ async fn the_demo_finds_every_edit_and_leaves_nothing_behind() {
         "spec.ports[port=80,protocol=TCP].targetPort: \"http\" -> 9090",
         "Missing (declared at config/network.yaml:1)",
         "its record is closed",
+        "Revert would put back 3 objects, 2 fields",
+        "1 would stay: Excepted",
+        "Service shop/web is as declared again",
+        "spec.replicas is 2 again after",
+        "Contested: it was put back 3 times and changed again",
         "5 edits, 5 records",
+        "2 edits put back as they were made",
         "make demo-down",
     ] {
         assert!(shown.contains(line), "{line:?} is not in:\n{shown}");
