@@ -22,6 +22,8 @@ pub use rules::*;
 /// The API group.
 pub const GROUP: &str = "driftline.dev";
 
+/// The finalizer of a policy whose end deletes what it delivered.
+pub const FINALIZER: &str = "driftline.dev/delete";
 /// Asks for a check now; any new value does. Answered in `status.lastHandledCheck`.
 pub const CHECK_ANNOTATION: &str = "driftline.dev/check";
 

@@ -76,6 +76,20 @@ pub struct DriftPolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub rules: Vec<PolicyRule>,
+    /// What becomes of what targets with delivery: Driftline have delivered, once this policy is deleted. Orphan: it stays. Delete: it is deleted
+    /// as the policy's account, which takes the verb delete, and the policy is there until then.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// What becomes of what was delivered, once its policy is deleted.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeletionPolicy {
+    /// It stays.
+    #[default]
+    Orphan,
+    /// It is deleted. Never Namespaces, volumes, their claims or definitions of kinds.
+    Delete,
 }
 
 fn default_verify_every() -> String {

@@ -13,6 +13,11 @@ const USER: &str = "system:serviceaccount:driftline-system:driftline";
 
 /// How the names of requests end that were made as the dry-run account.
 pub const DRY_RUN: &str = " (dry run)";
+/// How those end that were made as a policy's account.
+pub const AS_POLICY: &str = " (as the policy's account)";
+
+/// The account that only dry runs are made as.
+const DRY_RUN_USER: &str = "system:serviceaccount:driftline-system:driftline-dry-run";
 
 /// The audit log of a control plane.
 pub struct Audit {
@@ -33,7 +38,12 @@ struct Event {
     uri: String,
     object_ref: Option<ObjectRef>,
     #[serde(rename = "impersonatedUser")]
-    impersonated: Option<serde::de::IgnoredAny>,
+    impersonated: Option<User>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    username: String,
 }
 
 #[derive(Deserialize)]
@@ -109,10 +119,10 @@ impl Event {
             },
             _ => self.uri.split('?').next().unwrap_or_default().to_owned(),
         };
-        let as_other = if self.impersonated.is_some() {
-            DRY_RUN
-        } else {
-            ""
+        let as_other = match &self.impersonated {
+            None => "",
+            Some(user) if user.username == DRY_RUN_USER => DRY_RUN,
+            Some(_) => AS_POLICY,
         };
         format!("{} {what}{as_other}", self.verb)
     }

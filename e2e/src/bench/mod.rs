@@ -5,6 +5,7 @@ mod edits;
 mod machine;
 mod process;
 mod report;
+mod revert;
 mod scenarios;
 mod sightings;
 mod subject;
@@ -35,7 +36,7 @@ pub struct BenchOptions {
     /// What is measured in each world [default: all that fits the world].
     #[arg(long = "only", value_enum, value_delimiter = ',')]
     pub only: Vec<Scenario>,
-    /// Live edits, each undone [default: 500; 20 with --quick].
+    /// Live edits, each undone, and each put back [default: 500; 20 with --quick].
     #[arg(long)]
     pub edits: Option<usize>,
     /// Seconds between the first complete report and the reading at rest [default: 60; 3 with --quick].
@@ -71,6 +72,8 @@ pub enum Scenario {
     Commit,
     /// A commit that changes every declaration, and its roll-out.
     Rollout,
+    /// Live edits that go back, one by one and many at once.
+    Revert,
     /// Every object is edited.
     Storm,
 }
@@ -130,14 +133,16 @@ impl Plan {
         } else if quick {
             vec![world(Kind::Deployment, 200, Scenario::value_variants())]
         } else {
-            use Scenario::{Commit, Down, Edits, Idle, Rest, Rollout, Start, Storm, Verify};
+            use Scenario::{
+                Commit, Down, Edits, Idle, Rest, Revert, Rollout, Start, Storm, Verify,
+            };
             vec![
                 world(Kind::Deployment, 1_000, &[Start, Edits]),
                 world(
                     Kind::Deployment,
                     10_000,
                     &[
-                        Start, Rest, Idle, Verify, Edits, Down, Commit, Rollout, Storm,
+                        Start, Rest, Idle, Verify, Edits, Down, Commit, Rollout, Revert, Storm,
                     ],
                 ),
                 world(Kind::ConfigMap, 50_000, &[Start, Rest, Commit]),

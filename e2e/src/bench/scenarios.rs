@@ -11,7 +11,7 @@ use super::sightings::{PolicySeen, Sightings};
 use super::subject::Subject;
 use super::workload::Release;
 use super::world::World;
-use super::{Plan, Result, Scenario, WorldSpec, edits, say};
+use super::{Plan, Result, Scenario, WorldSpec, edits, revert, say};
 
 /// The longest that a complete report may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -58,6 +58,9 @@ pub async fn measure(plan: &Plan, spec: &WorldSpec, report: &mut Report) -> Resu
         }
         if wants(Scenario::Rollout) {
             rollout(plan, &world, &subject, &mut rows).await?;
+        }
+        if wants(Scenario::Revert) {
+            put_back(plan, &world, &subject, &mut rows).await?;
         }
         if wants(Scenario::Storm) {
             storm(&world, &subject, &mut rows).await?;
@@ -441,6 +444,80 @@ async fn rollout(plan: &Plan, world: &World, subject: &Subject, rows: &mut Rows<
     let target = memory_targets(spec).1;
     rows.with("operator, peak at a roll-out", mb(peak), "MB", target);
     Ok(())
+}
+
+/// Live edits that go back: one by one, and many at once.
+async fn put_back(
+    plan: &Plan,
+    world: &World,
+    subject: &Subject,
+    rows: &mut Rows<'_>,
+) -> Result<()> {
+    rows.scenario(&format!("{} live edits, each put back", plan.edits));
+    let mut sightings = Sightings::start(&world.client, None).await?;
+    world.put_back(true).await?;
+    let spec = &world.spec;
+    let done = |p: &PolicySeen| p.drifted == 0 && complete(spec, p);
+    sightings.policy(PATIENCE, done).await?;
+    // Rights are looked at again meanwhile, and statuses written; the next edit should find everything at rest.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mark = world.audit.mark();
+    let times = revert::measure(world, plan.edits).await?;
+    for (name, part) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+        let target = (name == "p99").then_some(300.0);
+        rows.with(
+            format!("edit to put back, {name}"),
+            times.back.at(part),
+            "ms",
+            target,
+        );
+    }
+    rows.add(
+        "  of it to the edit's own watch event, p99",
+        times.event.at(0.99),
+        "ms",
+    );
+    let counts = world.audit.since(mark)?;
+    rows.per("per edit put back", &counts, 1.0 / count(plan.edits.max(1)));
+    let many = spec.objects.min(1000);
+    rows.scenario(&format!("{many} objects are edited at once, and put back"));
+    reset_peak(subject.pid())?;
+    let (mark, used) = (world.audit.mark(), cpu(subject.pid()).own);
+    let (after, whole) = revert::burst(world, many).await?;
+    rows.add(
+        format!("{many} edits at once: first edit to all back"),
+        whole.as_secs_f64(),
+        "s",
+    );
+    rows.add(
+        format!("{many} edits at once: last edit to all back"),
+        after.as_secs_f64(),
+        "s",
+    );
+    // Until the records say so too.
+    sightings.forget();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let counts = world.audit.since(mark)?;
+    rows.per(
+        "per object of many edited at once",
+        &counts,
+        1.0 / count(many),
+    );
+    rows.add(
+        "CPU of the operator meanwhile",
+        cpu(subject.pid()).own - used,
+        "s",
+    );
+    let peak = memory(subject.pid()).unwrap_or_default().peak;
+    let target = memory_targets(spec).1;
+    rows.with("operator, peak meanwhile", mb(peak), "MB", target);
+    let blocked = subject.metric("driftline_reverts_total").await;
+    rows.add(
+        "attempts to put back, of all outcomes",
+        blocked.unwrap_or(f64::NAN),
+        "",
+    );
+    world.put_back(false).await
 }
 
 async fn storm(world: &World, subject: &Subject, rows: &mut Rows<'_>) -> Result<()> {

@@ -278,6 +278,41 @@ pub fn roll_out(kind: Kind, number: usize) -> (&'static str, Value) {
     ("application/strategic-merge-patch+json", patch)
 }
 
+/// The account `bench` of the operator's namespace, what it may do, and that the operator may act as it: paths and bodies.
+pub fn writer(namespace: &str) -> Vec<(&'static str, Value)> {
+    let rbac = "rbac.authorization.k8s.io/v1";
+    let bound = |to: &str, role: &str, subject: &str| {
+        json!({
+            "apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": {"name": to},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": subject, "namespace": namespace}],
+        })
+    };
+    let role = |name: &str, rules: Value| json!({"apiVersion": rbac, "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules});
+    let writes = json!([{"apiGroups": ["", "apps"], "resources": ["configmaps", "deployments"], "verbs": ["get", "list", "watch", "patch", "create"]}]);
+    let acts = json!([{"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": ["bench"], "verbs": ["impersonate"]}]);
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "bench", "namespace": namespace}});
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    vec![
+        (
+            "/api/v1/namespaces/driftline-system/serviceaccounts",
+            account,
+        ),
+        (roles, role("bench-writes", writes)),
+        (bindings, bound("bench-writes", "bench-writes", "bench")),
+        (roles, role("driftline-acts-as-bench", acts)),
+        (
+            bindings,
+            bound(
+                "driftline-acts-as-bench",
+                "driftline-acts-as-bench",
+                "driftline",
+            ),
+        ),
+    ]
+}
+
 /// An edit of one field, or its undoing.
 pub fn edit(kind: Kind, undo: bool) -> Value {
     match kind {

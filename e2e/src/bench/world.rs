@@ -89,6 +89,29 @@ impl World {
         edit(self.client.clone(), self.spec.kind, number, undo).await
     }
 
+    /// Has live edits put back, as an account of its own that may write everything here; or not any more.
+    pub async fn put_back(&self, does: bool) -> Result<()> {
+        if does {
+            for (path, body) in workload::writer(NAMESPACE) {
+                post(&self.client, path, &body).await?;
+            }
+        }
+        let rung = if does { "Revert" } else { "Observe" };
+        self.change_policy(&json!({"spec": {"serviceAccountName": "bench", "enforcement": rung}}))
+            .await
+    }
+
+    /// Edits the first objects, several at a time.
+    pub async fn edit_some(&self, objects: usize) -> Result<()> {
+        let kind = self.spec.kind;
+        let some = WorldSpec {
+            objects,
+            ..self.spec.clone()
+        };
+        let edits = |number| edit(self.client.clone(), kind, number, false);
+        bulk(&some, "edited", edits).await
+    }
+
     /// Edits all objects, several at a time.
     pub async fn edit_all(&self, undo: bool) -> Result<()> {
         let kind = self.spec.kind;
@@ -109,12 +132,15 @@ impl World {
 
     /// Sets how often the policy is verified.
     pub async fn verify_every(&self, every: &str) -> Result<()> {
+        self.change_policy(&json!({"spec": {"verifyEvery": every}}))
+            .await
+    }
+
+    async fn change_policy(&self, change: &Value) -> Result<()> {
         let path = format!("{}/bench", policies());
         let request = http::Request::patch(path)
             .header("Content-Type", "application/merge-patch+json")
-            .body(serde_json::to_vec(
-                &json!({"spec": {"verifyEvery": every}}),
-            )?)?;
+            .body(serde_json::to_vec(change)?)?;
         self.client.request_text(request).await?;
         Ok(())
     }

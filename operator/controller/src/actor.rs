@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::blame::History;
 use crate::credentials::{self, Opening};
+use crate::deliver::leave;
 use crate::engine::Engine;
 use crate::evidence;
 use crate::exceptions;
@@ -147,6 +148,7 @@ enum Wait {
 
 impl Actor {
     async fn step(&mut self, object: &DriftPolicy) -> Wait {
+        self.state.view.lock().end = leave::end(object);
         let policy = match policy::parse(object, &self.engine.options) {
             Ok(policy) => policy,
             Err(error) => {

@@ -80,7 +80,7 @@ impl Writer {
     pub fn of(engine: &Engine, key: &Key) -> Option<Self> {
         let (policy, target) = engine.registry.target(key.0)?;
         let view = policy.view.lock();
-        let unfit = view.stalled.is_some() || view.is_unfit;
+        let unfit = view.stalled.is_some() || view.is_unfit || view.end.leaving;
         let fit = (!unfit).then(|| Some((view.terms.clone(), view.account.clone()?)));
         let mut targets = view.targets.iter();
         let delivers = targets.any(|t| t.id == key.0 && t.delivers);

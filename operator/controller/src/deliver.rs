@@ -1,6 +1,7 @@
 //! Delivering commits: whose turn it is, and the write itself.
 
 pub mod inventory;
+pub mod leave;
 mod prune;
 
 use std::collections::{HashMap, HashSet};
@@ -39,6 +40,7 @@ pub struct Delivering {
     inner: Mutex<Inner>,
     news: inventory::News,
     prunes: prune::Known,
+    leaves: leave::Told,
 }
 
 #[derive(Debug, Default)]

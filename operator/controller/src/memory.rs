@@ -143,8 +143,13 @@ impl Memory {
         let mut changed: HashMap<u64, BTreeMap<String, Option<ByteString>>> = HashMap::new();
         let mut taken = Vec::new();
         let mut known = Vec::new();
+        // Of a policy that is wrong, or has not got that far, it is not known which targets it has.
+        let mut unknown = Vec::new();
         for policy in engine.registry.all() {
             let view = policy.view.lock().clone();
+            if view.targets.is_empty() {
+                unknown.push(policy.uid.clone());
+            }
             for target in &view.targets {
                 let key = key(&policy.uid, &target.name);
                 known.push(key.clone());
@@ -168,7 +173,10 @@ impl Memory {
             }
         }
         if engine.registry.is_listed() {
-            self.drop_unknown(&known, &mut changed);
+            let stays = |key: &str| {
+                known.iter().any(|k| k == key) || unknown.iter().any(|uid| key.starts_with(&**uid))
+            };
+            self.drop_unknown(stays, &mut changed);
         }
         let pause = |_: &TargetId, at: &mut Instant| at.elapsed() < PAUSE;
         self.saved.lock().retain(pause);
@@ -192,6 +200,16 @@ impl Memory {
         Some(kept.map(|bytes| bytes.0.clone()).unwrap_or_default())
     }
 
+    /// All keys; `None` before it was taken over from whoever led before.
+    pub fn keys(&self) -> Option<Vec<String>> {
+        if !self.taken_over.load(Ordering::Relaxed) {
+            return None;
+        }
+        let shards = self.shards.lock();
+        let keys = shards.values().flat_map(BTreeMap::keys).cloned();
+        Some(keys.collect())
+    }
+
     /// Keeps something under a key.
     ///
     /// # Errors
@@ -204,11 +222,11 @@ impl Memory {
     /// What belongs to policies that are gone goes too.
     fn drop_unknown(
         &self,
-        known: &[String],
+        stays: impl Fn(&str) -> bool,
         changed: &mut HashMap<u64, BTreeMap<String, Option<ByteString>>>,
     ) {
         for (shard, data) in self.shards.lock().iter() {
-            for gone in data.keys().filter(|k| !known.contains(k)) {
+            for gone in data.keys().filter(|k| !stays(k)) {
                 changed
                     .entry(*shard)
                     .or_default()

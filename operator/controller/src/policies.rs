@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::actor;
+use crate::deliver::leave;
 use crate::engine::Engine;
 use crate::policy::PolicyKey;
 use crate::status::Statuses;
@@ -103,6 +104,7 @@ impl Policies {
             let changed = |old: &DriftPolicy| {
                 old.metadata.generation != policy.metadata.generation
                     || old.annotations() != policy.annotations()
+                    || leave::end(old) != leave::end(&policy)
             };
             // The leader knows what it wrote; another one has to know it when it takes over.
             if !*self.engine.leading.borrow() {

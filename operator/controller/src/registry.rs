@@ -83,8 +83,21 @@ pub struct View {
     pub source_stale: bool,
     pub targets: Vec<TargetView>,
     pub last_handled_check: Option<String>,
+    /// What becomes of the policy and what it delivered.
+    pub end: End,
     /// The digest of writes that somebody confirmed.
     pub confirmed: Option<String>,
+}
+
+/// How a policy ends, as its object says.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// What it delivered is deleted with it.
+    pub deletes: bool,
+    /// It waits for that.
+    pub waits: bool,
+    /// It is being deleted.
+    pub leaving: bool,
 }
 
 /// A target as status and records need it.

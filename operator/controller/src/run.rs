@@ -242,6 +242,7 @@ fn start(engine: &Arc<Engine>) -> Arc<Records> {
     tokio::spawn(blame::run(Arc::clone(engine)));
     tokio::spawn(converge::run(Arc::clone(engine), events.clone()));
     tokio::spawn(deliver::run(Arc::clone(engine), events.clone()));
+    tokio::spawn(deliver::leave::run(Arc::clone(engine), events.clone()));
     tokio::spawn(exceptions::run(Arc::clone(engine)));
     tokio::spawn(exceptions::tell(
         Arc::clone(engine),

@@ -43,6 +43,8 @@ fn operator_may(verb: &str, served: &Served, namespace: &str) -> bool {
                         | "driftrecords/status"
                         | "driftexceptions/status"
                         | "driftpolicies/status"
+                        // An admission policy leaves it their finalizer alone.
+                        | "driftpolicies"
                 ) | ("events.k8s.io", "events")
             )
         }
@@ -196,6 +198,8 @@ async fn verbs_without_a_request_of_their_own_are_not_held_either() {
         ["patch", "driftline.dev", "driftexceptions/status", "any"],
         ["update", "driftline.dev", "driftpolicies/status", "any"],
         ["patch", "driftline.dev", "driftpolicies/status", "any"],
+        // An admission policy leaves it their finalizer alone.
+        ["patch", "driftline.dev", "driftpolicies", "any"],
         ["create", "events.k8s.io", "events", "any"],
         ["patch", "events.k8s.io", "events", "any"],
         [

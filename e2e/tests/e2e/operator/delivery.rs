@@ -343,22 +343,15 @@ fn config_map(name: &str) -> String {
 async fn what_was_delivered_goes_with_its_declaration_and_too_much_only_when_confirmed() {
     let team = Team::new(World::shared().await, "prunes").await;
     opt_in(&team).await;
-    let rights = "apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: deletes}
-rules: [{apiGroups: [''], resources: [configmaps], verbs: [delete]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: deletes}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: deletes}
-subjects: [{kind: ServiceAccount, name: drift}]
-";
-    team.apply(&rights.replace(
-        "name: drift}",
-        &format!("name: drift, namespace: {}}}", team.namespace),
-    ))
-    .await;
+    // The rights and the policy of the example, but for where its repository is.
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let example = std::fs::read_to_string(root.join("examples/delivery.yaml")).unwrap();
+    let example = example
+        .replace("namespace: shop", &format!("namespace: {}", team.namespace))
+        .replace("name: shop-drift\n", "name: drift\n");
+    let (rights, policy) = example.rsplit_once("---\n").expect("a policy");
+    team.apply(rights).await;
+    let policy: Value = serde_saphyr::from_str(policy).expect("YAML");
     let all = ["a", "b", "c", "d", "e", "f", "g"];
     // Not delivered by anybody here, so it stays.
     team.apply(&config_map("g")).await;
@@ -372,9 +365,14 @@ subjects: [{kind: ServiceAccount, name: drift}]
         .collect();
     team.commit(&files).await;
     team.policy(|p| {
-        p["spec"]["enforcement"] = json!("Revert");
-        p["spec"]["targets"][0]["kubernetes"]["delivery"] = json!("Driftline");
-        p["spec"]["targets"][0]["kubernetes"]["prune"] = json!(true);
+        p["spec"]["enforcement"] = policy["spec"]["enforcement"].clone();
+        p["spec"]["deletionPolicy"] = policy["spec"]["deletionPolicy"].clone();
+        let (ours, example) = (
+            &mut p["spec"]["targets"][0]["kubernetes"],
+            &policy["spec"]["targets"][0]["kubernetes"],
+        );
+        ours["delivery"] = example["delivery"].clone();
+        ours["prune"] = example["prune"].clone();
     })
     .await;
     team.in_sync().await;
@@ -440,5 +438,194 @@ async fn gone(team: &Team<'_>, name: &str) {
             team.world.log().await
         );
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+}
+
+/// The policy, as long as it is there.
+async fn policy_now(team: &Team<'_>) -> Value {
+    let query = ["get", "driftpolicy", "-o", "json"];
+    let all: Value = serde_json::from_str(&team.kubectl(query).await).unwrap();
+    all["items"].get(0).cloned().unwrap_or_default()
+}
+
+async fn until_policy(team: &Team<'_>, what: &str, done: impl Fn(&Value) -> bool) -> Value {
+    let deadline = std::time::Instant::now() + super::support::PATIENCE;
+    loop {
+        let policy = policy_now(team).await;
+        if done(&policy) {
+            return policy;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{what}: {policy:#}\n{}",
+            team.world.log().await
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}
+
+fn waits(policy: &Value) -> bool {
+    let finalizers = policy["metadata"]["finalizers"].as_array();
+    finalizers.is_some_and(|f| f.contains(&json!("driftline.dev/delete")))
+}
+
+async fn delete_policy(team: &Team<'_>) {
+    team.kubectl(["delete", "driftpolicy", "--all", "--wait=false"])
+        .await;
+}
+
+async fn names_of_config_maps(team: &Team<'_>) -> Vec<String> {
+    let query = [
+        "get",
+        "configmaps",
+        "-o",
+        "jsonpath={.items[*].metadata.name}",
+    ];
+    let names = team.kubectl(query).await;
+    let own = names.split(' ').filter(|n| *n != "kube-root-ca.crt");
+    own.filter(|n| !n.is_empty()).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_deleted_policy_takes_along_what_it_delivered_where_asked() {
+    let kept = config_map("kept").replace(
+        "name: kept",
+        "name: kept, annotations: {helm.sh/resource-policy: keep}",
+    );
+    let (gone, there) = (config_map("gone"), config_map("there"));
+    let team = Team::new(World::shared().await, "leaves").await;
+    opt_in(&team).await;
+    // What was as declared before is not written, and so not taken along.
+    team.apply(&there).await;
+    team.commit(&[
+        ("deploy/gone.yaml", &gone),
+        ("deploy/kept.yaml", &kept),
+        ("deploy/there.yaml", &there),
+    ])
+    .await;
+    delivers(&team).await;
+    team.in_sync().await;
+    let policy = policy_now(&team).await;
+    assert!(!waits(&policy), "not asked for: {policy}");
+    super::revert::change_policy(&team, json!({"deletionPolicy": "Delete"})).await;
+    until_policy(&team, "the finalizer", waits).await;
+    // As soon as it is not asked for any more it goes.
+    super::revert::change_policy(&team, json!({"deletionPolicy": "Orphan"})).await;
+    until_policy(&team, "no finalizer", |p| !waits(p)).await;
+    super::revert::change_policy(&team, json!({"deletionPolicy": "Delete"})).await;
+    until_policy(&team, "the finalizer again", waits).await;
+
+    delete_policy(&team).await;
+    let blocked = || async {
+        let query = ["get", "events.events.k8s.io", "-o", "json"];
+        let all: Value = serde_json::from_str(&team.kubectl(query).await).unwrap();
+        let all = all["items"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|e| e["reason"] == "DeletionBlocked")
+    };
+    let deadline = std::time::Instant::now() + super::support::PATIENCE;
+    let note = loop {
+        if let Some(event) = blocked().await {
+            break event["note"].as_str().unwrap().to_owned();
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{}",
+            team.world.log().await
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
+    assert!(note.contains("delete configmaps"), "{note}");
+    assert!(note.contains("\"deletionPolicy\":\"Orphan\""), "{note}");
+    assert!(waits(&policy_now(&team).await));
+    // What goes is not written to any more.
+    team.kubectl(["delete", "configmap", "there"]).await;
+
+    let own = &team.namespace;
+    let right = format!(
+        "apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: deletes, namespace: {own}}}
+rules: [{{apiGroups: [''], resources: [configmaps], verbs: [delete]}}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: deletes, namespace: {own}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: deletes}}
+subjects: [{{kind: ServiceAccount, name: drift, namespace: {own}}}]
+"
+    );
+    team.apply(&right).await;
+    until_policy(&team, "the policy's end", Value::is_null).await;
+    assert_eq!(names_of_config_maps(&team).await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_deleted_policy_leaves_what_it_delivered_and_keeps_no_namespace_from_going() {
+    let stays = team("stays", &[("deploy/one.yaml", &config_map("one"))]).await;
+    stays.in_sync().await;
+    delete_policy(&stays).await;
+    until_policy(&stays, "the policy's end", Value::is_null).await;
+    assert_eq!(names_of_config_maps(&stays).await, ["one"]);
+
+    let goes = team("ends", &[("deploy/one.yaml", &config_map("one"))]).await;
+    goes.in_sync().await;
+    super::revert::change_policy(&goes, json!({"deletionPolicy": "Delete"})).await;
+    until_policy(&goes, "the finalizer", waits).await;
+    let delete = ["delete", "namespace", &goes.namespace, "--timeout=90s"];
+    let gone = goes.world.kubectl().args(delete);
+    let gone = gone.deadline(std::time::Duration::from_secs(100));
+    gone.run().await.expect("the namespace goes");
+}
+
+#[tokio::test]
+async fn of_a_policy_the_operator_may_change_its_own_finalizer_alone() {
+    let team = Team::new(World::shared().await, "guarded").await;
+    team.commit(&[("deploy/one.yaml", &config_map("one"))])
+        .await;
+    team.policy(|_| {}).await;
+    let name = policy_now(&team).await["metadata"]["name"].clone();
+    let name = name.as_str().unwrap();
+    let operator = "--as=system:serviceaccount:driftline-system:driftline";
+    for (change, allowed) in [
+        (json!({"spec": {"enforcement": "Revert"}}), false),
+        (json!({"metadata": {"labels": {"a": "b"}}}), false),
+        (
+            json!({"metadata": {"annotations": {"driftline.dev/confirm": "x"}}}),
+            false,
+        ),
+        (
+            json!({"metadata": {"finalizers": ["a.example.com/b"]}}),
+            false,
+        ),
+        (
+            json!({"metadata": {"finalizers": ["driftline.dev/delete"]}}),
+            true,
+        ),
+        (
+            json!({"metadata": {"finalizers": ["driftline.dev/delete"]}, "spec": {"owner": {"team": "x"}}}),
+            false,
+        ),
+        (json!({"metadata": {"finalizers": null}}), true),
+    ] {
+        let patch = format!("-p={change}");
+        let patch = [
+            "-n",
+            &team.namespace,
+            "patch",
+            "driftpolicy",
+            name,
+            "--type=merge",
+            operator,
+            &patch,
+        ];
+        let said = team.world.kubectl().args(patch).run().await;
+        assert_eq!(said.is_ok(), allowed, "{change}: {said:?}");
+        if let Err(error) = said {
+            let error = error.to_string();
+            assert!(
+                error.contains("only its own finalizer"),
+                "{change}: {error}"
+            );
+        }
     }
 }

@@ -29,6 +29,16 @@ impl Index {
         own.filter_map(|(id, _)| inner.identity(id)).collect()
     }
 
+    /// True for an object that a target besides these declares.
+    pub fn is_declared_by_others(&self, own: &[TargetId], id: &ObjectId) -> bool {
+        let inner = self.inner.lock();
+        let declares = |decl: &super::Decl| {
+            !own.contains(&decl.target) && decl.left.is_none() && !decl.is_undeclared()
+        };
+        let mut all = inner.chain(super::key_of_object(id));
+        all.any(|(_, decl)| declares(decl))
+    }
+
     /// An orphan of a target, by a live object that was read a moment ago; `None` where it is none any more.
     pub fn orphan(&self, target: TargetId, id: &ObjectId, live: &Value) -> Option<Orphan> {
         let inner = self.inner.lock();

@@ -2,7 +2,7 @@
 //!
 //! An object that was delivered a moment before a crash may not be in it; then it is not pruned, and told as an orphan.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use drift::{GroupVersionKind, ObjectId};
 use parking_lot::Mutex;
@@ -45,13 +45,28 @@ pub struct News(Mutex<HashMap<String, Changes>>);
 
 type Changes = BTreeMap<ObjectId, Option<Delivered>>;
 
+const ENDING: &str = ".delivered";
+
 /// The key of a target's inventory, from that of its memory.
 pub fn key(of_target: &str) -> String {
-    format!("{of_target}.delivered")
+    format!("{of_target}{ENDING}")
 }
 
 fn key_of(policy: &PolicyState, target: &str) -> String {
     key(&memory::key(&policy.uid, target))
+}
+
+/// The targets of a policy of which something is known to have been delivered; `None` while that is not known.
+pub fn targets(engine: &Engine, policy_uid: &str) -> Option<BTreeSet<String>> {
+    let prefix = memory::key(policy_uid, "");
+    let target = |key: &str| {
+        let target = key.strip_prefix(&prefix)?.strip_suffix(ENDING)?;
+        Some(target.to_owned())
+    };
+    let kept = engine.memory.keys()?;
+    let news = engine.delivering.news.0.lock();
+    let all = kept.iter().chain(news.keys());
+    Some(all.filter_map(|key| target(key)).collect())
 }
 
 /// Notes that an object was delivered.

@@ -42,7 +42,11 @@ pub async fn run(engine: Arc<Engine>, events: Events) {
         }
         tokio::time::sleep(LOOK).await;
         for policy in engine.registry.all() {
-            let targets = policy.view.lock().targets.clone();
+            let view = policy.view.lock().clone();
+            if view.end.leaving {
+                continue;
+            }
+            let targets = view.targets;
             for target in targets.iter().filter(|t| t.delivers && t.prunes) {
                 one(&engine, &events, &policy, target).await;
             }
@@ -216,7 +220,8 @@ fn may_be_written(terms: &Terms, graded: &Graded) -> bool {
     graded.exception.is_none() && graded.rung.unwrap_or(terms.rung) == Rung::Revert
 }
 
-fn waits(engine: &Engine, terms: &Terms, live: &Value) -> Option<Refusal> {
+/// Why a deletion has to wait.
+pub(super) fn waits(engine: &Engine, terms: &Terms, live: &Value) -> Option<Refusal> {
     let now = Timestamp::now();
     if let Some(until) = terms.hold(now).or_else(|| held_until(engine, live, now)) {
         let why = format!(
