@@ -14,7 +14,7 @@ use crate::hidden::Hidden;
 use crate::origin::{Baseline, Evidence, Origin};
 use crate::ownership::Owners;
 use crate::path::{FieldPath, Step};
-use crate::residue::{Extra, Residue, as_whole_list, extras, unexplained};
+use crate::residue::{Extra, Residue, as_whole_list, extras, place_hash, unexplained};
 use crate::schema::{Node, Schema};
 use crate::subject::GroupKind;
 
@@ -212,8 +212,8 @@ pub struct Case<'a> {
     pub partial: bool,
     /// What it was declared as when it was last in sync.
     pub baseline: Baseline<'a>,
-    /// The server stored that declaration as it was, without making anything else of it.
-    pub literal: bool,
+    /// The places of that declaration of which the server made something else; `None` if that is not known.
+    pub rewritten: Option<&'a Residue>,
     /// Whether undeclared fields are looked at.
     pub undeclared: Undeclared,
     /// What an autoscaler may set its replicas to.
@@ -248,13 +248,25 @@ impl<'a> Case<'a> {
             known: None,
             partial: false,
             baseline: Baseline::Unknown,
-            literal: false,
+            rewritten: None,
             undeclared: Undeclared::default(),
             replicas: Replicas::default(),
             unwritten: false,
             cut_short: false,
         }
     }
+
+    /// True if the server stored what was declared at a place as it was.
+    fn is_literal_at(&self, path: &FieldPath) -> bool {
+        self.rewritten
+            .is_some_and(|places| places.is_empty() || !is_within(path, places))
+    }
+}
+
+fn is_within(path: &FieldPath, places: &Residue) -> bool {
+    let steps = &path.0;
+    let mut above = (1..=steps.len()).filter_map(|n| steps.get(..n));
+    above.any(|steps| places.holds(place_hash(&FieldPath(steps.to_vec()))))
 }
 
 /// What judging one observation led to.
@@ -272,8 +284,8 @@ pub struct Judgement {
     pub explained: Residue,
     /// Nothing that is declared differs, without the server having been asked.
     pub as_declared: bool,
-    /// The server has made nothing else of what is declared, as far as that shows.
-    pub literal: bool,
+    /// The places of the declaration of which the server has made something else, as far as that shows; `None` if that is not known.
+    pub rewritten: Option<Residue>,
     /// What keeps the rest of a drifted object from being called in sync.
     pub rest: Option<Unknown>,
     /// Why some of its values can never be compared: that alone is no difference.
@@ -289,7 +301,7 @@ impl Judgement {
             residue: Residue::default(),
             explained: Residue::default(),
             as_declared: false,
-            literal: false,
+            rewritten: None,
             rest: None,
             hidden: None,
         }
@@ -416,11 +428,11 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
         new.retain(|e| !(is_note(e) && owners.is_controllers(&e.path, case.schema)));
     }
     let as_declared = drifts.is_empty();
-    let differing = drifts.len();
+    let mut rewritten = Vec::new();
     let mut doubtful = first_sight::take_out(case, &mut new);
     let (basis, mut added) = match case.expected {
         Expected::Answer(expected) => {
-            without_rewrites(&mut drifts, declared, expected, case.schema);
+            rewritten = without_rewrites(&mut drifts, declared, expected, case.schema);
             let mut added = unexplained(&new, declared, expected, live, case.schema);
             if !added.is_empty() {
                 let owners = Foreign::of(case, live);
@@ -437,9 +449,12 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
         Expected::Unsettled | Expected::AsDeclared | Expected::Refused
             if case.expected == Expected::Refused || !case.askable =>
         {
-            if !case.literal || case.baseline != Baseline::Declared {
-                drifts.retain(|d| !is_left_out(d, case.schema));
-            }
+            let (left_out, told) = drifts.into_iter().partition(|d| {
+                let known = case.baseline == Baseline::Declared && case.is_literal_at(&d.path);
+                !known && is_left_out(d, case.schema)
+            });
+            drifts = told;
+            rewritten = left_out;
             let (added, open) = by_ownership(case, live, &new);
             doubtful.extend(open);
             (Basis::Ownership, added)
@@ -459,7 +474,7 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
                     residue,
                     explained: Residue::default(),
                     as_declared,
-                    literal: case.literal,
+                    rewritten: case.rewritten.cloned(),
                     rest: Some(Unknown::Unverified),
                     hidden,
                 };
@@ -469,14 +484,20 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
     };
     // A list that is one value, with something random in it, is not what the server makes of it either.
     added.retain(|d| !places.hides(d, case.schema));
-    let literal = match case.expected {
-        Expected::Answer(_) | Expected::Refused => drifts.len() == differing,
-        Expected::Unsettled | Expected::AsDeclared if !case.askable => drifts.len() == differing,
-        Expected::Unsettled | Expected::AsDeclared => as_declared || case.literal,
-    };
     let explained = explained(&beyond, &hashes, added.iter().chain(&doubtful));
     without_told(&mut added, &drifts);
     without_told(&mut doubtful, &drifts);
+    let rewritten = match case.expected {
+        Expected::Unsettled | Expected::AsDeclared if case.askable && !as_declared => {
+            case.rewritten.cloned()
+        }
+        _ => {
+            // What differs otherwise now may be made something else of again.
+            let open = !(drifts.is_empty() && added.is_empty());
+            let before = case.rewritten.filter(|_| open);
+            places_of(&rewritten, before)
+        }
+    };
     let unverified = (!doubtful.is_empty()).then_some(Unknown::Unverified);
     let rest = unverified.or_else(|| hidden.clone());
     let verdict = if drifts.is_empty() && added.is_empty() {
@@ -491,10 +512,19 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
         residue,
         explained,
         as_declared,
-        literal,
+        rewritten,
         rest,
         hidden,
     }
+}
+
+/// The places of what the server makes something else of, and those that were known before; `None` for more than are kept.
+fn places_of(rewritten: &[FieldDrift], before: Option<&Residue>) -> Option<Residue> {
+    const MOST: usize = 64;
+    let before = before.map_or(&[][..], Residue::hashes);
+    let places = rewritten.iter().map(|d| place_hash(&d.path));
+    let places = Residue::new(places.chain(before.iter().copied()).collect());
+    (places.hashes().len() <= MOST).then_some(places)
 }
 
 /// Takes out the additions that lie in what is told as changed: a list that is one value is told once, whatever differs in it.
@@ -515,13 +545,20 @@ fn without_told(added: &mut Vec<FieldDrift>, drifts: &[FieldDrift]) {
 /// True if the baseline tells of each difference who moved, live or Git. Only one that the server stored as it was declared does: else
 /// a difference may be what the server has always made of it.
 fn all_told(case: &Case<'_>, drifts: &[FieldDrift]) -> bool {
-    let told = |d| {
+    let told = |d: &FieldDrift| {
         matches!(
             case.baseline.origin(d, case.schema),
             Origin::LiveEdited | Origin::GitAhead
         )
     };
-    drifts.is_empty() || (case.literal && drifts.iter().all(told))
+    // Of another declaration only that all of it was stored tells of this one.
+    let is_literal = |d: &FieldDrift| match case.rewritten {
+        Some(places) if !places.is_empty() => {
+            case.baseline == Baseline::Declared && case.is_literal_at(&d.path)
+        }
+        places => places.is_some(),
+    };
+    drifts.iter().all(|d| is_literal(d) && told(d))
 }
 
 /// The hashes of what is not an addition. An addition is reported at its own place, below it where part of it is explained, or as

@@ -330,7 +330,7 @@ fn a_default_that_a_custom_resources_definition_gained_is_not_added() {
             askable: false,
             known: Some(&known),
             baseline: Baseline::Declared,
-            literal: true,
+            rewritten: Some(&known),
             ..Case::new(&kind, &declared, &schema)
         };
         let judged = judge(&case, Some(&widget(live)));
@@ -704,4 +704,40 @@ fn an_atomic_list_with_something_changed_and_something_added_was_told_twice() {
         assert_eq!(shown(&judged.verdict), ["Changed spec.peers LiveEdited"]);
         assert!(judged.explained.is_empty(), "what is told is not explained");
     }
+}
+
+#[test]
+fn a_zero_that_was_kept_hid_behind_one_that_the_server_drops() {
+    let of = |labels: Value, spec: Value| json!({"metadata": {"name": "web", "labels": labels}, "spec": spec});
+    let kept = json!({"team": "a", "scraped": ""});
+    let world = World::new(of(kept.clone(), json!({"containers": [], "replicas": 0})));
+    // The server drops the empty list, and the number with it.
+    let stored = of(kept, json!({}));
+    let first = judge(&world.case(Expected::Refused), Some(&stored));
+    assert_eq!(first.verdict, Verdict::InSync);
+    let known = first.rewritten.expect("known");
+    assert_eq!(known.hashes().len(), 2);
+    let case = Case {
+        known: Some(&first.explained),
+        baseline: Baseline::Declared,
+        rewritten: Some(&known),
+        ..world.case(Expected::Refused)
+    };
+    assert_eq!(judge(&case, Some(&stored)).verdict, Verdict::InSync);
+    let removed = of(json!({"team": "a"}), json!({}));
+    let judged = judge(&case, Some(&removed));
+    assert_eq!(
+        shown(&judged.verdict),
+        ["Missing metadata.labels.scraped LiveEdited"]
+    );
+    // While it differs, what else the server does is not forgotten.
+    assert_eq!(judged.rewritten, Some(known.clone()));
+    let askable = Case {
+        expected: Expected::Unsettled,
+        ..case
+    };
+    assert!(
+        judge(&askable, Some(&stored)).ask,
+        "what the server drops is no edit"
+    );
 }

@@ -453,6 +453,7 @@ impl Inner {
 
     /// Settles an object by what the server adds to its declaration, if that is all that it has.
     fn explain(&mut self, id: DeclId, residue: &Residue) -> bool {
+        let nothing = self.residues.intern(Residue::default());
         let Some(decl) = self.slab.get_mut(id) else {
             return true;
         };
@@ -472,7 +473,7 @@ impl Inner {
         }
         decl.learn(seen);
         decl.asked = false;
-        decl.literal = true;
+        decl.rewritten = Some(nothing);
         let target = decl.target;
         self.unsaved.insert(target);
         self.expect(id, Expectation::AsDeclared);

@@ -370,7 +370,7 @@ impl Inner {
             known: decl.known.as_deref(),
             partial: decl.partial,
             baseline: recalled.baseline(&decl.base),
-            literal: decl.literal,
+            rewritten: decl.rewritten.as_deref(),
             undeclared: target.undeclared,
             replicas: self.replicas_of(decl, &state.key),
             // Where the server may be asked, its answer explains what is new.
@@ -436,12 +436,13 @@ impl Inner {
             residue,
             explained,
             as_declared,
-            literal,
+            rewritten,
             ..
         } = judgement;
         let unexplained = residue != explained;
         let seen = self.residues.intern(residue);
         let explained = self.residues.intern(explained);
+        let rewritten = rewritten.map(|places| self.residues.intern(places));
         let Some(decl) = self.slab.get_mut(member) else {
             return;
         };
@@ -455,7 +456,7 @@ impl Inner {
             decl.synced = if in_sync && !ask { version } else { 0 };
         }
         if seen_whole && !ask {
-            decl.literal = literal;
+            decl.rewritten = rewritten;
         }
         decl.residue_only &= ask;
         // What at first sight nobody could tell apart from an addition is no memory of being in sync.
