@@ -40,6 +40,8 @@ const SETTLING: Duration = Duration::from_millis(500);
 
 /// Declarations of a target about which the server is asked again with each full verification, those asked about longest ago first.
 const ASKED_AGAIN: usize = 100;
+/// How long a check that was asked for waits for the server's answers.
+const ANSWERS: Duration = Duration::from_secs(10);
 /// So often a verification is tried before it counts though it had to leave something out, and how soon the next one comes then.
 const VERIFICATIONS: u32 = 3;
 const UNFINISHED: Duration = Duration::from_secs(60);
@@ -414,19 +416,34 @@ impl Actor {
         if (1..VERIFICATIONS).contains(&self.unfinished) {
             return false;
         }
-        for target in &self.targets {
-            self.engine.index.question_again(target.id, ASKED_AGAIN);
-        }
         self.verified = Instant::now();
         if source.attempts > 0 || policy.source.is_none() {
             self.handled_check.clone_from(&policy.check);
         }
         true
+            if asked {
+                self.answers_come().await;
+            }
     }
 
+        for target in &self.targets {
+            self.engine.index.question_again(target.id, ASKED_AGAIN);
+        }
     /// How long after a verification the next one is due.
     fn until_verified(&self, policy: &Policy) -> Duration {
         if self.unfinished > 0 {
+    /// A check is answered when the server has answered what it was asked about the objects, or after a while.
+    async fn answers_come(&self) {
+        const EVERY: Duration = Duration::from_millis(50);
+        let is_asking = |t: &Target| self.engine.index.is_asking(t.id);
+        let answered = async {
+            while self.targets.iter().any(is_asking) {
+                tokio::time::sleep(EVERY).await;
+            }
+        };
+        let _ = tokio::time::timeout(ANSWERS, answered).await;
+    }
+
             policy.verify_every.min(UNFINISHED)
         } else {
             policy.verify_every
