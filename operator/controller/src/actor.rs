@@ -359,6 +359,9 @@ impl Actor {
         let (Some(subscription), Some(source)) = (&self.subscription, &policy.source) else {
             return self.targets.iter_mut().for_each(Target::forget_rendering);
         };
+        if let Err(error) = self.engine.watches.refresh(&self.engine).await {
+            tracing::warn!(policy = %self.state.key, %error, "schemas could not be read again for a check");
+        }
         let mut state = subscription.state();
         // A fetch under way may have missed the commit that is asked about.
         let begun = state.borrow().begun;
@@ -418,20 +421,17 @@ impl Actor {
         }
         self.verified = Instant::now();
         if source.attempts > 0 || policy.source.is_none() {
-            self.handled_check.clone_from(&policy.check);
-        }
-        true
             if asked {
                 self.answers_come().await;
             }
-    }
-
+            self.handled_check.clone_from(&policy.check);
+        }
         for target in &self.targets {
             self.engine.index.question_again(target.id, ASKED_AGAIN);
         }
-    /// How long after a verification the next one is due.
-    fn until_verified(&self, policy: &Policy) -> Duration {
-        if self.unfinished > 0 {
+        true
+    }
+
     /// A check is answered when the server has answered what it was asked about the objects, or after a while.
     async fn answers_come(&self) {
         const EVERY: Duration = Duration::from_millis(50);
@@ -444,6 +444,9 @@ impl Actor {
         let _ = tokio::time::timeout(ANSWERS, answered).await;
     }
 
+    /// How long after a verification the next one is due.
+    fn until_verified(&self, policy: &Policy) -> Duration {
+        if self.unfinished > 0 {
             policy.verify_every.min(UNFINISHED)
         } else {
             policy.verify_every

@@ -142,16 +142,25 @@ impl Watches {
         }
     }
 
-    /// After a change of what the server serves: schemas that changed are loaded again, and their kinds listed again.
-    pub async fn refresh(&self, engine: &Engine) -> cluster::Result<()> {
+    /// After a change of what the server serves: schemas that changed are loaded again, and their kinds listed again. True if there
+    /// are such.
+    pub async fn refresh(&self, engine: &Engine) -> cluster::Result<bool> {
         let changed = engine.schemas.refresh().await?;
+        if changed.is_empty() {
+            return Ok(false);
+        }
         let mut inner = self.inner.lock();
         inner.schemas.retain(|scope| !changed.contains(&scope.kind));
         inner.running.retain(|(kind, _), _| !changed.contains(kind));
+        Ok(true)
+    }
+
+    /// What is served has changed: what waits for its kind need not wait any longer.
+    fn retry(&self) {
+        let inner = self.inner.lock();
         for running in inner.running.values() {
             running.handle.retry_now();
         }
-        Ok(())
     }
 
     /// Gives schemas to scopes that have none. The answer are the kinds whose schema may still come: the server publishes
@@ -405,13 +414,19 @@ pub async fn follow_catalog(engine: Arc<Engine>) {
     loop {
         tokio::select! {
             changed = catalog.changed() => if changed.is_err() { return },
-            // An upgrade of the API server changes schemas without changing what is served.
+            // A definition's schema changes without changing what is served.
+            changed = definitions.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                only_schemas = true;
+            }
+            // And so does that of a kind of the API server's own with an upgrade.
             () = tokio::time::sleep(Duration::from_secs(600)) => {}
             () = engine.watches.unpublished.notified() => tokio::time::sleep(AGAIN).await,
         }
-        forget_unused_answers(&engine);
         let refreshed = engine.watches.refresh(&engine).await;
-        if let Err(error) = refreshed {
+        if let Err(error) = &refreshed {
             tracing::warn!(%error, "schemas could not be read again");
         }
         if let Err(error) = engine.watches.sync(&engine).await {
@@ -427,7 +442,9 @@ fn forget_unused_answers(engine: &Engine) {
     for policy in engine.registry.all() {
         let view = policy.view.lock().clone();
         let Some(account) = view.account else {
+    let mut definitions = engine.catalog.definitions();
             continue;
+        let mut only_schemas = false;
         };
         for scope in view
             .targets
@@ -439,6 +456,11 @@ fn forget_unused_answers(engine: &Engine) {
                     account: account.clone(),
                     group: scope.kind.group_kind.group.to_string(),
                     plural: resource.plural.clone(),
+        if only_schemas && refreshed.is_ok_and(|changed| !changed) {
+            continue;
+        }
+        forget_unused_answers(&engine);
+        engine.watches.retry();
                     namespace: scope.namespace.as_deref().map(str::to_owned),
                 });
             }
