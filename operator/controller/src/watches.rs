@@ -11,7 +11,7 @@ use cluster::access::Question;
 use cluster::discovery::{Catalog, Served};
 use cluster::index::{Index, ScopeKey};
 use cluster::watch::{FailureReason, Sink, WatchEvent, WatchHandle, WatchScope};
-use drift::{GroupVersionKind, ObjectId, Schema, Unknown};
+use drift::{FieldPath, GroupVersionKind, ObjectId, Schema, Unknown};
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -184,6 +184,7 @@ impl Watches {
         let kinds: HashSet<GroupVersionKind> = missing.iter().map(|s| s.kind.clone()).collect();
         let askable = asking::askable(engine, &kinds).await;
         asking::share(engine).await;
+        let replicas_at = replicas_at(engine, &kinds).await;
         let found = engine.schemas.load(kinds).await?;
         let mut waiting = HashSet::new();
         let mut inner = self.inner.lock();
@@ -203,7 +204,8 @@ impl Watches {
                     Schema::unknown()
                 }
             };
-            engine.index.set_schema(&scope, schema);
+            let replicas_at = replicas_at.get(&scope.kind).cloned();
+            engine.index.set_schema(&scope, schema, replicas_at);
             let askable = askable.contains(&scope.kind);
             engine.index.set_askable(&scope, askable);
             inner.schemas.insert(scope);
@@ -284,6 +286,29 @@ fn sort_out(engine: &Engine, catalog: &Catalog, scopes: Vec<ScopeKey>) -> Vec<Sc
 fn is_scalable(catalog: &Catalog, kind: &GroupVersionKind) -> bool {
     let resource = catalog.resource(kind);
     drift::automation::is_scalable(&kind.group_kind) || resource.is_some_and(|r| r.scale)
+}
+
+/// Where the replicas of objects are that are not at `spec.replicas`.
+async fn replicas_at(
+    engine: &Engine,
+    kinds: &HashSet<GroupVersionKind>,
+) -> HashMap<GroupVersionKind, FieldPath> {
+    let catalog = engine.catalog.catalog();
+    let mut found = HashMap::new();
+    for kind in kinds {
+        let resource = catalog.resource(kind).filter(|r| r.scale);
+        let Some(resource) = resource.filter(|_| drift::automation::is_custom(&kind.group_kind))
+        else {
+            continue;
+        };
+        match cluster::read::replicas_at(&engine.client, kind, resource).await {
+            Ok(path) => found.extend(path.map(|path| (kind.clone(), path))),
+            Err(error) => {
+                tracing::warn!(%error, %kind, "a definition cannot be read; its replicas are taken to be at spec.replicas")
+            }
+        }
+    }
+    found
 }
 
 /// Which watch covers which scopes.
@@ -411,7 +436,9 @@ impl Sink for Feed {
 /// Keeps schemas and watches in step with what the server serves.
 pub async fn follow_catalog(engine: Arc<Engine>) {
     let mut catalog = engine.catalog.subscribe();
+    let mut definitions = engine.catalog.definitions();
     loop {
+        let mut only_schemas = false;
         tokio::select! {
             changed = catalog.changed() => if changed.is_err() { return },
             // A definition's schema changes without changing what is served.
@@ -429,6 +456,11 @@ pub async fn follow_catalog(engine: Arc<Engine>) {
         if let Err(error) = &refreshed {
             tracing::warn!(%error, "schemas could not be read again");
         }
+        if only_schemas && refreshed.is_ok_and(|changed| !changed) {
+            continue;
+        }
+        forget_unused_answers(&engine);
+        engine.watches.retry();
         if let Err(error) = engine.watches.sync(&engine).await {
             tracing::warn!(%error, "watches could not be brought into step");
         }
@@ -442,9 +474,7 @@ fn forget_unused_answers(engine: &Engine) {
     for policy in engine.registry.all() {
         let view = policy.view.lock().clone();
         let Some(account) = view.account else {
-    let mut definitions = engine.catalog.definitions();
             continue;
-        let mut only_schemas = false;
         };
         for scope in view
             .targets
@@ -456,11 +486,6 @@ fn forget_unused_answers(engine: &Engine) {
                     account: account.clone(),
                     group: scope.kind.group_kind.group.to_string(),
                     plural: resource.plural.clone(),
-        if only_schemas && refreshed.is_ok_and(|changed| !changed) {
-            continue;
-        }
-        forget_unused_answers(&engine);
-        engine.watches.retry();
                     namespace: scope.namespace.as_deref().map(str::to_owned),
                 });
             }

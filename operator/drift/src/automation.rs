@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use self::table::{ADDED, CHANGED, NOTED};
 
-use crate::path::Step;
+use crate::path::{FieldPath, Step};
 use crate::subject::GroupKind;
 
 /// An object of which a field is looked at.
@@ -20,6 +20,20 @@ pub struct Context<'a> {
     pub live: &'a Value,
     /// What an autoscaler may set its replicas to.
     pub replicas: Option<ReplicaBounds>,
+    /// Where its replicas are, if not at `spec.replicas`: a custom resource's definition says so.
+    pub replicas_at: Option<&'a FieldPath>,
+}
+
+impl Context<'_> {
+    /// True for the number that an autoscaler may set.
+    ///
+    /// Source: <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource>.
+    pub fn is_replicas(&self, path: &[Step]) -> bool {
+        match self.replicas_at {
+            Some(at) => at.0 == path,
+            None => leads_to(&["spec", "replicas"], path),
+        }
+    }
 }
 
 /// The bounds of a HorizontalPodAutoscaler.
@@ -121,7 +135,7 @@ pub fn explains_change(context: &Context<'_>, path: &[Step], live: Option<&Value
 
 fn explains(tables: [&[Line]; 2], context: &Context<'_>, path: &[Step], live: &Value) -> bool {
     let mut lines = tables.into_iter().flatten();
-    lines.any(|line| line.explains(context, path, live))
+    lines.any(|line| line.explains(context, path, live)) || when::within_bounds(context, path, live)
 }
 
 fn is(kind: &GroupKind, kinds: &[&str]) -> bool {
@@ -239,11 +253,6 @@ pub fn is_finished(live: &Value) -> bool {
 /// True for the last state of a Job that was deleted before it came to an end.
 pub fn is_cut_short(kind: &GroupKind, last: &Value) -> bool {
     is(kind, &["batch/Job"]) && last.get("spec").is_some() && !is_finished(last)
-}
-
-/// True for the number that an autoscaler may set.
-pub fn is_replicas(path: &[Step]) -> bool {
-    leads_to(&["spec", "replicas"], path)
 }
 
 /// True for the built-in kinds that an autoscaler may scale.

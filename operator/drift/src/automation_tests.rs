@@ -9,6 +9,7 @@ fn addition(kind: GroupKind, live: &Value, path: &str, value: Value) -> bool {
         declared: &json!({}),
         live,
         replicas: None,
+        replicas_at: None,
     };
     explains_addition(&context, &path.parse::<FieldPath>().expect(path).0, &value)
 }
@@ -43,6 +44,7 @@ fn replicas_within_the_bounds_of_an_autoscaler_are_its_own() {
         declared: &empty,
         live: &empty,
         replicas,
+        replicas_at: None,
     };
     let path = "spec.replicas".parse::<FieldPath>().expect("a path").0;
     let within = Some(ReplicaBounds { min: 2, max: 6 });
@@ -57,6 +59,31 @@ fn replicas_within_the_bounds_of_an_autoscaler_are_its_own() {
     let zero = Some(ReplicaBounds { min: 0, max: 6 });
     assert!(!explains_change(&bounds(zero), &path, Some(&json!(0))));
     assert!(!explains_change(&bounds(within), &path, None));
+}
+
+#[test]
+fn an_autoscaler_sets_replicas_where_the_definition_says_they_are() {
+    let kind = GroupKind::new("example.com", "Crew");
+    let empty = json!({});
+    let place = |text: &str| text.parse::<FieldPath>().expect("a path");
+    let workers = place("spec.workers");
+    let context = Context {
+        kind: &kind,
+        declared: &empty,
+        live: &empty,
+        replicas: Some(ReplicaBounds { min: 2, max: 6 }),
+        replicas_at: Some(&workers),
+    };
+    let of = |path: &str, replicas: u32| {
+        let (path, replicas) = (place(path).0, json!(replicas));
+        let explained = explains_change(&context, &path, Some(&replicas));
+        assert_eq!(explained, explains_addition(&context, &path, &replicas));
+        explained
+    };
+    assert!(of("spec.workers", 6));
+    assert!(!of("spec.workers", 7));
+    assert!(!of("spec.workers", 0));
+    assert!(!of("spec.replicas", 6), "it is another number");
 }
 
 #[test]
@@ -181,6 +208,7 @@ fn a_token_secret_was_never_in_sync() {
         ),
         (
             "metadata.labels[\"kubernetes.io/legacy-token-last-used\"]",
+        replicas_at: None,
             "2026-11-01",
         ),
     ] {
@@ -339,6 +367,7 @@ fn a_registry_secret_appended_to_declared_ones_was_a_change() {
     ));
     assert!(!explained(list(&["registry", "mirror", "somebodys"]), ""));
     assert!(!explained(list(&["registry", "ci-dockercfg-x1z2"]), ""));
+            replicas_at: None,
     assert!(!explained(
         list(&["mirror", "registry", "ci-dockercfg-x1z2"]),
         ""
@@ -367,6 +396,7 @@ fn a_service_recreated_headless_was_silent() {
         json!("SingleStack")
     ));
     assert!(!addition(
+            replicas_at: None,
         service(),
         &live,
         "spec.ipFamilyPolicy",
@@ -468,6 +498,7 @@ fn what_was_allocated_where_git_declares_it_empty_was_a_change() {
         json!("10.0.0.7")
     ));
     let health = "spec.healthCheckNodePort";
+            replicas_at: None,
     assert!(!service(
         json!({"healthCheckNodePort": 0}),
         health,
@@ -490,6 +521,7 @@ fn what_was_allocated_where_git_declares_it_empty_was_a_change() {
             "spec.volumeName",
             json!("pvc-1"),
         )
+            replicas_at: None,
     };
     assert!(!claimed(""));
     assert!(claimed("pvc-2"));

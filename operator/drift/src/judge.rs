@@ -218,6 +218,8 @@ pub struct Case<'a> {
     pub undeclared: Undeclared,
     /// What an autoscaler may set its replicas to.
     pub replicas: Replicas,
+    /// Where its replicas are, if not at `spec.replicas`.
+    pub replicas_at: Option<&'a FieldPath>,
     /// It was in sync by this very declaration, and has not been written since: what is new in it the server made on reading.
     pub unwritten: bool,
     /// Where it does not exist: it was seen to be deleted before it had finished.
@@ -251,6 +253,7 @@ impl<'a> Case<'a> {
             rewritten: None,
             undeclared: Undeclared::default(),
             replicas: Replicas::default(),
+            replicas_at: None,
             unwritten: false,
             cut_short: false,
         }
@@ -336,6 +339,7 @@ pub fn judge(case: &Case<'_>, live: Option<&Value>) -> Judgement {
             Replicas::Within(bounds) => Some(bounds),
             Replicas::NotKnown | Replicas::Declared => None,
         },
+        replicas_at: case.replicas_at,
     };
     match declared_part(case, &context) {
         Err(unknown) => Judgement::of(Verdict::Unknown(unknown)),
@@ -389,8 +393,7 @@ fn declared_part(case: &Case<'_>, context: &Context<'_>) -> Result<Vec<FieldDrif
     let declared = context.declared;
     let mut drifts = compare(declared, context.live, case.schema);
     drifts.retain(|d| !automation::explains_change(context, &d.path.0, d.live.as_ref()));
-    if case.replicas == Replicas::NotKnown
-        && drifts.iter().any(|d| automation::is_replicas(&d.path.0))
+    if case.replicas == Replicas::NotKnown && drifts.iter().any(|d| context.is_replicas(&d.path.0))
     {
         return Err(Unknown::Autoscaled);
     }
@@ -407,8 +410,7 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
     beyond.retain(|e| !automation::explains_addition(context, &e.path.0, e.value));
     let places = Hidden::of(case.declared, case.schema);
     let hidden = places.take_out(&mut drifts, &mut beyond, declared, case.schema);
-    if case.replicas == Replicas::NotKnown
-        && beyond.iter().any(|e| automation::is_replicas(&e.path.0))
+    if case.replicas == Replicas::NotKnown && beyond.iter().any(|e| context.is_replicas(&e.path.0))
     {
         return Judgement::of(Verdict::Unknown(Unknown::Autoscaled));
     }

@@ -613,6 +613,7 @@ fn added_by_server(question: &Question, expected: &Value) -> Residue {
         declared,
         live: expected,
         replicas: None,
+        replicas_at: None,
     };
     let mut added = extras(declared, expected, &question.schema);
     added.retain(|e| !explains_addition(&context, &e.path.0, e.value));

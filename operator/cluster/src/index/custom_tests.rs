@@ -143,7 +143,7 @@ fn a_new_definition_with_one_more_default_made_drift_of_every_custom_resource() 
     index.set_bounds([]);
     list(&index, &live(2, 5));
     assert_eq!(index.tally(TARGET).in_sync, 1);
-    index.set_schema(&scope(), drift::Schema::unknown());
+    index.set_schema(&scope(), drift::Schema::unknown(), None);
     let completed = |version| {
         let mut read = live(2, version);
         read["spec"]["paused"] = false.into();
@@ -157,7 +157,7 @@ fn a_new_definition_with_one_more_default_made_drift_of_every_custom_resource() 
     edited["spec"]["more"] = true.into();
     index.observe(&scope(), &edited);
     assert_eq!(index.tally(TARGET).drifted, 1);
-    index.set_schema(&scope(), drift::Schema::unknown());
+    index.set_schema(&scope(), drift::Schema::unknown(), None);
     list(&index, &edited);
     assert_eq!(index.tally(TARGET).drifted, 1, "that was written");
 }

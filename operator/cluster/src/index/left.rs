@@ -313,6 +313,7 @@ impl Inner {
             rewritten: decl.rewritten.as_deref(),
             undeclared: target.undeclared,
             replicas: self.replicas_of(decl, &scope.key),
+            replicas_at: scope.replicas_at.as_ref(),
             unwritten: false,
             cut_short: decl.cut_short,
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drift::automation::is_cut_short;
 use drift::judge::{Case, Judgement, judge};
-use drift::{DeclaredObject, Ignored, Report, Schema, Unknown, Verdict, report};
+use drift::{DeclaredObject, FieldPath, Ignored, Report, Schema, Unknown, Verdict, report};
 use serde_json::Value;
 
 use super::asking::Expectation;
@@ -14,8 +14,9 @@ use super::stamps::Sight;
 use super::{Index, Inner, Known, ScopeKey, TargetId, key_of, key_of_object};
 
 impl Index {
-    /// Sets the schema of a scope; what was judged by another one is judged again by the next list.
-    pub fn set_schema(&self, scope: &ScopeKey, schema: Schema) {
+    /// Sets the schema of a scope, and where its objects' replicas are if not at `spec.replicas`; what was judged by others is judged
+    /// again by the next list.
+    pub fn set_schema(&self, scope: &ScopeKey, schema: Schema, replicas_at: Option<FieldPath>) {
         let mut inner = self.inner.lock();
         let Some(id) = inner.scopes.id(scope) else {
             return;
@@ -23,7 +24,7 @@ impl Index {
         let Some(state) = inner.scopes.get_mut(id) else {
             return;
         };
-        state.schema = schema;
+        (state.schema, state.replicas_at) = (schema, replicas_at);
         for member in state.members.clone() {
             inner.stamps.close(member);
             if let Some(decl) = inner.slab.get_mut(member) {
@@ -373,6 +374,7 @@ impl Inner {
             rewritten: decl.rewritten.as_deref(),
             undeclared: target.undeclared,
             replicas: self.replicas_of(decl, &state.key),
+            replicas_at: state.replicas_at.as_ref(),
             // Where the server may be asked, its answer explains what is new.
             unwritten: !state.askable && version > 0 && version == decl.synced,
             cut_short: decl.cut_short,

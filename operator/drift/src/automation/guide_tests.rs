@@ -36,6 +36,7 @@ fn a_line_that_is_not_always_so_says_when() {
             declared: &empty,
             live: &empty,
             replicas: None,
+            replicas_at: None,
         };
         (line.when)(&context, &[], &Value::Null)
     };

@@ -176,11 +176,11 @@ pub(super) fn of_own_controller(context: &Context<'_>, _: &[Step], value: &Value
 }
 
 /// Replicas under a HorizontalPodAutoscaler. It never acts on what is scaled to 0.
-pub(super) fn within_bounds(context: &Context<'_>, _: &[Step], live: &Value) -> bool {
+pub(super) fn within_bounds(context: &Context<'_>, path: &[Step], live: &Value) -> bool {
     let (Some(bounds), Some(replicas)) = (context.replicas, live.as_i64()) else {
         return false;
     };
-    replicas > 0 && (bounds.min..=bounds.max).contains(&replicas)
+    context.is_replicas(path) && replicas > 0 && (bounds.min..=bounds.max).contains(&replicas)
 }
 
 pub(super) fn has_injector(declared: &Value) -> bool {
