@@ -35,6 +35,7 @@ pub(crate) fn schema() -> Schema {
         Node::Struct(StructNode {
             fields: fields.into(),
             defaults: Box::default(),
+            nullable: Box::default(),
             preserve_unknown: false,
             atomic: false,
         })
@@ -331,6 +332,7 @@ fn atomic_schema() -> Schema {
             preserve_unknown: false,
             atomic,
             defaults: Box::default(),
+            nullable: Box::default(),
         })
     };
     let matching = b.push(record(&[("labels", labels)], true));

@@ -31,6 +31,7 @@ fn schema() -> Schema {
         Node::Struct(StructNode {
             fields: fields.into_iter().map(|(n, id)| (n.into(), id)).collect(),
             defaults: Box::default(),
+            nullable: Box::default(),
             preserve_unknown: false,
             atomic: false,
         })
@@ -306,6 +307,7 @@ fn a_default_that_a_custom_resources_definition_gained_is_not_added() {
                 .iter()
                 .map(|(n, v)| ((*n).into(), v.clone()))
                 .collect(),
+            nullable: Box::default(),
             preserve_unknown: false,
             atomic: false,
         }))

@@ -293,6 +293,7 @@ mod tests {
         assert!(deployers(&[edit]).is_empty());
         assert!(deployers(&[kubectl, entry("kubectl-edit", "Update", at)]).is_empty());
         assert!(deployers(&[]).is_empty());
+                nullable: Box::default(),
     }
 
     #[test]
