@@ -291,20 +291,29 @@ pub fn is_metadata(path: &[Step]) -> bool {
     matches!(path.first(), Some(Step::Field(name)) if name == "metadata")
 }
 
-/// True for kinds whose objects the control plane itself goes on writing, whoever declares some of their fields.
+/// True for places that the control plane itself goes on writing, whoever declares some of the object's fields. Its labels and annotations
+/// are under domains of its own, except where it takes over those of a Service, or of a kubelet's command line.
 ///
-/// Source: <https://kubernetes.io/docs/concepts/architecture/nodes/>, <https://kubernetes.io/docs/concepts/architecture/leases/>.
-pub fn is_kept_by_control_plane(kind: &GroupKind) -> bool {
-    is(
+/// Source: <https://kubernetes.io/docs/concepts/architecture/nodes/>, <https://kubernetes.io/docs/concepts/architecture/leases/>,
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>.
+pub fn is_kept_by_control_plane(kind: &GroupKind, path: &[Step]) -> bool {
+    let all = is(
         kind,
-        &[
-            "Node",
-            "Endpoints",
-            "coordination.k8s.io/Lease",
-            "discovery.k8s.io/EndpointSlice",
-            "storage.k8s.io/CSINode",
-        ],
-    )
+        &["Node", "Endpoints", "discovery.k8s.io/EndpointSlice"],
+    );
+    let some = is(
+        kind,
+        &["coordination.k8s.io/Lease", "storage.k8s.io/CSINode"],
+    );
+    all || (some && (!is_metadata(path) || last(path).is_some_and(is_reserved)))
+}
+
+/// True for a key that only components of Kubernetes may use.
+fn is_reserved(key: &str) -> bool {
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+    ["kubernetes.io", "k8s.io"]
+        .iter()
+        .any(|own| domain == *own || domain.strip_suffix(own).is_some_and(|d| d.ends_with('.')))
 }
 
 /// True for kinds that are not Kubernetes' own.

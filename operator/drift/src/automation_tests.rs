@@ -87,6 +87,23 @@ fn an_autoscaler_sets_replicas_where_the_definition_says_they_are() {
 }
 
 #[test]
+fn the_control_plane_notes_things_down_under_its_own_domains() {
+    let of = |kind: GroupKind, path: &str| {
+        let path = path.parse::<FieldPath>().expect("a path").0;
+        is_kept_by_control_plane(&kind, &path)
+    };
+    let lease = || GroupKind::new("coordination.k8s.io", "Lease");
+    let label = |key: &str| format!("metadata.labels[\"{key}\"]");
+    assert!(of(lease(), "spec.renewTime"));
+    assert!(of(lease(), &label("apiserver.kubernetes.io/identity")));
+    assert!(!of(lease(), &label("frozen")));
+    assert!(!of(lease(), &label("mykubernetes.io/frozen")));
+    // It takes over those of the Service.
+    assert!(of(GroupKind::new("", "Endpoints"), &label("team")));
+    assert!(!of(GroupKind::new("", "Service"), &label("team")));
+}
+
+#[test]
 fn a_label_of_helm_needs_helms_annotations() {
     let kind = || GroupKind::new("", "Service");
     let path = "metadata.labels[\"app.kubernetes.io/managed-by\"]";

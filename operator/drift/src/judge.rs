@@ -12,7 +12,7 @@ use crate::expected::{Expected, without_rewrites};
 use crate::first_sight::{self, still_there};
 use crate::hidden::Hidden;
 use crate::origin::{Baseline, Evidence, Origin};
-use crate::ownership::Owners;
+use crate::ownership::{Deployers, Owners};
 use crate::path::{FieldPath, Step};
 use crate::residue::{Extra, Residue, as_whole_list, extras, place_hash, unexplained};
 use crate::schema::{Node, Schema};
@@ -425,9 +425,9 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
         .map(|(extra, _)| extra.clone())
         .collect();
     if !new.is_empty() && automation::is_custom(case.kind) {
-        let owners = Owners::of(live);
-        let is_note = |e: &Extra<'_>| automation::is_metadata(&e.path.0);
-        new.retain(|e| !(is_note(e) && owners.is_controllers(&e.path, case.schema)));
+        let remembered = beyond.iter().zip(&hashes);
+        let remembered = remembered.filter(|(_, hash)| case.known.is_some_and(|k| k.holds(**hash)));
+        without_controllers(case, live, remembered.map(|(extra, _)| extra), &mut new);
     }
     let as_declared = drifts.is_empty();
     let mut rewritten = Vec::new();
@@ -437,11 +437,11 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
             rewritten = without_rewrites(&mut drifts, declared, expected, case.schema);
             let mut added = unexplained(&new, declared, expected, live, case.schema);
             if !added.is_empty() {
-                let owners = Foreign::of(case, live);
+                let holders = Holders::of(case, live);
                 let (told, open) = added.into_iter().partition(|d| {
                     !first_sight::is_first(case, &d.path)
-                        || owners.foreign(&d.path) == Some(true)
-                        || still_there(case, &owners.owners, &d.path)
+                        || holders.owner(&d.path) == Owner::Foreign
+                        || still_there(case, &holders.owners, &d.path)
                 });
                 added = told;
                 doubtful.extend::<Vec<FieldDrift>>(open);
@@ -539,6 +539,27 @@ fn without_told(added: &mut Vec<FieldDrift>, drifts: &[FieldDrift]) {
         let steps = &d.path.0;
         let above = (1..=steps.len()).filter_map(|n| steps.get(..n));
         !above
+/// Takes out what the controller of a custom resource's kind writes: notes in the metadata, and values beside the declared ones where it
+/// had filled in others when the object was in sync. Of one that had not, only the name speaks, which anybody can choose.
+fn without_controllers<'a>(
+    case: &Case<'_>,
+    live: &Value,
+    remembered: impl Iterator<Item = &'a Extra<'a>>,
+    new: &mut Vec<Extra<'_>>,
+) {
+    let owners = Owners::of(live);
+    let manager = |e: &Extra<'_>| Some(owners.owner(&e.path, case.schema)?.manager);
+    let is_note = |e: &Extra<'_>| automation::is_metadata(&e.path.0);
+    let completing: HashSet<String> = remembered
+        .filter(|e| !is_note(e))
+        .filter_map(manager)
+        .collect();
+    new.retain(|e| {
+        let theirs = is_note(e) || manager(e).is_some_and(|m| completing.contains(&m));
+        !(theirs && owners.is_controllers(&e.path, case.schema))
+    });
+}
+
             .map(|steps| FieldPath(steps.to_vec()).to_string())
             .any(|place| told.contains(&place))
     });
@@ -588,16 +609,27 @@ fn explained<'a>(
     Residue::new(explained.collect())
 }
 
-/// Who is not the deployer.
-struct Foreign<'a> {
+/// Whose a place is, as far as that tells whether it was edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Nobody,
+    /// The deployer, or the controller of the object's kind.
+    Expected,
+    /// It is called as one of the control plane, or has changed what it may have deployed.
+    Claimed,
+    Foreign,
+}
+
+/// Who owns what of a live object.
+struct Holders<'a> {
     owners: Owners<'a>,
-    deployers: Vec<String>,
+    deployers: Deployers,
     schema: &'a Schema,
     /// The object's kind has a controller of its own, which may complete what is declared.
     custom: bool,
 }
 
-impl<'a> Foreign<'a> {
+impl<'a> Holders<'a> {
     fn of(case: &Case<'a>, live: &'a Value) -> Self {
         let owners = Owners::of(live);
         Self {
@@ -608,16 +640,20 @@ impl<'a> Foreign<'a> {
         }
     }
 
-    /// True if somebody else than the deployer, the control plane and the controller of the object's kind owns the place, false if one
-    /// of these; `None` if nobody.
-    fn foreign(&self, path: &FieldPath) -> Option<bool> {
-        let owner = self.owners.owner(path, self.schema)?.manager;
+    fn owner(&self, path: &FieldPath) -> Owner {
+        let Some(owner) = self.owners.owner(path, self.schema) else {
+            return Owner::Nobody;
+        };
+        let manager = &owner.manager;
+        let Deployers { certain, likely } = &self.deployers;
         let controllers = || self.custom && self.owners.is_controllers(path, self.schema);
-        Some(
-            !automation::is_control_plane(&owner)
-                && !self.deployers.contains(&owner)
-                && !controllers(),
-        )
+        if certain.contains(manager) || controllers() {
+            Owner::Expected
+        } else if likely.contains(manager) || automation::is_control_plane(manager) {
+            Owner::Claimed
+        } else {
+            Owner::Foreign
+        }
     }
 
     fn is_control_planes(&self, path: &FieldPath) -> bool {
@@ -628,7 +664,8 @@ impl<'a> Foreign<'a> {
 }
 
 /// Where the server cannot be asked: what somebody else than the deployer owns is added, and what has come since the object was
-/// in sync by this very declaration, whoever calls himself its owner. Then what nobody can be asked about, because ownership was emptied.
+/// in sync by this very declaration, whoever calls himself its owner. Then what cannot be told, where it was not seen to come: ownership
+/// was emptied, or names somebody who may be anybody.
 fn by_ownership(
     case: &Case<'_>,
     live: &Value,
@@ -637,23 +674,28 @@ fn by_ownership(
     if new.is_empty() {
         return (Vec::new(), Vec::new());
     }
-    let owners = Foreign::of(case, live);
+    let holders = Holders::of(case, live);
     let seen_before = case.known.is_some() && case.baseline == Baseline::Declared;
-    // What the control plane goes on writing there is its business; elsewhere its name is one that anybody can choose.
-    let kept = automation::is_kept_by_control_plane(case.kind);
     let (mut found, mut doubtful): (Vec<FieldDrift>, Vec<FieldDrift>) = Default::default();
     for extra in new {
         let first = first_sight::is_first(case, &extra.path);
-        let theirs = kept && owners.is_control_planes(&extra.path);
+        // What the control plane goes on writing there is its business; elsewhere its name is one that anybody can choose.
+        let theirs = automation::is_kept_by_control_plane(case.kind, &extra.path.0)
+            && holders.is_control_planes(&extra.path);
         let since = seen_before && !first && !theirs;
-        let foreign = owners.foreign(&extra.path);
-        let there = still_there(case, &owners.owners, &extra.path);
-        let told = foreign == Some(true) || since || there;
-        let emptied = first && foreign.is_none() && owners.deployers.is_empty();
-        if !told && !emptied {
-            continue;
-        }
-        let found = if told { &mut found } else { &mut doubtful };
+        let owner = holders.owner(&extra.path);
+        let there = still_there(case, &holders.owners, &extra.path);
+        let told = owner == Owner::Foreign || since || there;
+        let open = match owner {
+            Owner::Nobody => holders.deployers.is_empty(),
+            Owner::Claimed => !theirs,
+            Owner::Expected | Owner::Foreign => false,
+        };
+        let found = match told {
+            true => &mut found,
+            false if first && open => &mut doubtful,
+            false => continue,
+        };
         let list = extra.atomic.and_then(|depth| extra.path.0.get(..depth));
         let drift = match list.map(|steps| FieldPath(steps.to_vec())) {
             Some(path) => match path.get(live) {

@@ -396,6 +396,36 @@ fn what_was_added_to_a_custom_resource_under_its_controllers_name_was_never_told
     }
 }
 
+/// A provider fills in what it found at first, and what it chose later.
+#[test]
+fn who_completes_a_custom_resource_may_go_on_doing_so() {
+    let (world, _, added) = custom("fleet-operator", true);
+    for expected in [Expected::Refused, Expected::Answer(&world.declared.object)] {
+        let known = judge(&world.case(Expected::Refused), Some(&added)).explained;
+        let case = Case {
+            known: Some(&known),
+            baseline: Baseline::Declared,
+            ..world.case(expected)
+        };
+        let mut more = added.clone();
+        let containers = more["spec"]["containers"].as_array_mut().expect("a list");
+        containers.push(json!({"name": "mesh", "image": "b"}));
+        let of = |more: &mut Value, writer: usize| {
+            let owned = &mut more["metadata"]["managedFields"][writer]["fieldsV1"]["f:spec"];
+            owned["f:containers"]["k:{\"name\":\"mesh\"}"] = json!({".": {}, "f:image": {}});
+        };
+        let mut by_another = more.clone();
+        of(&mut more, 2);
+        assert_eq!(judge(&case, Some(&more)).verdict, Verdict::InSync);
+        of(&mut by_another, 1);
+        let judged = judge(&case, Some(&by_another)).verdict;
+        assert_eq!(
+            shown(&judged),
+            ["Added spec.containers[name=mesh] LiveEdited"]
+        );
+    }
+}
+
 #[test]
 fn at_first_sight_a_controller_may_have_completed_its_custom_resource() {
     let (world, _, added) = custom("fleet-operator", true);
@@ -435,6 +465,21 @@ fn what_was_added_under_the_name_of_the_control_plane_was_never_told_where_the_s
         };
         let judged = judge(&case, Some(&added)).verdict;
         assert_eq!(judged, Verdict::InSync, "it goes on writing its nodes");
+    }
+}
+
+#[test]
+fn what_the_control_planes_name_stands_on_is_not_called_in_sync_at_first_sight() {
+    for manager in ["kube-controller-manager", "kubelet"] {
+        let (world, _, added) = custom(manager, false);
+        let judged = judge(&world.case(Expected::Refused), Some(&added)).verdict;
+        assert_eq!(judged, Verdict::Unknown(Unknown::Unverified));
+        let node = GroupKind::new("", "Node");
+        let case = Case {
+            kind: &node,
+            ..world.case(Expected::Refused)
+        };
+        assert_eq!(judge(&case, Some(&added)).verdict, Verdict::InSync);
     }
 }
 
