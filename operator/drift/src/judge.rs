@@ -459,6 +459,8 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
             rewritten = left_out;
             let (added, open) = by_ownership(case, live, &new);
             doubtful.extend(open);
+            let lost = rewritten.iter().filter(|d| may_be_lost(case, d));
+            doubtful.extend(lost.cloned());
             (Basis::Ownership, added)
         }
         Expected::Unsettled | Expected::AsDeclared | Expected::Refused => {
@@ -520,6 +522,14 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
     }
 }
 
+/// True for a zero value of a custom resource that is not there and was not seen to go. The server stores such a value as it is, except
+/// in the metadata; a controller that reads and writes the whole object may drop it, and so may whoever edits it.
+fn may_be_lost(case: &Case<'_>, drift: &FieldDrift) -> bool {
+    automation::is_custom(case.kind)
+        && first_sight::is_first(case, &drift.path)
+        && !automation::is_metadata(&drift.path.0)
+}
+
 /// The places of what the server makes something else of, and those that were known before; `None` for more than are kept.
 fn places_of(rewritten: &[FieldDrift], before: Option<&Residue>) -> Option<Residue> {
     const MOST: usize = 64;
@@ -529,16 +539,6 @@ fn places_of(rewritten: &[FieldDrift], before: Option<&Residue>) -> Option<Resid
     (places.hashes().len() <= MOST).then_some(places)
 }
 
-/// Takes out the additions that lie in what is told as changed: a list that is one value is told once, whatever differs in it.
-fn without_told(added: &mut Vec<FieldDrift>, drifts: &[FieldDrift]) {
-    if added.is_empty() || drifts.is_empty() {
-        return;
-    }
-    let told: HashSet<String> = drifts.iter().map(|d| d.path.to_string()).collect();
-    added.retain(|d| {
-        let steps = &d.path.0;
-        let above = (1..=steps.len()).filter_map(|n| steps.get(..n));
-        !above
 /// Takes out what the controller of a custom resource's kind writes: notes in the metadata, and values beside the declared ones where it
 /// had filled in others when the object was in sync. Of one that had not, only the name speaks, which anybody can choose.
 fn without_controllers<'a>(
@@ -560,6 +560,16 @@ fn without_controllers<'a>(
     });
 }
 
+/// Takes out the additions that lie in what is told as changed: a list that is one value is told once, whatever differs in it.
+fn without_told(added: &mut Vec<FieldDrift>, drifts: &[FieldDrift]) {
+    if added.is_empty() || drifts.is_empty() {
+        return;
+    }
+    let told: HashSet<String> = drifts.iter().map(|d| d.path.to_string()).collect();
+    added.retain(|d| {
+        let steps = &d.path.0;
+        let above = (1..=steps.len()).filter_map(|n| steps.get(..n));
+        !above
             .map(|steps| FieldPath(steps.to_vec()).to_string())
             .any(|place| told.contains(&place))
     });

@@ -484,6 +484,24 @@ fn what_the_control_planes_name_stands_on_is_not_called_in_sync_at_first_sight()
 }
 
 #[test]
+fn a_zero_value_that_a_custom_resource_does_not_have_was_called_in_sync_at_first_sight() {
+    let of = |spec: Value| json!({"metadata": {"name": "web", "labels": {}, "finalizers": []}, "spec": spec});
+    let stored = |spec: Value| json!({"metadata": {"name": "web"}, "spec": spec});
+    let mut world = World::new(of(json!({"containers": [], "replicas": 0})));
+    let whole = json!({"containers": [], "replicas": 0});
+    for (group, lost) in [
+        ("apps", Verdict::InSync),
+        ("example.com", Verdict::Unknown(Unknown::Unverified)),
+    ] {
+        world.kind = GroupKind::new(group, "Fleet");
+        let judged = |spec| judge(&world.case(Expected::Refused), Some(&stored(spec))).verdict;
+        // Empty labels and lists of finalizers are nowhere stored.
+        assert_eq!(judged(whole.clone()), Verdict::InSync);
+        assert_eq!(judged(json!({"containers": []})), lost);
+    }
+}
+
+#[test]
 fn a_default_that_a_new_definition_brought_was_an_addition_to_every_custom_resource() {
     let (world, quiet, _) = custom("fleet-operator", true);
     let known = judge(&world.case(Expected::Refused), Some(&quiet)).explained;
