@@ -104,6 +104,31 @@ fn the_control_plane_notes_things_down_under_its_own_domains() {
 }
 
 #[test]
+fn defaults_of_webhooks_and_bindings_are_the_servers() {
+    let kind = |name: &str| GroupKind::new("admissionregistration.k8s.io", name);
+    let of = |path: &str, value: Value| {
+        let kind = kind("MutatingWebhookConfiguration");
+        addition(kind, &json!({}), &format!("webhooks[name=a].{path}"), value)
+    };
+    assert!(of("reinvocationPolicy", json!("Never")));
+    assert!(!of("reinvocationPolicy", json!("IfNeeded")));
+    assert!(of("objectSelector", json!({})));
+    assert!(!of("objectSelector", json!({"matchLabels": {"a": "b"}})));
+    assert!(!of("matchConditions", json!({})));
+    assert!(of("rules[0].scope", json!("*")));
+    assert!(!of("rules[0].scope", json!("Namespaced")));
+    let binding = || GroupKind::new("rbac.authorization.k8s.io", "RoleBinding");
+    let path = "subjects[1].apiGroup";
+    assert!(addition(
+        binding(),
+        &json!({}),
+        path,
+        json!("rbac.authorization.k8s.io")
+    ));
+    assert!(!addition(binding(), &json!({}), path, json!("example.com")));
+}
+
+#[test]
 fn a_label_of_helm_needs_helms_annotations() {
     let kind = || GroupKind::new("", "Service");
     let path = "metadata.labels[\"app.kubernetes.io/managed-by\"]";
@@ -183,6 +208,7 @@ fn with_annotation(kind: &GroupKind, annotation: &str, path: &str, changed: bool
         declared: &declared,
         live: &declared,
         replicas: None,
+        replicas_at: None,
     };
     let (path, value) = (path.parse::<FieldPath>().expect(path).0, json!("LS0t"));
     match changed {
@@ -225,7 +251,6 @@ fn a_token_secret_was_never_in_sync() {
         ),
         (
             "metadata.labels[\"kubernetes.io/legacy-token-last-used\"]",
-        replicas_at: None,
             "2026-11-01",
         ),
     ] {
@@ -342,6 +367,7 @@ fn notes_of_load_balancers_were_told() {
             declared: &live,
             live: &live,
             replicas: None,
+            replicas_at: None,
         };
         let steps = path(key).parse::<FieldPath>().expect(key).0;
         assert!(explains_change(&context, &steps, Some(&value)), "{key}");
@@ -370,6 +396,7 @@ fn a_registry_secret_appended_to_declared_ones_was_a_change() {
             declared: &declared,
             live: &object,
             replicas: None,
+            replicas_at: None,
         };
         explains_change(&context, &path, Some(&live))
     };
@@ -384,7 +411,6 @@ fn a_registry_secret_appended_to_declared_ones_was_a_change() {
     ));
     assert!(!explained(list(&["registry", "mirror", "somebodys"]), ""));
     assert!(!explained(list(&["registry", "ci-dockercfg-x1z2"]), ""));
-            replicas_at: None,
     assert!(!explained(
         list(&["mirror", "registry", "ci-dockercfg-x1z2"]),
         ""
@@ -413,7 +439,6 @@ fn a_service_recreated_headless_was_silent() {
         json!("SingleStack")
     ));
     assert!(!addition(
-            replicas_at: None,
         service(),
         &live,
         "spec.ipFamilyPolicy",
@@ -473,6 +498,7 @@ fn a_directory_of_the_host_under_the_name_of_a_token_volume_is_added_by_hand() {
             declared: &declared,
             live: &declared,
             replicas: None,
+            replicas_at: None,
         };
         explains_addition(&context, &path.0, &volume)
     };
@@ -495,6 +521,7 @@ fn what_was_allocated_where_git_declares_it_empty_was_a_change() {
             declared: &declared,
             live: &json!({}),
             replicas: None,
+            replicas_at: None,
         };
         let steps = path.parse::<FieldPath>().expect(path).0;
         !explains_change(&context, &steps, Some(&live))
@@ -515,7 +542,6 @@ fn what_was_allocated_where_git_declares_it_empty_was_a_change() {
         json!("10.0.0.7")
     ));
     let health = "spec.healthCheckNodePort";
-            replicas_at: None,
     assert!(!service(
         json!({"healthCheckNodePort": 0}),
         health,
@@ -538,7 +564,6 @@ fn what_was_allocated_where_git_declares_it_empty_was_a_change() {
             "spec.volumeName",
             json!("pvc-1"),
         )
-            replicas_at: None,
     };
     assert!(!claimed(""));
     assert!(claimed("pvc-2"));

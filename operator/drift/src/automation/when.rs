@@ -42,6 +42,10 @@ pub(super) fn is_declared_and_own_secrets(context: &Context<'_>, _: &[Step], lis
     others.eq(declared.iter())
 }
 
+pub(super) fn is_empty(_: &Context<'_>, _: &[Step], value: &Value) -> bool {
+    value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
 /// Empty is as good as not declared where a value is allocated.
 pub(super) fn is_declared_empty(context: &Context<'_>, path: &[Step], _: &Value) -> bool {
     let declared = path
