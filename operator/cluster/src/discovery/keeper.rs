@@ -240,12 +240,15 @@ mod tests {
         };
         let hour = Duration::from_secs(3600);
         assert_eq!(schedule.next(now, hour), now + hour);
+        assert!(!schedule.is_after_change());
         let later = now + Duration::from_secs(5);
         schedule.changed(later);
         assert_eq!(schedule.next(later, hour), later);
+        assert!(schedule.is_after_change());
         schedule.done += 1;
         assert_eq!(schedule.next(later, hour), later + Duration::from_secs(1));
         schedule.done += 1;
         assert_eq!(schedule.next(later, hour), later + hour);
+        assert!(!schedule.is_after_change());
     }
 }
