@@ -91,14 +91,14 @@ fn by_values<'a>(case: impl Fn() -> Case<'a>, sight: &Sight<'a>) -> Vec<Verdict>
         },
         known: Some(&known.explained),
         baseline: Baseline::Declared,
-        literal: known.literal,
+        rewritten: known.rewritten.as_ref(),
         ..case()
     };
     let restarted = Case {
         expected: Expected::Unsettled,
         known: Some(&known.explained),
         baseline: Baseline::Declared,
-        literal: known.literal,
+        rewritten: known.rewritten.as_ref(),
         ..case()
     };
     let seen = judged(seen, sight.expected, sight.live);
@@ -137,7 +137,7 @@ fn by_ownership<'a>(case: impl Fn() -> Case<'a>, sight: &Sight<'a>) -> Vec<Verdi
         },
         known: Some(&known.explained),
         baseline: Baseline::Declared,
-        literal: known.literal,
+        rewritten: known.rewritten.as_ref(),
         ..case()
     };
     let seen = judge(&seen, Some(sight.live));

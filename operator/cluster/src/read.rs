@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine as _;
-use drift::GroupVersionKind;
+use drift::{FieldPath, GroupVersionKind};
 use kube::Client;
 use serde::Deserialize;
 use serde_json::Value;
@@ -53,6 +53,36 @@ pub async fn named(
     let action = format!("list the {} of name {name}", resource.plural);
     let whole: Whole = call::get_json(client, &url, &action, call::CALL).await?;
     Ok(whole.items)
+}
+
+/// Where the replicas of a custom resource's objects are, by its definition; `None` if that says nothing, or that they are at
+/// `spec.replicas`, where those of other kinds are.
+///
+/// Source: <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource>.
+///
+/// # Errors
+/// Where the API server does not answer or refuses.
+pub async fn replicas_at(
+    client: &Client,
+    kind: &GroupVersionKind,
+    resource: &Resource,
+) -> Result<Option<FieldPath>> {
+    let name = format!("{}.{}", resource.plural, kind.group_kind.group);
+    let url = format!(
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{}",
+        call::escape(&name)
+    );
+    let action = format!("read where the replicas of {} are", resource.plural);
+    let definition = call::if_found(call::get_json(client, &url, &action, call::CALL).await)?;
+    Ok(definition.and_then(|d: Value| replicas_path(&d, &kind.version)))
+}
+
+fn replicas_path(definition: &Value, version: &str) -> Option<FieldPath> {
+    let versions = definition.get("spec")?.get("versions")?.as_array()?;
+    let version = versions.iter().find(|v| v["name"] == version)?;
+    let path = version["subresources"]["scale"]["specReplicasPath"].as_str()?;
+    let path = path.strip_prefix('.').filter(|p| *p != "spec.replicas")?;
+    path.parse().ok()
 }
 
 #[derive(Deserialize)]
@@ -213,4 +243,26 @@ pub async fn secret_as(
 fn undecodable(action: String) -> Error {
     let source = serde::de::Error::custom("a value is not base64");
     Error::Undecodable { action, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_definition_says_where_replicas_are() {
+        let version = |name: &str, path: &str| json!({"name": name, "subresources": {"scale": {"specReplicasPath": path}}});
+        let definition = json!({"spec": {"versions": [
+            version("v1", ".spec.workers"),
+            version("v2", ".spec.replicas"),
+            {"name": "v3"},
+        ]}});
+        let of = |version: &str| replicas_path(&definition, version).map(|p| p.to_string());
+        assert_eq!(of("v1").as_deref(), Some("spec.workers"));
+        assert_eq!(of("v2"), None);
+        assert_eq!(of("v3"), None);
+        assert_eq!(of("v4"), None);
+    }
 }

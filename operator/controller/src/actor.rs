@@ -41,6 +41,8 @@ const SETTLING: Duration = Duration::from_millis(500);
 
 /// Declarations of a target about which the server is asked again with each full verification, those asked about longest ago first.
 const ASKED_AGAIN: usize = 100;
+/// How long a check that was asked for waits for the server's answers.
+const ANSWERS: Duration = Duration::from_secs(10);
 /// So often a verification is tried before it counts though it had to leave something out, and how soon the next one comes then.
 const VERIFICATIONS: u32 = 3;
 const UNFINISHED: Duration = Duration::from_secs(60);
@@ -360,6 +362,9 @@ impl Actor {
         let (Some(subscription), Some(source)) = (&self.subscription, &policy.source) else {
             return self.targets.iter_mut().for_each(Target::forget_rendering);
         };
+        if let Err(error) = self.engine.watches.refresh(&self.engine).await {
+            tracing::warn!(policy = %self.state.key, %error, "schemas could not be read again for a check");
+        }
         let mut state = subscription.state();
         // A fetch under way may have missed the commit that is asked about.
         let begun = state.borrow().begun;
@@ -417,14 +422,29 @@ impl Actor {
         if (1..VERIFICATIONS).contains(&self.unfinished) {
             return false;
         }
+        self.verified = Instant::now();
+        if source.attempts > 0 || policy.source.is_none() {
+            if asked {
+                self.answers_come().await;
+            }
+            self.handled_check.clone_from(&policy.check);
+        }
         for target in &self.targets {
             self.engine.index.question_again(target.id, ASKED_AGAIN);
         }
-        self.verified = Instant::now();
-        if source.attempts > 0 || policy.source.is_none() {
-            self.handled_check.clone_from(&policy.check);
-        }
         true
+    }
+
+    /// A check is answered when the server has answered what it was asked about the objects, or after a while.
+    async fn answers_come(&self) {
+        const EVERY: Duration = Duration::from_millis(50);
+        let is_asking = |t: &Target| self.engine.index.is_asking(t.id);
+        let answered = async {
+            while self.targets.iter().any(is_asking) {
+                tokio::time::sleep(EVERY).await;
+            }
+        };
+        let _ = tokio::time::timeout(ANSWERS, answered).await;
     }
 
     /// How long after a verification the next one is due.

@@ -11,7 +11,7 @@ use cluster::access::Question;
 use cluster::discovery::{Catalog, Served};
 use cluster::index::{Index, ScopeKey};
 use cluster::watch::{FailureReason, Sink, WatchEvent, WatchHandle, WatchScope};
-use drift::{GroupVersionKind, ObjectId, Schema, Unknown};
+use drift::{FieldPath, GroupVersionKind, ObjectId, Schema, Unknown};
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -142,16 +142,25 @@ impl Watches {
         }
     }
 
-    /// After a change of what the server serves: schemas that changed are loaded again, and their kinds listed again.
-    pub async fn refresh(&self, engine: &Engine) -> cluster::Result<()> {
+    /// After a change of what the server serves: schemas that changed are loaded again, and their kinds listed again. True if there
+    /// are such.
+    pub async fn refresh(&self, engine: &Engine) -> cluster::Result<bool> {
         let changed = engine.schemas.refresh().await?;
+        if changed.is_empty() {
+            return Ok(false);
+        }
         let mut inner = self.inner.lock();
         inner.schemas.retain(|scope| !changed.contains(&scope.kind));
         inner.running.retain(|(kind, _), _| !changed.contains(kind));
+        Ok(true)
+    }
+
+    /// What is served has changed: what waits for its kind need not wait any longer.
+    fn retry(&self) {
+        let inner = self.inner.lock();
         for running in inner.running.values() {
             running.handle.retry_now();
         }
-        Ok(())
     }
 
     /// Gives schemas to scopes that have none. The answer are the kinds whose schema may still come: the server publishes
@@ -175,6 +184,7 @@ impl Watches {
         let kinds: HashSet<GroupVersionKind> = missing.iter().map(|s| s.kind.clone()).collect();
         let askable = asking::askable(engine, &kinds).await;
         asking::share(engine).await;
+        let replicas_at = replicas_at(engine, &kinds).await;
         let found = engine.schemas.load(kinds).await?;
         let mut waiting = HashSet::new();
         let mut inner = self.inner.lock();
@@ -194,7 +204,8 @@ impl Watches {
                     Schema::unknown()
                 }
             };
-            engine.index.set_schema(&scope, schema);
+            let replicas_at = replicas_at.get(&scope.kind).cloned();
+            engine.index.set_schema(&scope, schema, replicas_at);
             let askable = askable.contains(&scope.kind);
             engine.index.set_askable(&scope, askable);
             inner.schemas.insert(scope);
@@ -275,6 +286,29 @@ fn sort_out(engine: &Engine, catalog: &Catalog, scopes: Vec<ScopeKey>) -> Vec<Sc
 fn is_scalable(catalog: &Catalog, kind: &GroupVersionKind) -> bool {
     let resource = catalog.resource(kind);
     drift::automation::is_scalable(&kind.group_kind) || resource.is_some_and(|r| r.scale)
+}
+
+/// Where the replicas of objects are that are not at `spec.replicas`.
+async fn replicas_at(
+    engine: &Engine,
+    kinds: &HashSet<GroupVersionKind>,
+) -> HashMap<GroupVersionKind, FieldPath> {
+    let catalog = engine.catalog.catalog();
+    let mut found = HashMap::new();
+    for kind in kinds {
+        let resource = catalog.resource(kind).filter(|r| r.scale);
+        let Some(resource) = resource.filter(|_| drift::automation::is_custom(&kind.group_kind))
+        else {
+            continue;
+        };
+        match cluster::read::replicas_at(&engine.client, kind, resource).await {
+            Ok(path) => found.extend(path.map(|path| (kind.clone(), path))),
+            Err(error) => {
+                tracing::warn!(%error, %kind, "a definition cannot be read; its replicas are taken to be at spec.replicas")
+            }
+        }
+    }
+    found
 }
 
 /// Which watch covers which scopes.
@@ -402,18 +436,31 @@ impl Sink for Feed {
 /// Keeps schemas and watches in step with what the server serves.
 pub async fn follow_catalog(engine: Arc<Engine>) {
     let mut catalog = engine.catalog.subscribe();
+    let mut definitions = engine.catalog.definitions();
     loop {
+        let mut only_schemas = false;
         tokio::select! {
             changed = catalog.changed() => if changed.is_err() { return },
-            // An upgrade of the API server changes schemas without changing what is served.
+            // A definition's schema changes without changing what is served.
+            changed = definitions.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                only_schemas = true;
+            }
+            // And so does that of a kind of the API server's own with an upgrade.
             () = tokio::time::sleep(Duration::from_secs(600)) => {}
             () = engine.watches.unpublished.notified() => tokio::time::sleep(AGAIN).await,
         }
-        forget_unused_answers(&engine);
         let refreshed = engine.watches.refresh(&engine).await;
-        if let Err(error) = refreshed {
+        if let Err(error) = &refreshed {
             tracing::warn!(%error, "schemas could not be read again");
         }
+        if only_schemas && refreshed.is_ok_and(|changed| !changed) {
+            continue;
+        }
+        forget_unused_answers(&engine);
+        engine.watches.retry();
         if let Err(error) = engine.watches.sync(&engine).await {
             tracing::warn!(%error, "watches could not be brought into step");
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use self::table::{ADDED, CHANGED, NOTED};
 
-use crate::path::Step;
+use crate::path::{FieldPath, Step};
 use crate::subject::GroupKind;
 
 /// An object of which a field is looked at.
@@ -20,6 +20,20 @@ pub struct Context<'a> {
     pub live: &'a Value,
     /// What an autoscaler may set its replicas to.
     pub replicas: Option<ReplicaBounds>,
+    /// Where its replicas are, if not at `spec.replicas`: a custom resource's definition says so.
+    pub replicas_at: Option<&'a FieldPath>,
+}
+
+impl Context<'_> {
+    /// True for the number that an autoscaler may set.
+    ///
+    /// Source: <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource>.
+    pub fn is_replicas(&self, path: &[Step]) -> bool {
+        match self.replicas_at {
+            Some(at) => at.0 == path,
+            None => leads_to(&["spec", "replicas"], path),
+        }
+    }
 }
 
 /// The bounds of a HorizontalPodAutoscaler.
@@ -121,7 +135,7 @@ pub fn explains_change(context: &Context<'_>, path: &[Step], live: Option<&Value
 
 fn explains(tables: [&[Line]; 2], context: &Context<'_>, path: &[Step], live: &Value) -> bool {
     let mut lines = tables.into_iter().flatten();
-    lines.any(|line| line.explains(context, path, live))
+    lines.any(|line| line.explains(context, path, live)) || when::within_bounds(context, path, live)
 }
 
 fn is(kind: &GroupKind, kinds: &[&str]) -> bool {
@@ -241,11 +255,6 @@ pub fn is_cut_short(kind: &GroupKind, last: &Value) -> bool {
     is(kind, &["batch/Job"]) && last.get("spec").is_some() && !is_finished(last)
 }
 
-/// True for the number that an autoscaler may set.
-pub fn is_replicas(path: &[Step]) -> bool {
-    leads_to(&["spec", "replicas"], path)
-}
-
 /// True for the built-in kinds that an autoscaler may scale.
 pub fn is_scalable(kind: &GroupKind) -> bool {
     is(kind, SCALABLE)
@@ -282,20 +291,29 @@ pub fn is_metadata(path: &[Step]) -> bool {
     matches!(path.first(), Some(Step::Field(name)) if name == "metadata")
 }
 
-/// True for kinds whose objects the control plane itself goes on writing, whoever declares some of their fields.
+/// True for places that the control plane itself goes on writing, whoever declares some of the object's fields. Its labels and annotations
+/// are under domains of its own, except where it takes over those of a Service, or of a kubelet's command line.
 ///
-/// Source: <https://kubernetes.io/docs/concepts/architecture/nodes/>, <https://kubernetes.io/docs/concepts/architecture/leases/>.
-pub fn is_kept_by_control_plane(kind: &GroupKind) -> bool {
-    is(
+/// Source: <https://kubernetes.io/docs/concepts/architecture/nodes/>, <https://kubernetes.io/docs/concepts/architecture/leases/>,
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>.
+pub fn is_kept_by_control_plane(kind: &GroupKind, path: &[Step]) -> bool {
+    let all = is(
         kind,
-        &[
-            "Node",
-            "Endpoints",
-            "coordination.k8s.io/Lease",
-            "discovery.k8s.io/EndpointSlice",
-            "storage.k8s.io/CSINode",
-        ],
-    )
+        &["Node", "Endpoints", "discovery.k8s.io/EndpointSlice"],
+    );
+    let some = is(
+        kind,
+        &["coordination.k8s.io/Lease", "storage.k8s.io/CSINode"],
+    );
+    all || (some && (!is_metadata(path) || last(path).is_some_and(is_reserved)))
+}
+
+/// True for a key that only components of Kubernetes may use.
+fn is_reserved(key: &str) -> bool {
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+    ["kubernetes.io", "k8s.io"]
+        .iter()
+        .any(|own| domain == *own || domain.strip_suffix(own).is_some_and(|d| d.ends_with('.')))
 }
 
 /// True for kinds that are not Kubernetes' own.

@@ -9,6 +9,7 @@ fn addition(kind: GroupKind, live: &Value, path: &str, value: Value) -> bool {
         declared: &json!({}),
         live,
         replicas: None,
+        replicas_at: None,
     };
     explains_addition(&context, &path.parse::<FieldPath>().expect(path).0, &value)
 }
@@ -43,6 +44,7 @@ fn replicas_within_the_bounds_of_an_autoscaler_are_its_own() {
         declared: &empty,
         live: &empty,
         replicas,
+        replicas_at: None,
     };
     let path = "spec.replicas".parse::<FieldPath>().expect("a path").0;
     let within = Some(ReplicaBounds { min: 2, max: 6 });
@@ -57,6 +59,73 @@ fn replicas_within_the_bounds_of_an_autoscaler_are_its_own() {
     let zero = Some(ReplicaBounds { min: 0, max: 6 });
     assert!(!explains_change(&bounds(zero), &path, Some(&json!(0))));
     assert!(!explains_change(&bounds(within), &path, None));
+}
+
+#[test]
+fn an_autoscaler_sets_replicas_where_the_definition_says_they_are() {
+    let kind = GroupKind::new("example.com", "Crew");
+    let empty = json!({});
+    let place = |text: &str| text.parse::<FieldPath>().expect("a path");
+    let workers = place("spec.workers");
+    let context = Context {
+        kind: &kind,
+        declared: &empty,
+        live: &empty,
+        replicas: Some(ReplicaBounds { min: 2, max: 6 }),
+        replicas_at: Some(&workers),
+    };
+    let of = |path: &str, replicas: u32| {
+        let (path, replicas) = (place(path).0, json!(replicas));
+        let explained = explains_change(&context, &path, Some(&replicas));
+        assert_eq!(explained, explains_addition(&context, &path, &replicas));
+        explained
+    };
+    assert!(of("spec.workers", 6));
+    assert!(!of("spec.workers", 7));
+    assert!(!of("spec.workers", 0));
+    assert!(!of("spec.replicas", 6), "it is another number");
+}
+
+#[test]
+fn the_control_plane_notes_things_down_under_its_own_domains() {
+    let of = |kind: GroupKind, path: &str| {
+        let path = path.parse::<FieldPath>().expect("a path").0;
+        is_kept_by_control_plane(&kind, &path)
+    };
+    let lease = || GroupKind::new("coordination.k8s.io", "Lease");
+    let label = |key: &str| format!("metadata.labels[\"{key}\"]");
+    assert!(of(lease(), "spec.renewTime"));
+    assert!(of(lease(), &label("apiserver.kubernetes.io/identity")));
+    assert!(!of(lease(), &label("frozen")));
+    assert!(!of(lease(), &label("mykubernetes.io/frozen")));
+    // It takes over those of the Service.
+    assert!(of(GroupKind::new("", "Endpoints"), &label("team")));
+    assert!(!of(GroupKind::new("", "Service"), &label("team")));
+}
+
+#[test]
+fn defaults_of_webhooks_and_bindings_are_the_servers() {
+    let kind = |name: &str| GroupKind::new("admissionregistration.k8s.io", name);
+    let of = |path: &str, value: Value| {
+        let kind = kind("MutatingWebhookConfiguration");
+        addition(kind, &json!({}), &format!("webhooks[name=a].{path}"), value)
+    };
+    assert!(of("reinvocationPolicy", json!("Never")));
+    assert!(!of("reinvocationPolicy", json!("IfNeeded")));
+    assert!(of("objectSelector", json!({})));
+    assert!(!of("objectSelector", json!({"matchLabels": {"a": "b"}})));
+    assert!(!of("matchConditions", json!({})));
+    assert!(of("rules[0].scope", json!("*")));
+    assert!(!of("rules[0].scope", json!("Namespaced")));
+    let binding = || GroupKind::new("rbac.authorization.k8s.io", "RoleBinding");
+    let path = "subjects[1].apiGroup";
+    assert!(addition(
+        binding(),
+        &json!({}),
+        path,
+        json!("rbac.authorization.k8s.io")
+    ));
+    assert!(!addition(binding(), &json!({}), path, json!("example.com")));
 }
 
 #[test]
@@ -139,6 +208,7 @@ fn with_annotation(kind: &GroupKind, annotation: &str, path: &str, changed: bool
         declared: &declared,
         live: &declared,
         replicas: None,
+        replicas_at: None,
     };
     let (path, value) = (path.parse::<FieldPath>().expect(path).0, json!("LS0t"));
     match changed {
@@ -297,6 +367,7 @@ fn notes_of_load_balancers_were_told() {
             declared: &live,
             live: &live,
             replicas: None,
+            replicas_at: None,
         };
         let steps = path(key).parse::<FieldPath>().expect(key).0;
         assert!(explains_change(&context, &steps, Some(&value)), "{key}");
@@ -325,6 +396,7 @@ fn a_registry_secret_appended_to_declared_ones_was_a_change() {
             declared: &declared,
             live: &object,
             replicas: None,
+            replicas_at: None,
         };
         explains_change(&context, &path, Some(&live))
     };
@@ -426,6 +498,7 @@ fn a_directory_of_the_host_under_the_name_of_a_token_volume_is_added_by_hand() {
             declared: &declared,
             live: &declared,
             replicas: None,
+            replicas_at: None,
         };
         explains_addition(&context, &path.0, &volume)
     };
@@ -448,6 +521,7 @@ fn what_was_allocated_where_git_declares_it_empty_was_a_change() {
             declared: &declared,
             live: &json!({}),
             replicas: None,
+            replicas_at: None,
         };
         let steps = path.parse::<FieldPath>().expect(path).0;
         !explains_change(&context, &steps, Some(&live))

@@ -67,10 +67,11 @@ pub(crate) fn compare_at(
     walk.found
 }
 
-/// True where the difference is only in what servers leave out when they store: `""`, `0`, `false`, `{}`, `[]`, at any depth.
+/// True where the difference is only in what servers leave out when they store: `""`, `0`, `false`, `{}`, `[]`, at any depth, but not the
+/// values of maps.
 pub fn is_left_out(drift: &FieldDrift, schema: &Schema) -> bool {
     match (&drift.declared, &drift.live) {
-        (Some(declared), None) => is_zero(declared),
+        (Some(declared), None) => is_zero(declared) && !is_member_of_map(drift, schema),
         (Some(declared), Some(live)) => {
             let mut walk = Walk::new(schema, drift.path.0.clone());
             walk.zeroes_may_be_absent = true;
@@ -79,6 +80,12 @@ pub fn is_left_out(drift: &FieldDrift, schema: &Schema) -> bool {
         }
         _ => false,
     }
+}
+
+/// True for a value under a key of somebody's choice: a label, say.
+fn is_member_of_map(drift: &FieldDrift, schema: &Schema) -> bool {
+    let above = drift.path.0.split_last().map(|(_, above)| above);
+    above.is_some_and(|above| matches!(schema.node(schema.at(above)), Node::Map { .. }))
 }
 
 struct Walk<'a> {
@@ -118,7 +125,10 @@ impl Walk<'_> {
             self.path.push(Step::Field(name.clone()));
             if !is_never_drift(&self.path) {
                 match live.get(name) {
-                    None | Some(Value::Null) if self.zeroes_may_be_absent && is_zero(value) => {}
+                    None | Some(Value::Null)
+                        if self.zeroes_may_be_absent
+                            && is_zero(value)
+                            && !matches!(self.schema.node(node), Node::Map { .. }) => {}
                     None | Some(Value::Null) if self.is_pruned(node, name) => {}
                     None | Some(Value::Null) => {
                         self.gone(value, self.schema.member(node, name));

@@ -21,28 +21,29 @@ pub enum Expected<'a> {
     Refused,
 }
 
-/// Takes out what the server does by itself: it stores something else than declared at the same place, and that is what is live.
+/// Takes out what the server does by itself: it stores something else than declared at the same place, and that is what is live. Gives all
+/// that it does so, where anything differs.
 pub(crate) fn without_rewrites(
     drifts: &mut Vec<FieldDrift>,
     declared: &Value,
     expected: &Value,
     schema: &Schema,
-) {
+) -> Vec<FieldDrift> {
     if drifts.is_empty() {
-        return;
+        return Vec::new();
     }
-    let rewrites: HashMap<String, Option<Value>> = compare(declared, expected, schema)
-        .into_iter()
-        .map(|d| (d.path.to_string(), d.live))
-        .collect();
+    let all = compare(declared, expected, schema);
+    let rewrites: HashMap<String, &Option<Value>> =
+        all.iter().map(|d| (d.path.to_string(), &d.live)).collect();
     drifts.retain(|d| match (rewrites.get(&d.path.to_string()), &d.live) {
         (Some(Some(stored)), Some(live)) => {
             let steps = &d.path.0;
             !equal_at(stored, live, schema, schema.at(steps), steps)
         }
-        (Some(stored), live) => stored != live,
+        (Some(stored), live) => *stored != live,
         (None, _) => true,
     });
+    all
 }
 
 /// The object to ask the server about: the declaration under a generated name, without what only one object can have

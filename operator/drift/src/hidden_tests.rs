@@ -29,6 +29,7 @@ fn schema() -> Schema {
     let root = b.push(Node::Struct(StructNode {
         fields: fields.into_iter().map(|(n, id)| (n.into(), id)).collect(),
         defaults: Box::default(),
+        nullable: Box::default(),
         preserve_unknown: true,
         atomic: false,
     }));

@@ -12,9 +12,9 @@ use crate::expected::{Expected, without_rewrites};
 use crate::first_sight::{self, still_there};
 use crate::hidden::Hidden;
 use crate::origin::{Baseline, Evidence, Origin};
-use crate::ownership::Owners;
+use crate::ownership::{Deployers, Owners};
 use crate::path::{FieldPath, Step};
-use crate::residue::{Extra, Residue, as_whole_list, extras, unexplained};
+use crate::residue::{Extra, Residue, as_whole_list, extras, place_hash, unexplained};
 use crate::schema::{Node, Schema};
 use crate::subject::GroupKind;
 
@@ -212,12 +212,14 @@ pub struct Case<'a> {
     pub partial: bool,
     /// What it was declared as when it was last in sync.
     pub baseline: Baseline<'a>,
-    /// The server stored that declaration as it was, without making anything else of it.
-    pub literal: bool,
+    /// The places of that declaration of which the server made something else; `None` if that is not known.
+    pub rewritten: Option<&'a Residue>,
     /// Whether undeclared fields are looked at.
     pub undeclared: Undeclared,
     /// What an autoscaler may set its replicas to.
     pub replicas: Replicas,
+    /// Where its replicas are, if not at `spec.replicas`.
+    pub replicas_at: Option<&'a FieldPath>,
     /// It was in sync by this very declaration, and has not been written since: what is new in it the server made on reading.
     pub unwritten: bool,
     /// Where it does not exist: it was seen to be deleted before it had finished.
@@ -248,13 +250,26 @@ impl<'a> Case<'a> {
             known: None,
             partial: false,
             baseline: Baseline::Unknown,
-            literal: false,
+            rewritten: None,
             undeclared: Undeclared::default(),
             replicas: Replicas::default(),
+            replicas_at: None,
             unwritten: false,
             cut_short: false,
         }
     }
+
+    /// True if the server stored what was declared at a place as it was.
+    fn is_literal_at(&self, path: &FieldPath) -> bool {
+        self.rewritten
+            .is_some_and(|places| places.is_empty() || !is_within(path, places))
+    }
+}
+
+fn is_within(path: &FieldPath, places: &Residue) -> bool {
+    let steps = &path.0;
+    let mut above = (1..=steps.len()).filter_map(|n| steps.get(..n));
+    above.any(|steps| places.holds(place_hash(&FieldPath(steps.to_vec()))))
 }
 
 /// What judging one observation led to.
@@ -272,8 +287,8 @@ pub struct Judgement {
     pub explained: Residue,
     /// Nothing that is declared differs, without the server having been asked.
     pub as_declared: bool,
-    /// The server has made nothing else of what is declared, as far as that shows.
-    pub literal: bool,
+    /// The places of the declaration of which the server has made something else, as far as that shows; `None` if that is not known.
+    pub rewritten: Option<Residue>,
     /// What keeps the rest of a drifted object from being called in sync.
     pub rest: Option<Unknown>,
     /// Why some of its values can never be compared: that alone is no difference.
@@ -289,7 +304,7 @@ impl Judgement {
             residue: Residue::default(),
             explained: Residue::default(),
             as_declared: false,
-            literal: false,
+            rewritten: None,
             rest: None,
             hidden: None,
         }
@@ -324,6 +339,7 @@ pub fn judge(case: &Case<'_>, live: Option<&Value>) -> Judgement {
             Replicas::Within(bounds) => Some(bounds),
             Replicas::NotKnown | Replicas::Declared => None,
         },
+        replicas_at: case.replicas_at,
     };
     match declared_part(case, &context) {
         Err(unknown) => Judgement::of(Verdict::Unknown(unknown)),
@@ -377,8 +393,7 @@ fn declared_part(case: &Case<'_>, context: &Context<'_>) -> Result<Vec<FieldDrif
     let declared = context.declared;
     let mut drifts = compare(declared, context.live, case.schema);
     drifts.retain(|d| !automation::explains_change(context, &d.path.0, d.live.as_ref()));
-    if case.replicas == Replicas::NotKnown
-        && drifts.iter().any(|d| automation::is_replicas(&d.path.0))
+    if case.replicas == Replicas::NotKnown && drifts.iter().any(|d| context.is_replicas(&d.path.0))
     {
         return Err(Unknown::Autoscaled);
     }
@@ -395,8 +410,7 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
     beyond.retain(|e| !automation::explains_addition(context, &e.path.0, e.value));
     let places = Hidden::of(case.declared, case.schema);
     let hidden = places.take_out(&mut drifts, &mut beyond, declared, case.schema);
-    if case.replicas == Replicas::NotKnown
-        && beyond.iter().any(|e| automation::is_replicas(&e.path.0))
+    if case.replicas == Replicas::NotKnown && beyond.iter().any(|e| context.is_replicas(&e.path.0))
     {
         return Judgement::of(Verdict::Unknown(Unknown::Autoscaled));
     }
@@ -411,23 +425,23 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
         .map(|(extra, _)| extra.clone())
         .collect();
     if !new.is_empty() && automation::is_custom(case.kind) {
-        let owners = Owners::of(live);
-        let is_note = |e: &Extra<'_>| automation::is_metadata(&e.path.0);
-        new.retain(|e| !(is_note(e) && owners.is_controllers(&e.path, case.schema)));
+        let remembered = beyond.iter().zip(&hashes);
+        let remembered = remembered.filter(|(_, hash)| case.known.is_some_and(|k| k.holds(**hash)));
+        without_controllers(case, live, remembered.map(|(extra, _)| extra), &mut new);
     }
     let as_declared = drifts.is_empty();
-    let differing = drifts.len();
+    let mut rewritten = Vec::new();
     let mut doubtful = first_sight::take_out(case, &mut new);
     let (basis, mut added) = match case.expected {
         Expected::Answer(expected) => {
-            without_rewrites(&mut drifts, declared, expected, case.schema);
+            rewritten = without_rewrites(&mut drifts, declared, expected, case.schema);
             let mut added = unexplained(&new, declared, expected, live, case.schema);
             if !added.is_empty() {
-                let owners = Foreign::of(case, live);
+                let holders = Holders::of(case, live);
                 let (told, open) = added.into_iter().partition(|d| {
                     !first_sight::is_first(case, &d.path)
-                        || owners.foreign(&d.path) == Some(true)
-                        || still_there(case, &owners.owners, &d.path)
+                        || holders.owner(&d.path) == Owner::Foreign
+                        || still_there(case, &holders.owners, &d.path)
                 });
                 added = told;
                 doubtful.extend::<Vec<FieldDrift>>(open);
@@ -437,11 +451,16 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
         Expected::Unsettled | Expected::AsDeclared | Expected::Refused
             if case.expected == Expected::Refused || !case.askable =>
         {
-            if !case.literal || case.baseline != Baseline::Declared {
-                drifts.retain(|d| !is_left_out(d, case.schema));
-            }
+            let (left_out, told) = drifts.into_iter().partition(|d| {
+                let known = case.baseline == Baseline::Declared && case.is_literal_at(&d.path);
+                !known && is_left_out(d, case.schema)
+            });
+            drifts = told;
+            rewritten = left_out;
             let (added, open) = by_ownership(case, live, &new);
             doubtful.extend(open);
+            let lost = rewritten.iter().filter(|d| may_be_lost(case, d));
+            doubtful.extend(lost.cloned());
             (Basis::Ownership, added)
         }
         Expected::Unsettled | Expected::AsDeclared | Expected::Refused => {
@@ -459,7 +478,7 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
                     residue,
                     explained: Residue::default(),
                     as_declared,
-                    literal: case.literal,
+                    rewritten: case.rewritten.cloned(),
                     rest: Some(Unknown::Unverified),
                     hidden,
                 };
@@ -469,14 +488,20 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
     };
     // A list that is one value, with something random in it, is not what the server makes of it either.
     added.retain(|d| !places.hides(d, case.schema));
-    let literal = match case.expected {
-        Expected::Answer(_) | Expected::Refused => drifts.len() == differing,
-        Expected::Unsettled | Expected::AsDeclared if !case.askable => drifts.len() == differing,
-        Expected::Unsettled | Expected::AsDeclared => as_declared || case.literal,
-    };
     let explained = explained(&beyond, &hashes, added.iter().chain(&doubtful));
     without_told(&mut added, &drifts);
     without_told(&mut doubtful, &drifts);
+    let rewritten = match case.expected {
+        Expected::Unsettled | Expected::AsDeclared if case.askable && !as_declared => {
+            case.rewritten.cloned()
+        }
+        _ => {
+            // What differs otherwise now may be made something else of again.
+            let open = !(drifts.is_empty() && added.is_empty());
+            let before = case.rewritten.filter(|_| open);
+            places_of(&rewritten, before)
+        }
+    };
     let unverified = (!doubtful.is_empty()).then_some(Unknown::Unverified);
     let rest = unverified.or_else(|| hidden.clone());
     let verdict = if drifts.is_empty() && added.is_empty() {
@@ -491,10 +516,48 @@ fn present(case: &Case<'_>, context: &Context<'_>, mut drifts: Vec<FieldDrift>) 
         residue,
         explained,
         as_declared,
-        literal,
+        rewritten,
         rest,
         hidden,
     }
+}
+
+/// True for a zero value of a custom resource that is not there and was not seen to go. The server stores such a value as it is, except
+/// in the metadata; a controller that reads and writes the whole object may drop it, and so may whoever edits it.
+fn may_be_lost(case: &Case<'_>, drift: &FieldDrift) -> bool {
+    automation::is_custom(case.kind)
+        && first_sight::is_first(case, &drift.path)
+        && !automation::is_metadata(&drift.path.0)
+}
+
+/// The places of what the server makes something else of, and those that were known before; `None` for more than are kept.
+fn places_of(rewritten: &[FieldDrift], before: Option<&Residue>) -> Option<Residue> {
+    const MOST: usize = 64;
+    let before = before.map_or(&[][..], Residue::hashes);
+    let places = rewritten.iter().map(|d| place_hash(&d.path));
+    let places = Residue::new(places.chain(before.iter().copied()).collect());
+    (places.hashes().len() <= MOST).then_some(places)
+}
+
+/// Takes out what the controller of a custom resource's kind writes: notes in the metadata, and values beside the declared ones where it
+/// had filled in others when the object was in sync. Of one that had not, only the name speaks, which anybody can choose.
+fn without_controllers<'a>(
+    case: &Case<'_>,
+    live: &Value,
+    remembered: impl Iterator<Item = &'a Extra<'a>>,
+    new: &mut Vec<Extra<'_>>,
+) {
+    let owners = Owners::of(live);
+    let manager = |e: &Extra<'_>| Some(owners.owner(&e.path, case.schema)?.manager);
+    let is_note = |e: &Extra<'_>| automation::is_metadata(&e.path.0);
+    let completing: HashSet<String> = remembered
+        .filter(|e| !is_note(e))
+        .filter_map(manager)
+        .collect();
+    new.retain(|e| {
+        let theirs = is_note(e) || manager(e).is_some_and(|m| completing.contains(&m));
+        !(theirs && owners.is_controllers(&e.path, case.schema))
+    });
 }
 
 /// Takes out the additions that lie in what is told as changed: a list that is one value is told once, whatever differs in it.
@@ -515,13 +578,20 @@ fn without_told(added: &mut Vec<FieldDrift>, drifts: &[FieldDrift]) {
 /// True if the baseline tells of each difference who moved, live or Git. Only one that the server stored as it was declared does: else
 /// a difference may be what the server has always made of it.
 fn all_told(case: &Case<'_>, drifts: &[FieldDrift]) -> bool {
-    let told = |d| {
+    let told = |d: &FieldDrift| {
         matches!(
             case.baseline.origin(d, case.schema),
             Origin::LiveEdited | Origin::GitAhead
         )
     };
-    drifts.is_empty() || (case.literal && drifts.iter().all(told))
+    // Of another declaration only that all of it was stored tells of this one.
+    let is_literal = |d: &FieldDrift| match case.rewritten {
+        Some(places) if !places.is_empty() => {
+            case.baseline == Baseline::Declared && case.is_literal_at(&d.path)
+        }
+        places => places.is_some(),
+    };
+    drifts.iter().all(|d| is_literal(d) && told(d))
 }
 
 /// The hashes of what is not an addition. An addition is reported at its own place, below it where part of it is explained, or as
@@ -549,16 +619,27 @@ fn explained<'a>(
     Residue::new(explained.collect())
 }
 
-/// Who is not the deployer.
-struct Foreign<'a> {
+/// Whose a place is, as far as that tells whether it was edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Nobody,
+    /// The deployer, or the controller of the object's kind.
+    Expected,
+    /// It is called as one of the control plane, or has changed what it may have deployed.
+    Claimed,
+    Foreign,
+}
+
+/// Who owns what of a live object.
+struct Holders<'a> {
     owners: Owners<'a>,
-    deployers: Vec<String>,
+    deployers: Deployers,
     schema: &'a Schema,
     /// The object's kind has a controller of its own, which may complete what is declared.
     custom: bool,
 }
 
-impl<'a> Foreign<'a> {
+impl<'a> Holders<'a> {
     fn of(case: &Case<'a>, live: &'a Value) -> Self {
         let owners = Owners::of(live);
         Self {
@@ -569,16 +650,20 @@ impl<'a> Foreign<'a> {
         }
     }
 
-    /// True if somebody else than the deployer, the control plane and the controller of the object's kind owns the place, false if one
-    /// of these; `None` if nobody.
-    fn foreign(&self, path: &FieldPath) -> Option<bool> {
-        let owner = self.owners.owner(path, self.schema)?.manager;
+    fn owner(&self, path: &FieldPath) -> Owner {
+        let Some(owner) = self.owners.owner(path, self.schema) else {
+            return Owner::Nobody;
+        };
+        let manager = &owner.manager;
+        let Deployers { certain, likely } = &self.deployers;
         let controllers = || self.custom && self.owners.is_controllers(path, self.schema);
-        Some(
-            !automation::is_control_plane(&owner)
-                && !self.deployers.contains(&owner)
-                && !controllers(),
-        )
+        if certain.contains(manager) || controllers() {
+            Owner::Expected
+        } else if likely.contains(manager) || automation::is_control_plane(manager) {
+            Owner::Claimed
+        } else {
+            Owner::Foreign
+        }
     }
 
     fn is_control_planes(&self, path: &FieldPath) -> bool {
@@ -589,7 +674,8 @@ impl<'a> Foreign<'a> {
 }
 
 /// Where the server cannot be asked: what somebody else than the deployer owns is added, and what has come since the object was
-/// in sync by this very declaration, whoever calls himself its owner. Then what nobody can be asked about, because ownership was emptied.
+/// in sync by this very declaration, whoever calls himself its owner. Then what cannot be told, where it was not seen to come: ownership
+/// was emptied, or names somebody who may be anybody.
 fn by_ownership(
     case: &Case<'_>,
     live: &Value,
@@ -598,23 +684,28 @@ fn by_ownership(
     if new.is_empty() {
         return (Vec::new(), Vec::new());
     }
-    let owners = Foreign::of(case, live);
+    let holders = Holders::of(case, live);
     let seen_before = case.known.is_some() && case.baseline == Baseline::Declared;
-    // What the control plane goes on writing there is its business; elsewhere its name is one that anybody can choose.
-    let kept = automation::is_kept_by_control_plane(case.kind);
     let (mut found, mut doubtful): (Vec<FieldDrift>, Vec<FieldDrift>) = Default::default();
     for extra in new {
         let first = first_sight::is_first(case, &extra.path);
-        let theirs = kept && owners.is_control_planes(&extra.path);
+        // What the control plane goes on writing there is its business; elsewhere its name is one that anybody can choose.
+        let theirs = automation::is_kept_by_control_plane(case.kind, &extra.path.0)
+            && holders.is_control_planes(&extra.path);
         let since = seen_before && !first && !theirs;
-        let foreign = owners.foreign(&extra.path);
-        let there = still_there(case, &owners.owners, &extra.path);
-        let told = foreign == Some(true) || since || there;
-        let emptied = first && foreign.is_none() && owners.deployers.is_empty();
-        if !told && !emptied {
-            continue;
-        }
-        let found = if told { &mut found } else { &mut doubtful };
+        let owner = holders.owner(&extra.path);
+        let there = still_there(case, &holders.owners, &extra.path);
+        let told = owner == Owner::Foreign || since || there;
+        let open = match owner {
+            Owner::Nobody => holders.deployers.is_empty(),
+            Owner::Claimed => !theirs,
+            Owner::Expected | Owner::Foreign => false,
+        };
+        let found = match told {
+            true => &mut found,
+            false if first && open => &mut doubtful,
+            false => continue,
+        };
         let list = extra.atomic.and_then(|depth| extra.path.0.get(..depth));
         let drift = match list.map(|steps| FieldPath(steps.to_vec())) {
             Some(path) => match path.get(live) {

@@ -31,6 +31,7 @@ fn schema() -> Schema {
         Node::Struct(StructNode {
             fields: fields.into_iter().map(|(n, id)| (n.into(), id)).collect(),
             defaults: Box::default(),
+            nullable: Box::default(),
             preserve_unknown: false,
             atomic: false,
         })
@@ -306,6 +307,7 @@ fn a_default_that_a_custom_resources_definition_gained_is_not_added() {
                 .iter()
                 .map(|(n, v)| ((*n).into(), v.clone()))
                 .collect(),
+            nullable: Box::default(),
             preserve_unknown: false,
             atomic: false,
         }))
@@ -330,7 +332,7 @@ fn a_default_that_a_custom_resources_definition_gained_is_not_added() {
             askable: false,
             known: Some(&known),
             baseline: Baseline::Declared,
-            literal: true,
+            rewritten: Some(&known),
             ..Case::new(&kind, &declared, &schema)
         };
         let judged = judge(&case, Some(&widget(live)));
@@ -394,6 +396,36 @@ fn what_was_added_to_a_custom_resource_under_its_controllers_name_was_never_told
     }
 }
 
+/// A provider fills in what it found at first, and what it chose later.
+#[test]
+fn who_completes_a_custom_resource_may_go_on_doing_so() {
+    let (world, _, added) = custom("fleet-operator", true);
+    for expected in [Expected::Refused, Expected::Answer(&world.declared.object)] {
+        let known = judge(&world.case(Expected::Refused), Some(&added)).explained;
+        let case = Case {
+            known: Some(&known),
+            baseline: Baseline::Declared,
+            ..world.case(expected)
+        };
+        let mut more = added.clone();
+        let containers = more["spec"]["containers"].as_array_mut().expect("a list");
+        containers.push(json!({"name": "mesh", "image": "b"}));
+        let of = |more: &mut Value, writer: usize| {
+            let owned = &mut more["metadata"]["managedFields"][writer]["fieldsV1"]["f:spec"];
+            owned["f:containers"]["k:{\"name\":\"mesh\"}"] = json!({".": {}, "f:image": {}});
+        };
+        let mut by_another = more.clone();
+        of(&mut more, 2);
+        assert_eq!(judge(&case, Some(&more)).verdict, Verdict::InSync);
+        of(&mut by_another, 1);
+        let judged = judge(&case, Some(&by_another)).verdict;
+        assert_eq!(
+            shown(&judged),
+            ["Added spec.containers[name=mesh] LiveEdited"]
+        );
+    }
+}
+
 #[test]
 fn at_first_sight_a_controller_may_have_completed_its_custom_resource() {
     let (world, _, added) = custom("fleet-operator", true);
@@ -433,6 +465,39 @@ fn what_was_added_under_the_name_of_the_control_plane_was_never_told_where_the_s
         };
         let judged = judge(&case, Some(&added)).verdict;
         assert_eq!(judged, Verdict::InSync, "it goes on writing its nodes");
+    }
+}
+
+#[test]
+fn what_the_control_planes_name_stands_on_is_not_called_in_sync_at_first_sight() {
+    for manager in ["kube-controller-manager", "kubelet"] {
+        let (world, _, added) = custom(manager, false);
+        let judged = judge(&world.case(Expected::Refused), Some(&added)).verdict;
+        assert_eq!(judged, Verdict::Unknown(Unknown::Unverified));
+        let node = GroupKind::new("", "Node");
+        let case = Case {
+            kind: &node,
+            ..world.case(Expected::Refused)
+        };
+        assert_eq!(judge(&case, Some(&added)).verdict, Verdict::InSync);
+    }
+}
+
+#[test]
+fn a_zero_value_that_a_custom_resource_does_not_have_was_called_in_sync_at_first_sight() {
+    let of = |spec: Value| json!({"metadata": {"name": "web", "labels": {}, "finalizers": []}, "spec": spec});
+    let stored = |spec: Value| json!({"metadata": {"name": "web"}, "spec": spec});
+    let mut world = World::new(of(json!({"containers": [], "replicas": 0})));
+    let whole = json!({"containers": [], "replicas": 0});
+    for (group, lost) in [
+        ("apps", Verdict::InSync),
+        ("example.com", Verdict::Unknown(Unknown::Unverified)),
+    ] {
+        world.kind = GroupKind::new(group, "Fleet");
+        let judged = |spec| judge(&world.case(Expected::Refused), Some(&stored(spec))).verdict;
+        // Empty labels and lists of finalizers are nowhere stored.
+        assert_eq!(judged(whole.clone()), Verdict::InSync);
+        assert_eq!(judged(json!({"containers": []})), lost);
     }
 }
 
@@ -704,4 +769,40 @@ fn an_atomic_list_with_something_changed_and_something_added_was_told_twice() {
         assert_eq!(shown(&judged.verdict), ["Changed spec.peers LiveEdited"]);
         assert!(judged.explained.is_empty(), "what is told is not explained");
     }
+}
+
+#[test]
+fn a_zero_that_was_kept_hid_behind_one_that_the_server_drops() {
+    let of = |labels: Value, spec: Value| json!({"metadata": {"name": "web", "labels": labels}, "spec": spec});
+    let kept = json!({"team": "a", "scraped": ""});
+    let world = World::new(of(kept.clone(), json!({"containers": [], "replicas": 0})));
+    // The server drops the empty list, and the number with it.
+    let stored = of(kept, json!({}));
+    let first = judge(&world.case(Expected::Refused), Some(&stored));
+    assert_eq!(first.verdict, Verdict::InSync);
+    let known = first.rewritten.expect("known");
+    assert_eq!(known.hashes().len(), 2);
+    let case = Case {
+        known: Some(&first.explained),
+        baseline: Baseline::Declared,
+        rewritten: Some(&known),
+        ..world.case(Expected::Refused)
+    };
+    assert_eq!(judge(&case, Some(&stored)).verdict, Verdict::InSync);
+    let removed = of(json!({"team": "a"}), json!({}));
+    let judged = judge(&case, Some(&removed));
+    assert_eq!(
+        shown(&judged.verdict),
+        ["Missing metadata.labels.scraped LiveEdited"]
+    );
+    // While it differs, what else the server does is not forgotten.
+    assert_eq!(judged.rewritten, Some(known.clone()));
+    let askable = Case {
+        expected: Expected::Unsettled,
+        ..case
+    };
+    assert!(
+        judge(&askable, Some(&stored)).ask,
+        "what the server drops is no edit"
+    );
 }

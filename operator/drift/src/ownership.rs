@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::compare::compare_at;
 use crate::path::{FieldPath, Step};
 use crate::residue::extras;
 use crate::schema::Schema;
@@ -21,8 +22,38 @@ pub struct Attribution {
     pub at: Option<String>,
 }
 
+/// Who deployed an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deployers {
+    /// What they own is as it is declared.
+    pub certain: Vec<String>,
+    /// What they own is not: a commit is not rolled out, or they are who edited it. Only where nobody is certain.
+    pub likely: Vec<String>,
+}
+
+impl Deployers {
+    /// True where ownership was emptied, or nobody owns enough.
+    pub fn is_empty(&self) -> bool {
+        self.certain.is_empty() && self.likely.is_empty()
+    }
+}
+
+/// Commands of kubectl that change what is there and never create anything, as they call themselves.
+///
+/// Source: <https://github.com/kubernetes/kubernetes/tree/v1.37.2/staging/src/k8s.io/kubectl/pkg/cmd>.
+const ONLY_CHANGES: [&str; 7] = [
+    "kubectl-annotate",
+    "kubectl-edit",
+    "kubectl-label",
+    "kubectl-patch",
+    "kubectl-rollout",
+    "kubectl-set",
+    "kubectl-taint",
+];
+
 /// The managers of one object.
 pub struct Owners<'a> {
+    live: &'a Value,
     entries: &'a [Value],
     /// When the object was created.
     created: Option<&'a str>,
@@ -36,6 +67,7 @@ impl<'a> Owners<'a> {
             .and_then(|m| m.get("managedFields"))
             .and_then(Value::as_array);
         Self {
+            live,
             entries: entries.map_or(&[], Vec::as_slice),
             created: metadata
                 .and_then(|m| m.get("creationTimestamp"))
@@ -71,11 +103,14 @@ impl<'a> Owners<'a> {
     }
 
     /// True if a place belongs to whoever writes the object's status as a subresource, and did not write the object's first
-    /// version too: the controller of its kind.
+    /// version too: the controller of its kind. A person at a command line is none.
     pub fn is_controllers(&self, path: &FieldPath, schema: &Schema) -> bool {
         let Some(owner) = self.owner(path, schema) else {
             return false;
         };
+        if owner.manager.starts_with("kubectl") {
+            return false;
+        }
         let is_owner = |e: &&Value| text(e, "manager") == owner.manager;
         let writes_status = |e: &Value| {
             text(e, "subresource") == "status"
@@ -91,37 +126,59 @@ impl<'a> Owners<'a> {
             && !self.entries.iter().filter(is_owner).any(spec)
     }
 
-    /// The managers that own at least half of what is declared: whoever deployed it. And the one that created the object and has
-    /// not written since, as of a Secret that declares its name alone, or where others have taken over most of what is declared.
-    /// Nobody where ownership was emptied.
-    pub fn deployers(&self, declared: &Value, schema: &Schema) -> Vec<String> {
+    /// The managers that own at least half of what is declared, as it is declared: whoever deployed it. And the one that created the
+    /// object and has not written since, as of a Secret that declares its name alone, or where others have taken over most of what is
+    /// declared. Nobody where ownership was emptied.
+    pub fn deployers(&self, declared: &Value, schema: &Schema) -> Deployers {
         /// Enough to tell; large objects have many alike.
         const LOOKED_AT: usize = 200;
         let nothing = Value::Object(serde_json::Map::new());
         let places = extras(&nothing, declared, schema);
-        let places: Vec<(&[Step], usize)> = places
+        let places: Vec<(&[Step], usize, bool)> = places
             .iter()
             .filter(|e| !is_identity(&e.path))
             .take(LOOKED_AT)
             .map(|e| {
-                let atomic = schema.atomic_above(&e.path).unwrap_or(e.path.0.len());
-                (e.path.0.as_slice(), atomic)
+                let steps = e.path.0.as_slice();
+                let atomic = schema.atomic_above(&e.path).unwrap_or(steps.len());
+                let live = e.path.get(self.live);
+                let as_declared = live.is_some_and(|live| {
+                    compare_at(e.value, live, schema, schema.at(steps), steps.to_vec()).is_empty()
+                });
+                (steps, atomic, as_declared)
             })
             .collect();
-        let owns_half = |entry: &&Value| {
+        let mut found = Deployers::default();
+        for entry in self.entries {
+            let manager = text(entry, "manager");
             let Some(fields) = entry.get("fieldsV1") else {
-                return false;
+                continue;
             };
-            let owned = places.iter().filter(|(steps, atomic)| {
+            if ONLY_CHANGES.contains(&&*manager) {
+                continue;
+            }
+            let owned = places.iter().filter(|(steps, atomic, _)| {
                 (owns(fields, steps, *atomic) && !owns_parts_only(fields, steps))
                     || owns_string_data(fields, steps, *atomic)
             });
-            !places.is_empty() && owned.count() * 2 >= places.len()
-        };
-        let managers = self.entries.iter().filter(owns_half);
-        let mut managers: Vec<String> = managers.map(|e| text(e, "manager")).collect();
-        managers.extend(self.creator().filter(|c| !managers.contains(c)));
-        managers
+            let (mut all, mut as_declared) = (0, 0);
+            for (_, _, same) in owned {
+                all += 1;
+                as_declared += usize::from(*same);
+            }
+            let is_half = |count: usize| count > 0 && count * 2 >= places.len();
+            if is_half(as_declared) {
+                found.certain.push(manager);
+            } else if is_half(all) {
+                found.likely.push(manager);
+            }
+        }
+        let creator = self.creator().filter(|c| !found.certain.contains(c));
+        found.certain.extend(creator);
+        if !found.certain.is_empty() {
+            found.likely = Vec::new();
+        }
+        found
     }
 
     /// The manager whose last write was the object's creation, if it is the only one of that second.
@@ -249,6 +306,7 @@ mod tests {
             Node::Struct(StructNode {
                 fields: fields.into_iter().map(|(n, id)| (n.into(), id)).collect(),
                 defaults: Box::default(),
+                nullable: Box::default(),
                 preserve_unknown: false,
                 atomic: false,
             })
@@ -297,7 +355,7 @@ mod tests {
         let (at, later) = ("2026-01-03T00:00:00Z", "2026-01-03T00:00:09Z");
         let deployers = |entries: &[Value]| {
             let live = json!({"metadata": {"creationTimestamp": at, "managedFields": entries}, "type": "Opaque"});
-            Owners::of(&live).deployers(&declared, &schema())
+            Owners::of(&live).deployers(&declared, &schema()).certain
         };
         let kubectl = entry("kubectl", "Update", at);
         assert_eq!(deployers(std::slice::from_ref(&kubectl)), ["kubectl"]);
@@ -315,11 +373,34 @@ mod tests {
             json!({"manager": manager, "operation": "Update", "time": "2026-01-01T00:00:00Z", "fieldsV1":
                 {"f:spec": {"f:containers": {"k:{\"name\":\"web\"}": fields}}}})
         };
-        let live = json!({"metadata": {"managedFields": [
-            entry("helm", json!({".": {}, "f:image": {}})),
-            entry("kubectl-edit", json!({"f:args": {}})),
-        ]}});
-        assert_eq!(Owners::of(&live).deployers(&declared, &schema()), ["helm"]);
+        let of = |image: &str| {
+            let live = json!({"metadata": {"managedFields": [
+                entry("helm", json!({".": {}, "f:image": {}})),
+                entry("console", json!({"f:args": {}})),
+            ]}, "spec": {"containers": [{"name": "web", "image": image, "args": ["-v"]}]}});
+            Owners::of(&live).deployers(&declared, &schema())
+        };
+        assert_eq!(of("a").certain, ["helm"]);
+        let likely = Deployers {
+            likely: vec!["helm".to_owned()],
+            ..Deployers::default()
+        };
+        assert_eq!(of("b"), likely);
+    }
+
+    #[test]
+    fn who_changed_half_of_what_is_declared_counted_as_the_deployer() {
+        let declared = json!({"metadata": {"name": "web"}, "spec": {"replicas": 2, "selector": {"app": "web"}}});
+        let entry = |manager: &str, fields: Value| json!({"manager": manager, "operation": "Update", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": fields}});
+        let of = |editor: &str, replicas: u32| {
+            let live = json!({"spec": {"replicas": replicas, "selector": {"app": "web"}, "paused": true}, "metadata": {"managedFields": [
+                entry("flux", json!({"f:selector": {}})), entry(editor, json!({"f:replicas": {}, "f:paused": {}}))]}});
+            Owners::of(&live).deployers(&declared, &schema()).certain
+        };
+        assert_eq!(of("console", 5), ["flux"]);
+        // Two who apply parts of it.
+        assert_eq!(of("console", 2), ["flux", "console"]);
+        assert_eq!(of("kubectl-patch", 2), ["flux"]);
     }
 
     /// What a Service has after `kubectl apply` and a JSON patch of its port's number.
@@ -375,8 +456,12 @@ mod tests {
             entry("rollouts", "status", status.clone())
         ]));
         assert!(!told(vec![
-            entry("kubectl-edit", "", note),
+            entry("kubectl-edit", "", note.clone()),
             entry("rollouts", "status", status.clone())
+        ]));
+        assert!(!told(vec![
+            entry("kubectl-patch", "", note),
+            entry("kubectl-patch", "status", status.clone())
         ]));
         let deployer =
             json!({"f:spec": {".": {}}, "f:metadata": {"f:annotations": {"f:revision": {}}}});

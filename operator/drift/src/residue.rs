@@ -80,6 +80,11 @@ impl Extra<'_> {
     }
 }
 
+/// The hash of a place, whatever is there.
+pub(crate) fn place_hash(path: &FieldPath) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(path.to_string().as_bytes())
+}
+
 /// Everything that `live` has and `declared` has not, except bookkeeping.
 pub fn extras<'a>(declared: &Value, live: &'a Value, schema: &Schema) -> Vec<Extra<'a>> {
     extras_at(declared, live, schema, schema.root(), Vec::new())

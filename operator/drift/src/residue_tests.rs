@@ -43,6 +43,7 @@ fn an_atomic_list_in_what_the_server_adds_was_told_twice_and_with_the_value_of_a
         Node::Struct(StructNode {
             fields: fields.iter().map(|(n, id)| ((*n).into(), *id)).collect(),
             defaults: Box::default(),
+            nullable: Box::default(),
             preserve_unknown: false,
             atomic: false,
         })

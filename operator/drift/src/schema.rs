@@ -60,6 +60,8 @@ pub struct StructNode {
     pub fields: Box<[(Arc<str>, NodeId)]>,
     /// What the server fills in where a field is left out, for the fields that have a default.
     pub defaults: Box<[(Arc<str>, serde_json::Value)]>,
+    /// Those of them that it leaves null where that is what is declared.
+    pub nullable: Box<[Arc<str>]>,
     /// Unknown fields are kept by the server (`x-kubernetes-preserve-unknown-fields`); else it prunes or refuses them.
     pub preserve_unknown: bool,
     /// The struct is one value (`x-kubernetes-map-type: atomic`).
@@ -178,7 +180,11 @@ impl Schema {
         match (self.node(node), value) {
             (Node::Struct(fields), serde_json::Value::Object(members)) => {
                 for (name, default) in &fields.defaults {
-                    if members.get(&**name).is_none_or(serde_json::Value::is_null) {
+                    let is_open = match members.get(&**name) {
+                        None => true,
+                        Some(member) => member.is_null() && !fields.nullable.contains(name),
+                    };
+                    if is_open {
                         members.insert(name.to_string(), default.clone());
                     }
                 }

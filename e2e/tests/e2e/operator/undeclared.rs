@@ -267,7 +267,6 @@ async fn what_others_declare_or_own_is_left_out_only_where_that_is_true() {
 }
 
 #[tokio::test]
-#[ignore = "not stable: the object is not always told, and why is not known"]
 async fn who_names_the_uid_of_an_owner_takes_it_from_nobody() {
     // Where policies come and go all the time, it is waited for what each declares.
     let world = World::own(Options::default(), &[]).await;

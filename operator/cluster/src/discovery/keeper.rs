@@ -45,6 +45,7 @@ impl Default for KeeperOptions {
 #[derive(Debug)]
 pub struct CatalogKeeper {
     catalog: watch::Receiver<Arc<Catalog>>,
+    definitions: watch::Receiver<()>,
     task: JoinHandle<()>,
 }
 
@@ -81,13 +82,23 @@ impl CatalogKeeper {
             ),
         ];
         let trigger = Trigger::spawn(&client, scopes, Duration::from_millis(20));
-        let task = tokio::spawn(keep(reader, trigger, publish, options));
-        Ok(Self { catalog, task })
+        let (tell, definitions) = watch::channel(());
+        let task = tokio::spawn(keep(reader, trigger, (publish, tell), options));
+        Ok(Self {
+            catalog,
+            definitions,
+            task,
+        })
     }
 
     /// The newest catalog, and word of each new one.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Catalog>> {
         self.catalog.clone()
+    }
+
+    /// Word at the times of `after_change` after a CRD or APIService has changed, whether or not the catalog has: the schemas may have.
+    pub fn definitions(&self) -> watch::Receiver<()> {
+        self.definitions.clone()
     }
 
     /// The newest catalog.
@@ -148,6 +159,11 @@ impl Schedule {
         self.done = 0;
     }
 
+    /// The next reading is one that a change has led to.
+    fn is_after_change(&self) -> bool {
+        self.done < self.after_change.len()
+    }
+
     fn next(&self, now: Instant, otherwise: Duration) -> Instant {
         self.after_change
             .get(self.done)
@@ -158,7 +174,7 @@ impl Schedule {
 async fn keep(
     mut reader: Reader,
     trigger: Trigger,
-    publish: watch::Sender<Arc<Catalog>>,
+    (publish, tell): (watch::Sender<Arc<Catalog>>, watch::Sender<()>),
     options: KeeperOptions,
 ) {
     let mut changes = trigger.changes();
@@ -186,6 +202,7 @@ async fn keep(
             () = tokio::time::sleep_until(next) => {}
             () = publish.closed() => return,
         }
+        let after_change = schedule.is_after_change();
         schedule.done = schedule.done.saturating_add(1);
         last_read = Instant::now();
         let previous = Arc::clone(&publish.borrow());
@@ -202,6 +219,9 @@ async fn keep(
             Err(error) => {
                 tracing::warn!(%error, "what the API server serves cannot be read; the last answer stays in force")
             }
+        }
+        if after_change {
+            tell.send_replace(());
         }
     }
 }
@@ -220,12 +240,15 @@ mod tests {
         };
         let hour = Duration::from_secs(3600);
         assert_eq!(schedule.next(now, hour), now + hour);
+        assert!(!schedule.is_after_change());
         let later = now + Duration::from_secs(5);
         schedule.changed(later);
         assert_eq!(schedule.next(later, hour), later);
+        assert!(schedule.is_after_change());
         schedule.done += 1;
         assert_eq!(schedule.next(later, hour), later + Duration::from_secs(1));
         schedule.done += 1;
         assert_eq!(schedule.next(later, hour), later + hour);
+        assert!(!schedule.is_after_change());
     }
 }

@@ -453,6 +453,7 @@ impl Inner {
 
     /// Settles an object by what the server adds to its declaration, if that is all that it has.
     fn explain(&mut self, id: DeclId, residue: &Residue) -> bool {
+        let nothing = self.residues.intern(Residue::default());
         let Some(decl) = self.slab.get_mut(id) else {
             return true;
         };
@@ -472,7 +473,7 @@ impl Inner {
         }
         decl.learn(seen);
         decl.asked = false;
-        decl.literal = true;
+        decl.rewritten = Some(nothing);
         let target = decl.target;
         self.unsaved.insert(target);
         self.expect(id, Expectation::AsDeclared);
@@ -612,6 +613,7 @@ fn added_by_server(question: &Question, expected: &Value) -> Residue {
         declared,
         live: expected,
         replicas: None,
+        replicas_at: None,
     };
     let mut added = extras(declared, expected, &question.schema);
     added.retain(|e| !explains_addition(&context, &e.path.0, e.value));

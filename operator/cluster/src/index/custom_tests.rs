@@ -138,12 +138,37 @@ fn what_was_known_of_an_object_was_forgotten_while_autoscalers_were_not_listed()
 }
 
 #[test]
+fn replicas_of_another_name_under_an_autoscaler_were_drift() {
+    let index = Index::new();
+    let crew = |workers: i64, version: Option<&str>| {
+        let mut object = rollout(2);
+        object["spec"] = json!({ "workers": workers });
+        if let Some(version) = version {
+            object["metadata"]["resourceVersion"] = version.into();
+        }
+        object
+    };
+    index.declare(TARGET, commit("main@1", &kind(), &declared(crew(3, None))));
+    index.set_scalable([(&scope(), true)]);
+    let workers = "spec.workers".parse().expect("a path");
+    index.set_schema(&scope(), drift::Schema::unknown(), Some(workers));
+    list(&index, &crew(7, Some("5")));
+    let unknown = Some(State::Unknown(Unknown::Autoscaled));
+    assert_eq!(index.state(TARGET, &id()), unknown);
+    index.set_bounds([within(2, 10)]);
+    index.observe(&scope(), &crew(7, Some("6")));
+    assert_eq!(index.state(TARGET, &id()), Some(State::InSync));
+    index.observe(&scope(), &crew(11, Some("7")));
+    assert_eq!(index.tally(TARGET).drifted, 1);
+}
+
+#[test]
 fn a_new_definition_with_one_more_default_made_drift_of_every_custom_resource() {
     let index = index();
     index.set_bounds([]);
     list(&index, &live(2, 5));
     assert_eq!(index.tally(TARGET).in_sync, 1);
-    index.set_schema(&scope(), drift::Schema::unknown());
+    index.set_schema(&scope(), drift::Schema::unknown(), None);
     let completed = |version| {
         let mut read = live(2, version);
         read["spec"]["paused"] = false.into();
@@ -157,7 +182,7 @@ fn a_new_definition_with_one_more_default_made_drift_of_every_custom_resource() 
     edited["spec"]["more"] = true.into();
     index.observe(&scope(), &edited);
     assert_eq!(index.tally(TARGET).drifted, 1);
-    index.set_schema(&scope(), drift::Schema::unknown());
+    index.set_schema(&scope(), drift::Schema::unknown(), None);
     list(&index, &edited);
     assert_eq!(index.tally(TARGET).drifted, 1, "that was written");
 }

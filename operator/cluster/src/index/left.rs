@@ -314,9 +314,10 @@ impl Inner {
             known: decl.known.as_deref(),
             partial: decl.partial,
             baseline: recalled.baseline(&decl.base),
-            literal: decl.literal,
+            rewritten: decl.rewritten.as_deref(),
             undeclared: target.undeclared,
             replicas: self.replicas_of(decl, &scope.key),
+            replicas_at: scope.replicas_at.as_ref(),
             unwritten: false,
             cut_short: decl.cut_short,
         };
@@ -337,7 +338,7 @@ impl Inner {
                 let object = self.identity(id)?;
                 let baseline = match &decl.base {
                     // What the server made of it is not remembered.
-                    _ if !decl.literal => None,
+                    _ if !decl.is_literal() => None,
                     Base::Declared => Some(Earlier {
                         revision: left.revision.name.to_string(),
                         inputs: left.revision.inputs.to_string(),
@@ -423,7 +424,9 @@ impl Inner {
         } else {
             Unknown::NotRendered
         };
-        let literal = base.is_some();
+        let rewritten = base
+            .is_some()
+            .then(|| self.residues.intern(drift::Residue::default()));
         let otherwise = if entry.absent {
             Base::Absent
         } else {
@@ -435,7 +438,7 @@ impl Inner {
                 base: base.unwrap_or(otherwise),
                 verdict: Known::Unknown(unknown),
                 left: Some(Box::new(left)),
-                literal,
+                rewritten,
                 ..Decl::new(target, scope, &entry.name, (epoch, batch))
             },
         );

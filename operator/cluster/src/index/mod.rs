@@ -142,8 +142,8 @@ struct Decl {
     asked: bool,
     /// What is asked about is only what is not declared.
     residue_only: bool,
-    /// When it was last in sync, live was literally what was declared.
-    literal: bool,
+    /// The places of its declaration of which the server had made something else when it was last judged; `None` if that is not known.
+    rewritten: Option<Arc<Residue>>,
     /// Its deployer was asked what it had deployed.
     sought: bool,
 }
@@ -177,9 +177,16 @@ impl Decl {
             queued: false,
             asked: false,
             residue_only: false,
-            literal: false,
+            rewritten: None,
             sought: false,
         }
+    }
+
+    /// The server stored all that is declared as it was.
+    fn is_literal(&self) -> bool {
+        self.rewritten
+            .as_ref()
+            .is_some_and(|places| places.is_empty())
     }
 
     /// Keeps what is explained of it; true if that is news.

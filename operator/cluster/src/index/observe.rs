@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drift::automation::is_cut_short;
 use drift::judge::{Case, Judgement, judge};
-use drift::{DeclaredObject, Ignored, Report, Schema, Unknown, Verdict, report};
+use drift::{DeclaredObject, FieldPath, Ignored, Report, Schema, Unknown, Verdict, report};
 use serde_json::Value;
 
 use super::asking::Expectation;
@@ -14,8 +14,9 @@ use super::stamps::Sight;
 use super::{Index, Inner, Known, ScopeKey, TargetId, key_of, key_of_object};
 
 impl Index {
-    /// Sets the schema of a scope; what was judged by another one is judged again by the next list.
-    pub fn set_schema(&self, scope: &ScopeKey, schema: Schema) {
+    /// Sets the schema of a scope, and where its objects' replicas are if not at `spec.replicas`; what was judged by others is judged
+    /// again by the next list.
+    pub fn set_schema(&self, scope: &ScopeKey, schema: Schema, replicas_at: Option<FieldPath>) {
         let mut inner = self.inner.lock();
         let Some(id) = inner.scopes.id(scope) else {
             return;
@@ -23,7 +24,7 @@ impl Index {
         let Some(state) = inner.scopes.get_mut(id) else {
             return;
         };
-        state.schema = schema;
+        (state.schema, state.replicas_at) = (schema, replicas_at);
         for member in state.members.clone() {
             inner.stamps.close(member);
             if let Some(decl) = inner.slab.get_mut(member) {
@@ -370,9 +371,10 @@ impl Inner {
             known: decl.known.as_deref(),
             partial: decl.partial,
             baseline: recalled.baseline(&decl.base),
-            literal: decl.literal,
+            rewritten: decl.rewritten.as_deref(),
             undeclared: target.undeclared,
             replicas: self.replicas_of(decl, &state.key),
+            replicas_at: state.replicas_at.as_ref(),
             // Where the server may be asked, its answer explains what is new.
             unwritten: !state.askable && version > 0 && version == decl.synced,
             cut_short: decl.cut_short,
@@ -436,12 +438,13 @@ impl Inner {
             residue,
             explained,
             as_declared,
-            literal,
+            rewritten,
             ..
         } = judgement;
         let unexplained = residue != explained;
         let seen = self.residues.intern(residue);
         let explained = self.residues.intern(explained);
+        let rewritten = rewritten.map(|places| self.residues.intern(places));
         let Some(decl) = self.slab.get_mut(member) else {
             return;
         };
@@ -455,7 +458,7 @@ impl Inner {
             decl.synced = if in_sync && !ask { version } else { 0 };
         }
         if seen_whole && !ask {
-            decl.literal = literal;
+            decl.rewritten = rewritten;
         }
         decl.residue_only &= ask;
         // What at first sight nobody could tell apart from an addition is no memory of being in sync.

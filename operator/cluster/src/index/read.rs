@@ -341,6 +341,13 @@ impl Index {
         })
     }
 
+    /// True while the server is being asked about an object of a target.
+    pub fn is_asking(&self, target: TargetId) -> bool {
+        let inner = self.inner.lock();
+        let mut decls = inner.slab.iter();
+        decls.any(|(_, d)| d.target == target && d.asked)
+    }
+
     /// True if a scope has been listed and is being watched.
     pub fn is_ready(&self, scope: &ScopeKey) -> bool {
         let inner = self.inner.lock();

@@ -208,7 +208,7 @@ impl Index {
             if decl.partial || decl.unasked {
                 snapshot.partial.push(object);
             }
-            if !decl.literal && !matches!(decl.base, Base::Unknown) {
+            if !decl.is_literal() && !matches!(decl.base, Base::Unknown) {
                 snapshot.rewritten.push(object);
             }
             if decl.cut_short {
@@ -290,7 +290,7 @@ impl Inner {
         self.set_base(id, base);
         let nothing = self.residues.intern(Residue::default());
         if let Some(decl) = self.slab.get_mut(id) {
-            decl.literal = literal;
+            decl.rewritten = literal.then(|| Arc::clone(&nothing));
             decl.cut_short = cut_short;
             decl.known = known.or_else(|| (in_sync_then && !forgotten).then_some(nothing));
             decl.partial = partial;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use drift::{GroupVersionKind, Schema, Unknown};
+use drift::{FieldPath, GroupVersionKind, Schema, Unknown};
 
 use super::slab::DeclId;
 
@@ -43,6 +43,8 @@ pub(super) struct Scope {
     pub(super) shared: bool,
     /// Objects can be scaled, and so by an autoscaler.
     pub(super) scalable: bool,
+    /// Where their replicas are, if not at `spec.replicas`.
+    pub(super) replicas_at: Option<FieldPath>,
     pub(super) members: HashSet<DeclId>,
 }
 
@@ -73,6 +75,7 @@ impl Scopes {
             askable: true,
             shared: false,
             scalable: false,
+            replicas_at: None,
             members,
         });
         self.by_key.insert(key, id);

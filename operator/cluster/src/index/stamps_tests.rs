@@ -72,7 +72,7 @@ fn a_list_that_shows_what_was_seen_takes_nothing_back_and_one_with_a_gap_does() 
     let index = index();
     index.applied(&scope(), &stamped("2", 7, "ann", 5));
     listed(&index, &[stamped("2", 7, "ann", 5)]);
-    index.set_schema(&scope(), drift::Schema::unknown());
+    index.set_schema(&scope(), drift::Schema::unknown(), None);
     index.observe(&scope(), &stamped("2", 7, "ann", 5));
     assert_eq!(user(&index).as_deref(), Some("ann"));
     listed(&index, &[stamped("2", 9, "ann", 5)]);

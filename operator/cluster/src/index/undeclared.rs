@@ -25,7 +25,9 @@ impl Index {
         let mut unlisted = Vec::new();
         for scope in wanted.difference(&before) {
             inner.beyond.look(*scope, target);
-            let state = inner.scopes.get(*scope).filter(|s| s.ready);
+            // A list that is under way may have passed what nobody declares already.
+            let (_, begun) = inner.listing(*scope);
+            let state = inner.scopes.get(*scope).filter(|_| begun);
             unlisted.extend(state.map(|s| s.key.clone()));
         }
         if wanted != before {

@@ -85,6 +85,21 @@ fn application(name: &str) -> Arc<Declarer> {
     })
 }
 
+#[test]
+fn what_a_list_had_passed_before_a_target_asked_about_its_scope_was_never_told() {
+    let index = Index::new();
+    index.declare(TARGET, batch(&[("a", "1")], true));
+    let hand = live("hand", "1", 4);
+    index.restarted(&scope());
+    index.observe(&scope(), &hand);
+    let relist = index.look(TARGET, &HashSet::from([scope()]));
+    index.observe(&scope(), &live("a", "1", 5));
+    index.ready(&scope());
+    assert_eq!(relist, [scope()], "it is listed anew");
+    listed(&index, &[hand, live("a", "1", 5)]);
+    assert!(undeclared(&index, "hand"));
+}
+
 /// The answer was thrown away, and the object was not told before the next verification.
 #[test]
 fn an_owner_that_was_found_to_be_gone_before_its_scope_was_listed_whole_is_not_forgotten() {

@@ -55,6 +55,7 @@ struct Keywords {
     #[serde(rename = "additionalProperties")]
     additional: Option<Additional>,
     default: Option<Value>,
+    nullable: bool,
     #[serde(rename = "x-kubernetes-list-type", deserialize_with = "lenient")]
     list_type: Option<String>,
     #[serde(rename = "x-kubernetes-list-map-keys")]
@@ -165,6 +166,7 @@ impl Reducer<'_> {
             None if is_emptied(keywords) => self.builder.push(Node::Struct(StructNode {
                 fields: Box::default(),
                 defaults: Box::default(),
+                nullable: Box::default(),
                 preserve_unknown: false,
                 atomic: keywords.map_type.as_deref() == Some("atomic"),
             })),
@@ -216,12 +218,17 @@ impl Reducer<'_> {
                 let value = keywords.properties.get(&**name)?.default.clone()?;
                 (!value.is_null()).then(|| (Arc::clone(name), value))
             };
-            let defaults = fields.iter().filter_map(default).collect();
+            let defaults: Box<[(Arc<str>, Value)]> = fields.iter().filter_map(default).collect();
+            let nullable = defaults.iter().map(|(name, _)| Arc::clone(name));
+            let nullable = nullable
+                .filter(|name| keywords.properties.get(&**name).is_some_and(|p| p.nullable))
+                .collect();
             // What is embedded is a whole object: its kind's fields are not in the schema.
             let preserve_unknown = keywords.preserve_unknown || keywords.embedded;
             return Node::Struct(StructNode {
                 fields,
                 defaults,
+                nullable,
                 preserve_unknown,
                 atomic,
             });

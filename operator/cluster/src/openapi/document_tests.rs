@@ -202,17 +202,22 @@ fn a_default_is_kept_beside_its_field() {
             "properties": {"spec": {"type": "object", "default": {}, "properties": {
                 "retries": {"type": "integer", "default": 3},
                 "none": {"type": "string", "default": null},
+                "shade": {"type": "string", "nullable": true, "default": "linen"},
             }}},
         }}),
         &kind,
     )
     .unwrap();
     let filled = widget.with_defaults(&json!({"spec": {"other": 1}}));
-    assert_eq!(filled, json!({"spec": {"other": 1, "retries": 3}}));
+    let spec = json!({"other": 1, "retries": 3, "shade": "linen"});
+    assert_eq!(filled, json!({ "spec": spec }));
     assert_eq!(
         widget.with_defaults(&json!({})),
-        json!({"spec": {"retries": 3}})
+        json!({"spec": {"retries": 3, "shade": "linen"}})
     );
+    // Null is a value where the definition allows it, and else as good as nothing.
+    let filled = widget.with_defaults(&json!({"spec": {"retries": null, "shade": null}}));
+    assert_eq!(filled, json!({"spec": {"retries": 3, "shade": null}}));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cluster::discovery::{Catalog, CatalogKeeper, KeeperOptions, Served};
+use cluster::openapi::Schemas;
 use drift::GroupVersionKind;
 use http::Method;
 use kube::Client;
@@ -121,6 +122,43 @@ async fn a_new_kind_is_in_the_catalog_soon_and_a_removed_one_is_not() {
     .await
     .unwrap()
     .unwrap();
+}
+
+/// Until the next reading, which came after minutes, objects were compared by the schema of before.
+#[tokio::test]
+async fn a_definition_that_changed_its_schema_alone_was_noticed_late() {
+    let (_, client) = shared().await;
+    let options = KeeperOptions {
+        watch: quick(),
+        ..KeeperOptions::default()
+    };
+    let keeper = CatalogKeeper::start(client.clone(), options).await.unwrap();
+    let (mut catalogs, mut definitions) = (keeper.subscribe(), keeper.definitions());
+    let group = format!("{}.example.com", unique("schema"));
+    let kind = GroupVersionKind::new(&group, "v1", "Widget");
+    let path = create_crd(&client, &group).await;
+    let served = catalogs.wait_for(|c| c.resource(&kind).is_some());
+    tokio::time::timeout(PATIENCE, served)
+        .await
+        .unwrap()
+        .unwrap();
+    let schemas = Schemas::new(client.clone());
+    let published = async || !schemas.load([kind.clone()]).await.unwrap().is_empty();
+    eventually("the schema is published", published).await;
+    let mut definition = must(&client, Method::GET, &path, json!(null)).await;
+    let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    schema["properties"]["spec"]["properties"] = json!({"size": {"type": "integer", "default": 3}});
+    must(&client, Method::PUT, &path, definition).await;
+    let noticed = async {
+        loop {
+            definitions.changed().await.unwrap();
+            if schemas.refresh().await.unwrap().contains(&kind) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, noticed).await.unwrap();
+    delete(&client, &path).await;
 }
 
 #[tokio::test]

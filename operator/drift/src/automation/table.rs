@@ -2,8 +2,8 @@
 
 use super::when::{
     PULL_SECRET_NOTE, beside_its_name, has_injector, holds_token, is_bound,
-    is_declared_and_own_secrets, is_declared_empty, is_job_label, is_of_token, is_own_secret,
-    names_own_secrets, of_own_controller, set_by_argo, tracks, within_bounds,
+    is_declared_and_own_secrets, is_declared_empty, is_empty, is_job_label, is_of_token,
+    is_own_secret, names_own_secrets, of_own_controller, set_by_argo, tracks, within_bounds,
 };
 use serde_json::Value;
 
@@ -49,6 +49,17 @@ const WEBHOOKS: &[&str] = &[
 ];
 const API_SERVICE: &[&str] = &["apiregistration.k8s.io/APIService"];
 const DEFINITION: &[&str] = &["apiextensions.k8s.io/CustomResourceDefinition"];
+const ADMISSION: &str = "https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/";
+const RBAC: &str =
+    "https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-subjects";
+const POLICIES: &[&str] = &[
+    "admissionregistration.k8s.io/ValidatingAdmissionPolicy",
+    "admissionregistration.k8s.io/MutatingAdmissionPolicy",
+];
+const BINDINGS: &[&str] = &[
+    "admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding",
+    "admissionregistration.k8s.io/MutatingAdmissionPolicyBinding",
+];
 const WEBHOOKS_CA: &[&str] = &["webhooks", "*", "clientConfig", "caBundle"];
 const API_SERVICE_CA: &[&str] = &["spec", "caBundle"];
 const CONVERSION_CA: &[&str] = &["spec", "conversion", "webhook", "clientConfig", "caBundle"];
@@ -270,6 +281,62 @@ pub(super) const ADDED: &[Line] = &[
         &["Endpoints"],
         &["metadata", "annotations", "endpoints.kubernetes.io/last-change-trigger-time"],
         "https://kubernetes.io/docs/reference/labels-annotations-taints/#endpoints-kubernetes-io-last-change-trigger-time",
+    ),
+    // Defaults of kinds about which the server is never asked.
+    Line::new(WEBHOOKS, &["webhooks", "*", "failurePolicy"], ADMISSION)
+        .when(|_, _, v| v == "Fail", "`Fail`"),
+    Line::new(WEBHOOKS, &["webhooks", "*", "matchPolicy"], ADMISSION)
+        .when(|_, _, v| v == "Equivalent", "`Equivalent`"),
+    Line::new(WEBHOOKS, &["webhooks", "*", "*"], ADMISSION)
+        .among(&["namespaceSelector", "objectSelector"])
+        .when(is_empty, "`{}`"),
+    Line::new(WEBHOOKS, &["webhooks", "*", "reinvocationPolicy"], ADMISSION)
+        .when(|_, _, v| v == "Never", "`Never`"),
+    Line::new(WEBHOOKS, &["webhooks", "*", "timeoutSeconds"], ADMISSION)
+        .when(|_, _, v| v == 10, "`10`"),
+    Line::new(
+        WEBHOOKS,
+        &["webhooks", "*", "clientConfig", "service", "port"],
+        ADMISSION,
+    )
+    .when(|_, _, v| v == 443, "`443`"),
+    Line::new(WEBHOOKS, &["webhooks", "*", "rules", "*", "scope"], ADMISSION)
+        .when(|_, _, v| v == "*", "`*`"),
+    Line::new(POLICIES, &["spec", "failurePolicy"], ADMISSION)
+        .when(|_, _, v| v == "Fail", "`Fail`"),
+    Line::new(POLICIES, &["spec", "matchConstraints", "matchPolicy"], ADMISSION)
+        .when(|_, _, v| v == "Equivalent", "`Equivalent`"),
+    Line::new(POLICIES, &["spec", "matchConstraints", "*"], ADMISSION)
+        .among(&["namespaceSelector", "objectSelector"])
+        .when(is_empty, "`{}`"),
+    Line::new(
+        POLICIES,
+        &["spec", "matchConstraints", "*", "*", "scope"],
+        ADMISSION,
+    )
+    .when(|_, _, v| v == "*", "`*`"),
+    Line::new(BINDINGS, &["spec", "matchResources", "matchPolicy"], ADMISSION)
+        .when(|_, _, v| v == "Equivalent", "`Equivalent`"),
+    Line::new(BINDINGS, &["spec", "matchResources", "*"], ADMISSION)
+        .among(&["namespaceSelector", "objectSelector"])
+        .when(is_empty, "`{}`"),
+    Line::new(
+        BINDINGS,
+        &["spec", "matchResources", "*", "*", "scope"],
+        ADMISSION,
+    )
+    .when(|_, _, v| v == "*", "`*`"),
+    Line::new(
+        &[
+            "rbac.authorization.k8s.io/ClusterRoleBinding",
+            "rbac.authorization.k8s.io/RoleBinding",
+        ],
+        &["**", "apiGroup"],
+        RBAC,
+    )
+    .when(
+        |_, _, v| v == "rbac.authorization.k8s.io",
+        "`rbac.authorization.k8s.io`",
     ),
     Line::new(WEBHOOKS, WEBHOOKS_CA, INJECTOR),
     Line::new(API_SERVICE, API_SERVICE_CA, INJECTOR),

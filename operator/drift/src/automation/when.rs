@@ -42,6 +42,10 @@ pub(super) fn is_declared_and_own_secrets(context: &Context<'_>, _: &[Step], lis
     others.eq(declared.iter())
 }
 
+pub(super) fn is_empty(_: &Context<'_>, _: &[Step], value: &Value) -> bool {
+    value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
 /// Empty is as good as not declared where a value is allocated.
 pub(super) fn is_declared_empty(context: &Context<'_>, path: &[Step], _: &Value) -> bool {
     let declared = path
@@ -176,11 +180,11 @@ pub(super) fn of_own_controller(context: &Context<'_>, _: &[Step], value: &Value
 }
 
 /// Replicas under a HorizontalPodAutoscaler. It never acts on what is scaled to 0.
-pub(super) fn within_bounds(context: &Context<'_>, _: &[Step], live: &Value) -> bool {
+pub(super) fn within_bounds(context: &Context<'_>, path: &[Step], live: &Value) -> bool {
     let (Some(bounds), Some(replicas)) = (context.replicas, live.as_i64()) else {
         return false;
     };
-    replicas > 0 && (bounds.min..=bounds.max).contains(&replicas)
+    context.is_replicas(path) && replicas > 0 && (bounds.min..=bounds.max).contains(&replicas)
 }
 
 pub(super) fn has_injector(declared: &Value) -> bool {
