@@ -1,0 +1,171 @@
+//! Flags: those of kubectl where kubectl has them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::paint::When;
+
+/// What runs and is not what Git says: an audit that needs nothing installed, and what the operator knows.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-driftline",
+    bin_name = "kubectl driftline",
+    version,
+    about,
+    after_help = "Exit codes of everything that compares: 0 in sync, 1 drift, 2 not everything could be checked and no drift is known, 3 an error of use or set-up.\n\nBegin with: kubectl driftline audit --git URL",
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub connection: Connection,
+    /// When to colour; NO_COLOR turns it off, too.
+    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    pub color: When,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compare Git with a cluster, without anything installed there. Only reads
+    Audit(Box<AuditOptions>),
+    /// A worker that fetches and renders; started by this program
+    #[command(hide = true)]
+    Worker(WorkerOptions),
+    /// One job of a worker; started by it
+    #[command(hide = true)]
+    WorkerJob,
+}
+
+/// How to reach a cluster.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct Connection {
+    /// The kubeconfig file. Default: KUBECONFIG, then ~/.kube/config
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig; audit takes several
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Vec<String>,
+    /// The cluster of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The user of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The namespace. Default: that of the context
+    #[arg(short, long, global = true, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Act as this user
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub impersonate: Option<String>,
+    /// Act as a member of this group
+    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    pub impersonate_groups: Vec<String>,
+}
+
+/// Where renderers are.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Rendering")]
+pub struct Programs {
+    /// The kustomize program; looked for on the PATH if not given
+    #[arg(long, value_name = "FILE")]
+    pub kustomize: Option<PathBuf>,
+    /// The helm program; looked for on the PATH if not given
+    #[arg(long, value_name = "FILE")]
+    pub helm: Option<PathBuf>,
+}
+
+/// What Git declares.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Source")]
+pub struct SourceOptions {
+    /// A repository's URL, or a folder: of a Git working tree its commit is compared, of any other its files
+    #[arg(long, required = true, value_name = "URL|DIR")]
+    pub git: Vec<String>,
+    /// A branch, tag or commit. Default: the default branch, of a folder the commit that is checked out
+    #[arg(long = "ref", value_name = "REF")]
+    pub reference: Option<String>,
+    /// A folder or file below the root (of a folder: below it); * and ** may stand for names. Each match is rendered by
+    /// itself: kustomization.yaml by kustomize, Chart.yaml by Helm, else every YAML and JSON file. Default: all
+    #[arg(long, value_name = "GLOB")]
+    pub path: Vec<String>,
+    /// Compare a folder's files as they are, also those that are not committed
+    #[arg(long)]
+    pub worktree: bool,
+    /// A private key for Git over ssh. Default: ~/.ssh/id_ed25519, id_ecdsa, id_rsa
+    #[arg(long, value_name = "FILE")]
+    pub ssh_key: Option<PathBuf>,
+    /// Certificates that are trusted for Git over https instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub git_ca: Option<PathBuf>,
+    /// The release's name where a chart is rendered. Default: the folder's name
+    #[arg(long, value_name = "NAME")]
+    pub release_name: Option<String>,
+    /// A values file for charts, relative to the chart
+    #[arg(long, value_name = "FILE")]
+    pub values: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl driftline audit --git https://git.example.com/shop/deploy.git --path deploy/overlays/prod -n shop\n  kubectl driftline audit --git . --worktree\n  kubectl driftline audit --git . --path 'apps/*' --context staging --context prod -o html > audit.html\n\nAn audit only lists and gets, and writes nothing. It exits with 0 where all is in sync, 1 where anything drifts, 2 where\nnothing is known to drift and not everything could be checked, 3 where it could not be done."
+)]
+pub struct AuditOptions {
+    #[command(flatten)]
+    pub source: SourceOptions,
+    #[command(flatten)]
+    pub programs: Programs,
+    /// How the report is written
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+    /// Leave out what is live beyond what is declared (sidecars, labels added by hand)
+    #[arg(long)]
+    pub ignore_undeclared: bool,
+    /// Do not read live Secrets. Their values are never shown; this leaves them unchecked
+    #[arg(long)]
+    pub skip_secrets: bool,
+    /// Do not look for the commits that wrote the lines
+    #[arg(long)]
+    pub no_blame: bool,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For a terminal
+    Table,
+    /// For machines; docs/cli.md has the schema
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// For merge requests and tickets
+    Markdown,
+    /// One file for a browser
+    Html,
+    /// For CI
+    Junit,
+}
+
+#[derive(Debug, Args)]
+pub struct WorkerOptions {
+    #[arg(long)]
+    pub socket: PathBuf,
+    #[arg(long)]
+    pub cache: PathBuf,
+    #[arg(long)]
+    pub kustomize: Option<PathBuf>,
+    #[arg(long)]
+    pub helm: Option<PathBuf>,
+}
+
+impl From<WorkerOptions> for declared::WorkerOptions {
+    fn from(options: WorkerOptions) -> Self {
+        let mut worker = Self::new(options.socket, options.cache);
+        worker.kustomize = options.kustomize;
+        worker.helm = options.helm;
+        worker.end_with_stdin = true;
+        worker
+    }
+}
