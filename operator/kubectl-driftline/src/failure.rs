@@ -43,6 +43,28 @@ impl Failure {
         Self::new(chain(error), next)
     }
 
+    /// The same of a client of the API.
+    pub fn of_kube(action: &str, error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.code == 401 => Self::new(
+                format!("could not {action}: the API server does not accept the credentials"),
+                "log in to the cluster again, or choose another user with --context",
+            ),
+            kube::Error::Api(status) if status.code == 403 => Self::new(
+                format!("could not {action}: {}", status.message),
+                "ask for the right that the message names, or use another account",
+            ),
+            kube::Error::Api(status) => Self::new(
+                format!("could not {action}: {}", status.message),
+                "kubectl driftline doctor finds out more",
+            ),
+            other => Self::new(
+                format!("could not {action}: {}", chain(other)),
+                "check the server's address in the kubeconfig (kubectl cluster-info) and the network",
+            ),
+        }
+    }
+
     /// A source that cannot be fetched or rendered.
     pub fn of_source(error: &declared::Error) -> Self {
         use declared::Category as C;

@@ -1,13 +1,20 @@
 //! The program `kubectl-driftline`, which kubectl runs as `kubectl driftline`.
 
 mod audit;
+mod backport;
+mod check;
 mod connect;
+mod explain;
 mod failure;
+mod get;
 mod model;
 mod options;
 mod output;
 mod paint;
 mod progress;
+mod records;
+mod status;
+mod watch;
 mod worker;
 
 use std::io::Write as _;
@@ -66,9 +73,27 @@ fn run(cli: Cli) -> Result<u8> {
 
 async fn command(cli: Cli) -> Result<u8> {
     let paint = Paint::new(cli.color);
-    match cli.command {
-        Command::Audit(options) => audit::run(&cli.connection, &options, paint).await,
+    let cluster = async || connect::connect(&cli.connection, only(&cli.connection.context)?).await;
+    match &cli.command {
+        Command::Audit(options) => audit::run(&cli.connection, options, paint).await,
+        Command::Status(options) => status::run(&cluster().await?, options, paint).await,
+        Command::Get(options) => get::run(&cluster().await?, options, paint).await,
+        Command::Explain(options) => explain::run(&cluster().await?, options, paint).await,
+        Command::Check(options) => check::run(&cluster().await?, options, paint).await,
+        Command::Watch(options) => watch::run(&cluster().await?, options, paint).await,
         Command::Worker(_) | Command::WorkerJob => Ok(0),
+    }
+}
+
+/// The one context that most commands take.
+fn only(contexts: &[String]) -> Result<Option<&str>> {
+    match contexts {
+        [] => Ok(None),
+        [one] => Ok(Some(one)),
+        _ => Err(Failure::new(
+            "this command looks at one cluster, and several contexts are named",
+            "leave one --context; audit takes several",
+        )),
     }
 }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::connect::Cluster;
 use crate::paint::When;
+use crate::records::Scope;
 
 /// What runs and is not what Git says: an audit that needs nothing installed, and what the operator knows.
 #[derive(Debug, Parser)]
@@ -30,6 +32,16 @@ pub struct Cli {
 pub enum Command {
     /// Compare Git with a cluster, without anything installed there. Only reads
     Audit(Box<AuditOptions>),
+    /// Policies: whether they can be believed, and what they found
+    Status(StatusOptions),
+    /// Drift, as the operator recorded it
+    Get(GetOptions),
+    /// One record: what, since when, who, where it is declared, what happens next, what you can do
+    Explain(ExplainOptions),
+    /// Ask the operator to look at a policy now, and wait for what it finds
+    Check(CheckOptions),
+    /// Drift as it comes and goes
+    Watch(WatchOptions),
     /// A worker that fetches and renders; started by this program
     #[command(hide = true)]
     Worker(WorkerOptions),
@@ -146,6 +158,150 @@ pub enum ReportFormat {
     Html,
     /// For CI
     Junit,
+}
+
+/// Where records and policies are looked for.
+#[derive(Debug, Clone, Args)]
+pub struct ScopeOptions {
+    /// In all namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+}
+
+impl ScopeOptions {
+    /// All namespaces, or that of `-n` or the context.
+    pub fn of<'a>(&self, cluster: &'a Cluster) -> Scope<'a> {
+        if self.all_namespaces {
+            Scope::All
+        } else {
+            Scope::In(&cluster.namespace)
+        }
+    }
+}
+
+/// A severity, from which on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SeverityName {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl From<SeverityName> for driftline_crds::Severity {
+    fn from(name: SeverityName) -> Self {
+        match name {
+            SeverityName::Low => Self::Low,
+            SeverityName::Medium => Self::Medium,
+            SeverityName::High => Self::High,
+            SeverityName::Critical => Self::Critical,
+        }
+    }
+}
+
+/// How a list is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For a terminal
+    Table,
+    /// With policy, file and record
+    Wide,
+    /// As kubectl writes it
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// Names only
+    Name,
+}
+
+/// How one thing is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PolicyFormat {
+    /// For a terminal
+    Table,
+    /// The resource, as kubectl writes it
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// How an explanation is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// For a terminal
+    Table,
+    /// The record, as kubectl writes it
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// Nothing but the patch that brings what runs into Git
+    Patch,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: kubectl driftline status -A")]
+pub struct StatusOptions {
+    /// A policy; all if not given
+    pub policy: Option<String>,
+    #[command(flatten)]
+    pub scope: ScopeOptions,
+    /// How it is written
+    #[arg(short, long, value_enum, default_value_t = PolicyFormat::Table)]
+    pub output: PolicyFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: kubectl driftline get -A --severity high -o wide")]
+pub struct GetOptions {
+    /// Records by name; all if not given
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub scope: ScopeOptions,
+    /// Of this policy
+    #[arg(long, value_name = "NAME")]
+    pub policy: Option<String>,
+    /// As grave as this, or graver
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub severity: Option<SeverityName>,
+    /// Also those that are over
+    #[arg(long)]
+    pub all: bool,
+    /// How it is written
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    pub output: ListFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: kubectl driftline explain deployment/web -n shop")]
+pub struct ExplainOptions {
+    /// A record's name, or an object as KIND/NAME
+    #[arg(value_name = "RECORD|KIND/NAME")]
+    pub what: String,
+    /// A checkout of the repository, for the patch that brings what runs into Git. Default: that of the working directory
+    #[arg(long, value_name = "DIR")]
+    pub repo: Option<PathBuf>,
+    /// How it is written
+    #[arg(short, long, value_enum, default_value_t = ExplainFormat::Table)]
+    pub output: ExplainFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: kubectl driftline check shop -n shop\n\nExits with 0 where all is in sync, 1 where anything drifts, 2 where nothing is known to drift and not everything could be\nchecked, 3 where the operator did not answer."
+)]
+pub struct CheckOptions {
+    /// The policy
+    pub policy: String,
+    /// How many seconds to wait for the operator
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: kubectl driftline watch -A")]
+pub struct WatchOptions {
+    #[command(flatten)]
+    pub scope: ScopeOptions,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 mod html;
 mod junit;
 mod markdown;
-mod table;
+pub mod table;
 pub mod words;
 
 use serde::Serialize;
