@@ -3,7 +3,9 @@
 mod audit;
 mod backport;
 mod check;
+mod completion;
 mod connect;
+mod diff;
 mod explain;
 mod failure;
 mod get;
@@ -14,6 +16,7 @@ mod paint;
 mod progress;
 mod records;
 mod status;
+mod trace;
 mod watch;
 mod worker;
 
@@ -76,10 +79,14 @@ async fn command(cli: Cli) -> Result<u8> {
     let cluster = async || connect::connect(&cli.connection, only(&cli.connection.context)?).await;
     match &cli.command {
         Command::Audit(options) => audit::run(&cli.connection, options, paint).await,
+        Command::Diff(options) => diff::run(&cli.connection, options, paint).await,
+        Command::Completion(options) => completion::script(options.shell),
+        Command::Complete { words } => completion::complete(words),
         Command::Status(options) => status::run(&cluster().await?, options, paint).await,
         Command::Get(options) => get::run(&cluster().await?, options, paint).await,
         Command::Explain(options) => explain::run(&cluster().await?, options, paint).await,
         Command::Check(options) => check::run(&cluster().await?, options, paint).await,
+        Command::Trace(options) => trace::run(&cluster().await?, options, paint).await,
         Command::Watch(options) => watch::run(&cluster().await?, options, paint).await,
         Command::Worker(_) | Command::WorkerJob => Ok(0),
     }

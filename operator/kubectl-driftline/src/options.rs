@@ -32,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Compare Git with a cluster, without anything installed there. Only reads
     Audit(Box<AuditOptions>),
+    /// What drifts, as a diff of declared against live
+    Diff(Box<DiffOptions>),
     /// Policies: whether they can be believed, and what they found
     Status(StatusOptions),
     /// Drift, as the operator recorded it
@@ -40,8 +42,18 @@ pub enum Command {
     Explain(ExplainOptions),
     /// Ask the operator to look at a policy now, and wait for what it finds
     Check(CheckOptions),
+    /// Where an object comes from: policy, commit, file and deployer
+    Trace(TraceOptions),
     /// Drift as it comes and goes
     Watch(WatchOptions),
+    /// Completion for a shell
+    Completion(CompletionOptions),
+    /// What could follow on a command line, for kubectl
+    #[command(hide = true)]
+    Complete {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// A worker that fetches and renders; started by this program
     #[command(hide = true)]
     Worker(WorkerOptions),
@@ -94,7 +106,7 @@ pub struct Programs {
 #[command(next_help_heading = "Source")]
 pub struct SourceOptions {
     /// A repository's URL, or a folder: of a Git working tree its commit is compared, of any other its files
-    #[arg(long, required = true, value_name = "URL|DIR")]
+    #[arg(long, value_name = "URL|DIR")]
     pub git: Vec<String>,
     /// A branch, tag or commit. Default: the default branch, of a folder the commit that is checked out
     #[arg(long = "ref", value_name = "REF")]
@@ -122,6 +134,7 @@ pub struct SourceOptions {
 
 #[derive(Debug, Args)]
 #[command(
+    mut_arg("git", |git| git.required(true)),
     after_help = "Examples:\n  kubectl driftline audit --git https://git.example.com/shop/deploy.git --path deploy/overlays/prod -n shop\n  kubectl driftline audit --git . --worktree\n  kubectl driftline audit --git . --path 'apps/*' --context staging --context prod -o html > audit.html\n\nAn audit only lists and gets, and writes nothing. It exits with 0 where all is in sync, 1 where anything drifts, 2 where\nnothing is known to drift and not everything could be checked, 3 where it could not be done."
 )]
 pub struct AuditOptions {
@@ -141,6 +154,45 @@ pub struct AuditOptions {
     /// Do not look for the commits that wrote the lines
     #[arg(long)]
     pub no_blame: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl driftline diff --git . --worktree\n  kubectl driftline diff deployment/web -n shop        # of what the operator recorded\n\nKUBECTL_EXTERNAL_DIFF names a program that is given two folders instead, as for kubectl diff. Exit codes are those of audit."
+)]
+pub struct DiffOptions {
+    /// An object; all that drift if not given
+    #[arg(value_name = "KIND/NAME")]
+    pub what: Option<String>,
+    #[command(flatten)]
+    pub source: SourceOptions,
+    #[command(flatten)]
+    pub programs: Programs,
+    /// Leave out what is live beyond what is declared
+    #[arg(long)]
+    pub ignore_undeclared: bool,
+    /// Do not read live Secrets
+    #[arg(long)]
+    pub skip_secrets: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "For bash: source <(kubectl driftline completion bash)\n\nkubectl completes plugins by a program kubectl_complete-driftline on the PATH:\n  kubectl driftline completion plugin > ~/bin/kubectl_complete-driftline && chmod +x ~/bin/kubectl_complete-driftline"
+)]
+pub struct CompletionOptions {
+    /// The shell; plugin is the program by which kubectl itself completes
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// What a completion is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+    Plugin,
 }
 
 /// How a report is written.
@@ -295,6 +347,24 @@ pub struct CheckOptions {
     /// How many seconds to wait for the operator
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: kubectl driftline trace deployment/web -n shop\n\nThe policies' repositories are rendered here, at the commits that the operator rendered, with your own credentials for Git."
+)]
+pub struct TraceOptions {
+    /// An object of the namespace, or a cluster-scoped one
+    #[arg(value_name = "KIND/NAME")]
+    pub what: String,
+    #[command(flatten)]
+    pub programs: Programs,
+    /// A private key for Git over ssh. Default: ~/.ssh/id_ed25519, id_ecdsa, id_rsa
+    #[arg(long, value_name = "FILE")]
+    pub ssh_key: Option<PathBuf>,
+    /// Certificates that are trusted for Git over https instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub git_ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -186,6 +186,16 @@ impl<'a> Named<'a> {
         (!kind.is_empty() && !name.is_empty()).then_some(Self { kind, group, name })
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// What stands for its kind, in lower case.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
     /// True if it names this object.
     pub fn is(&self, group: &str, kind: &str, name: &str) -> bool {
         let kind = kind.to_ascii_lowercase();

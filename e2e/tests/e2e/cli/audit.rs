@@ -188,6 +188,95 @@ async fn an_audit_of_a_repository_only_lists_and_gets() {
 }
 
 #[tokio::test]
+async fn a_diff_shows_what_drifts_and_hands_it_to_a_program_of_the_users() {
+    let plane = ControlPlane::shared().await.unwrap();
+    let shop = Shop::new(plane).await;
+    let reader = shop.account("reader", READ).await;
+    let folder = shop.folder.path().to_string_lossy().into_owned();
+    let diff = ["diff", "--git", &folder, "-n", &shop.namespace];
+    let clean = run(&reader, &diff).await;
+    assert_eq!((clean.code, clean.out.as_str()), (0, ""), "{}", clean.err);
+    shop.edit().await;
+    let found = run(&reader, &diff).await;
+    assert_eq!(found.code, 1, "{}", found.err);
+    found.shows(&[
+        &format!(
+            "--- declared apps/Deployment {}/web  web.yaml:12\n+++ live ",
+            shop.namespace
+        ),
+        "-      - image: shop/web:1.4.2\n+      - image: shop/web:hotfix\n         name: web\n",
+        "(withheld: live)",
+    ]);
+    assert!(!found.out.contains("canary"), "{}", found.out);
+    let mut one = diff.to_vec();
+    one.push("configmap/settings");
+    let one = run(&reader, &one).await;
+    assert!(
+        one.out.contains("greeting") && !one.out.contains("image"),
+        "{}",
+        one.out
+    );
+    let other = run_with(&reader, &diff, &[("KUBECTL_EXTERNAL_DIFF", "ls -R")]).await;
+    assert_eq!(other.code, 1, "{}", other.err);
+    other.shows(&[
+        "DECLARED",
+        "LIVE",
+        &format!("apps.Deployment.{}.web", shop.namespace),
+    ]);
+    let broken = run_with(
+        &reader,
+        &diff,
+        &[("KUBECTL_EXTERNAL_DIFF", "no-such-program")],
+    )
+    .await;
+    broken.fails_with(&["no-such-program, cannot be run", "next: "]);
+}
+
+#[tokio::test]
+async fn several_clusters_are_compared_in_one_report() {
+    let plane = ControlPlane::shared().await.unwrap();
+    let other = ControlPlane::start(Options::default()).await.unwrap();
+    let shop = Shop::new(plane).await;
+    let merged = shop.folder.path().join("kubeconfig");
+    let read = |path: &std::path::Path| kube::config::Kubeconfig::read_from(path).unwrap();
+    let (mut one, mut two) = (read(plane.kubeconfig_path()), read(other.kubeconfig_path()));
+    for (config, name) in [(&mut one, "one"), (&mut two, "two")] {
+        config.current_context = Some(name.to_owned());
+        config.clusters[0].name = name.to_owned();
+        config.auth_infos[0].name = name.to_owned();
+        config.contexts[0].name = name.to_owned();
+        let context = config.contexts[0].context.as_mut().unwrap();
+        context.cluster = name.to_owned();
+        context.user = Some(name.to_owned());
+    }
+    let both = one.merge(two).unwrap();
+    std::fs::write(&merged, serde_json::to_string(&both).unwrap()).unwrap();
+    let folder = shop.folder.path().to_string_lossy().into_owned();
+    let audit = [
+        "audit",
+        "--git",
+        &folder,
+        "--path",
+        "*.yaml",
+        "-n",
+        &shop.namespace,
+        "--context",
+        "one",
+        "--context",
+        "two",
+        "-o",
+        "json",
+    ];
+    let found = run(&merged, &audit).await;
+    assert_eq!(found.code, 1, "{}", found.err);
+    let report = found.json();
+    let drifted = |n: usize| report["clusters"][n]["summary"]["drifted"].as_u64();
+    assert_eq!((drifted(0), drifted(1)), (Some(0), Some(3)), "{report}");
+    assert_eq!(report["clusters"][1]["context"], "two");
+    assert_eq!(report["clusters"][1]["objects"][0]["change"], "Missing");
+}
+
+#[tokio::test]
 async fn what_may_not_be_read_is_told_and_never_in_sync() {
     let plane = ControlPlane::shared().await.unwrap();
     let shop = Shop::new(plane).await;

@@ -103,6 +103,26 @@ async fn drift_is_listed_explained_and_brought_back_into_git() {
             "-  level: info # for now\n+  level: debug # for now",
         ]);
     }
+    let diff = team.driftline(&["diff", "cm/settings"]).await;
+    assert_eq!(diff.code, 1, "{}", diff.err);
+    diff.shows(&["-  level: info\n+  level: debug\n"]);
+    let traced = team.driftline(&["trace", "cm/settings"]).await;
+    assert_eq!(traced.code, 0, "{}", traced.err);
+    traced.shows(&[
+        &format!("{namespace}/shop target app, Observe"),
+        "deploy of http",
+        "deploy/app.yaml:1",
+        "Open: 1: …level; kubectl driftline explain shop-",
+        "kubectl-patch, Update at ",
+    ]);
+    let unknown = team.driftline(&["trace", "cm/nope"]).await;
+    // Other tests' repositories, which may be gone by now, are looked into as well.
+    assert!(
+        matches!(unknown.code, 2 | 3),
+        "{}{}",
+        unknown.out,
+        unknown.err
+    );
     let patch = team.driftline(&["explain", &name, "-o", "patch"]).await;
     assert_eq!(patch.code, 0, "{}", patch.err);
     let file = team.repo.work_tree().join("live.patch");

@@ -70,16 +70,29 @@ pub(crate) async fn run(kubeconfig: &Path, arguments: &[&str]) -> Run {
 
 /// Runs the program in a folder.
 pub(crate) async fn run_in(kubeconfig: &Path, folder: &Path, arguments: &[&str]) -> Run {
+    let run = invocation(kubeconfig, arguments).await.current_dir(folder);
+    Run::new(&run.output().await.unwrap())
+}
+
+/// Runs the program with variables of its environment.
+pub(crate) async fn run_with(
+    kubeconfig: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Run {
+    let mut run = invocation(kubeconfig, arguments).await;
+    for (name, value) in variables {
+        run = run.env(name, value);
+    }
+    Run::new(&run.output().await.unwrap())
+}
+
+async fn invocation(kubeconfig: &Path, arguments: &[&str]) -> Invocation {
     let tools = Tools::ensure().await.unwrap();
-    let output = Invocation::new(program())
+    Invocation::new(program())
         .env("KUBECONFIG", kubeconfig)
         .env("PATH", tools.path_variable())
-        .current_dir(folder)
         .args(arguments)
-        .output()
-        .await
-        .unwrap();
-    Run::new(&output)
 }
 
 /// A namespace with an application in it, a folder that declares it, and an account that may list and get everything but nothing else.

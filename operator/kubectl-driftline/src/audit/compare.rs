@@ -135,9 +135,8 @@ impl Comparison<'_> {
             self.progress
                 .say(&format!("rendering {shown} of {}", source.shown));
             let namespace = &self.cluster.namespace;
-            let source_options = &self.options.source;
-            let rendered =
-                render::render(self.local, catalog, source, path, namespace, source_options).await;
+            let helm = render::helm(path, &self.options.source);
+            let rendered = render::render(self.local, catalog, source, path, namespace, helm).await;
             let (rendered, inputs) = match rendered {
                 Ok(rendered) => rendered,
                 Err(failure) => {

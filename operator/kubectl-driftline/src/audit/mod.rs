@@ -2,9 +2,9 @@
 
 mod blame;
 mod compare;
-mod render;
+pub mod render;
 mod snapshot;
-mod source;
+pub mod source;
 
 use std::io::Write as _;
 
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::connect::connect;
 use crate::failure::{Failure, Result};
 use crate::model::AuditReport;
-use crate::options::{AuditOptions, Connection};
+use crate::options::{AuditOptions, Connection, DiffOptions, ReportFormat};
 use crate::output;
 use crate::paint::Paint;
 use crate::progress::Progress;
@@ -33,6 +33,25 @@ pub async fn run(connection: &Connection, options: &AuditOptions, paint: Paint) 
     let text = output::audit(&report, options.output, paint)?;
     crate::print(&text);
     Ok(report.status.code())
+}
+
+/// An audit for a diff: nobody is asked who wrote the lines.
+///
+/// # Errors
+/// As [`run`].
+pub async fn quick(connection: &Connection, options: &DiffOptions) -> Result<AuditReport> {
+    let progress = Progress::new(false);
+    let options = AuditOptions {
+        source: options.source.clone(),
+        programs: options.programs.clone(),
+        output: ReportFormat::Table,
+        ignore_undeclared: options.ignore_undeclared,
+        skip_secrets: options.skip_secrets,
+        no_blame: true,
+    };
+    let result = report(connection, &options, progress).await;
+    progress.clear();
+    result
 }
 
 async fn report(

@@ -30,9 +30,9 @@ pub async fn render(
     source: &Source,
     path: &str,
     namespace: &str,
-    options: &SourceOptions,
+    helm: HelmOptions,
 ) -> Result<(Rendered, String)> {
-    let request = request(catalog, source, path, namespace, options);
+    let request = request(catalog, source, path, namespace, helm);
     let disk = |e: std::io::Error| {
         Failure::new(
             format!("declared objects cannot be kept in a temporary file: {e}"),
@@ -53,29 +53,30 @@ pub async fn render(
     Ok((rendered, inputs_digest(&request, &local.info)))
 }
 
+/// How charts are rendered, by the flags.
+pub fn helm(path: &str, options: &SourceOptions) -> HelmOptions {
+    let folder = path.rsplit('/').next().filter(|n| !n.is_empty());
+    let release = options.release_name.as_deref().or(folder);
+    HelmOptions {
+        release_name: release.unwrap_or("release").to_owned(),
+        values_files: options.values.clone(),
+        values: Value::Object(serde_json::Map::new()),
+    }
+}
+
 fn request(
     catalog: &Catalog,
     source: &Source,
     path: &str,
     namespace: &str,
-    options: &SourceOptions,
+    helm: HelmOptions,
 ) -> RenderRequest {
-    let folder = path.rsplit('/').next().filter(|n| !n.is_empty());
-    let release = options
-        .release_name
-        .as_deref()
-        .or(folder)
-        .unwrap_or("release");
     RenderRequest {
         repository: source.revision.repository.clone(),
         commit: source.revision.commit.clone(),
         path: path.to_owned(),
         namespace: namespace.to_owned(),
-        helm: Some(HelmOptions {
-            release_name: release.to_owned(),
-            values_files: options.values.clone(),
-            values: Value::Object(serde_json::Map::new()),
-        }),
+        helm: Some(helm),
         kube_version: catalog.server().git_version.clone(),
         api_versions: catalog.api_versions().to_vec(),
         limits: RenderLimits::default(),
