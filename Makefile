@@ -67,10 +67,10 @@ cluster-down: .tools ## End the control plane of make cluster
 
 .PHONY: generate
 generate: .tools ## Write the files that are made from code: crds/*.yaml, the chart's copies, the tables in docs
-	@DRIFTLINE_GENERATE=1 $(CARGO) test --quiet -p driftline-crds -p drift -- yaml_is_up_to_date the_guide_shows
+	@DRIFTLINE_GENERATE=1 $(CARGO) test --quiet -p driftline-crds -p drift -p kubectl-driftline -- yaml_is_up_to_date the_guide_shows the_report_schema
 	@rm -f charts/driftline/files/crds/*.yaml
 	@cp crds/*.yaml charts/driftline/files/crds/
-	@echo "Written: crds/*.yaml, charts/driftline/files/crds/*.yaml, docs/policy.md, docs/never-drift.md. See what changed: git diff --stat"
+	@echo "Written: crds/*.yaml, charts/driftline/files/crds/*.yaml, docs/policy.md, docs/never-drift.md, docs/audit-report.schema.json. See what changed: git diff --stat"
 
 .PHONY: lint
 lint: .tools ## Check formatting, lints, and (where cargo-deny is installed) licences and advisories
@@ -88,9 +88,9 @@ check: .tools ## Type-check everything, the quickest answer while editing
 	@$(CARGO) check --workspace --all-targets
 
 .PHONY: build
-build: .tools ## Build the release binary
+build: .tools ## Build the release binaries
 	@$(CARGO) build --release --workspace --bins
-	@echo "Built: $(TARGET)/release/driftline"
+	@echo "Built: $(TARGET)/release/driftline, $(TARGET)/release/kubectl-driftline"
 
 # What has to be on the machine, each with the command that brings it on Debian.
 .PHONY: .tools

@@ -10,6 +10,7 @@ pub mod error;
 pub mod guard;
 pub mod index;
 mod installed;
+pub mod list;
 pub mod mutators;
 pub mod openapi;
 pub mod read;

@@ -9,17 +9,11 @@ use std::time::{Duration, Instant};
 
 use cluster::access::Decision;
 use cluster::discovery::{Catalog, Served};
-use cluster::index::{Batch, Declaration, Reread, ScopeKey, TargetId};
-use cluster::store::{BlobWriter, Blobs};
-use declared::{
-    HelmOptions, ReleaseRequest, RenderItem, RenderLimits, RenderRequest, Renderer, Revision,
-    inputs_digest,
-};
-use drift::subject::{not_a_name, not_a_namespace};
-use drift::{
-    DeclaredObject, GroupVersionKind, ObjectId, Problem, ProblemKind, Provenance, Unknown,
-    bookkeeping, lines,
-};
+use cluster::index::{Batch, Reread, ScopeKey, TargetId};
+use declared::{HelmOptions, ReleaseRequest, RenderLimits, RenderRequest, Revision, inputs_digest};
+use drift::{ObjectId, ProblemKind, Unknown};
+pub use edge::intake::Rendered;
+use edge::intake::{Intake, Refusal};
 use jiff::Timestamp;
 
 use crate::engine::Engine;
@@ -30,12 +24,6 @@ use crate::undeclared::Asks;
 
 /// How many objects are read one by one after a commit; more in one scope, and the scope is listed anew.
 const MAX_SINGLE_READS: usize = 100;
-/// The most objects of a target. Each takes memory for as long as the policy is there, and all policies share it.
-const MAX_OBJECTS: usize = 100_000;
-/// The most pairs of kind and namespace of a target; each takes an access review, and a watch or a part of one.
-const MAX_SCOPES: usize = 5_000;
-/// Problems that are kept; more are counted.
-const MAX_PROBLEMS: usize = 200;
 
 /// A target as its policy's actor holds it.
 pub struct Target {
@@ -116,39 +104,6 @@ impl Failed {
         let wait = RENDER_AGAIN * 2_u32.pow(self.times.saturating_sub(1).min(8));
         self.retry && now.saturating_duration_since(self.at) >= wait
     }
-}
-
-/// What rendering led to.
-pub struct Rendered {
-    pub blobs: Blobs,
-    pub declarations: Vec<Declaration>,
-    problems: Vec<Problem>,
-    problem_count: usize,
-    renderer: Renderer,
-    unserved: bool,
-}
-
-impl Rendered {
-    /// What the cluster serves matters to it.
-    fn is_by_catalog(&self) -> bool {
-        self.renderer == Renderer::Helm || self.unserved
-    }
-}
-
-/// Takes in what a renderer streams.
-struct Intake<'a> {
-    catalog: &'a Catalog,
-    namespace: &'a str,
-    writer: BlobWriter,
-    declarations: Vec<Declaration>,
-    seen: HashSet<ObjectId>,
-    scopes: HashSet<ScopeKey>,
-    problems: Vec<Problem>,
-    problem_count: usize,
-    unserved: bool,
-    failed: Option<io::Error>,
-    /// Which limit was passed.
-    too_much: Option<String>,
 }
 
 impl Target {
@@ -472,19 +427,7 @@ impl Target {
             )
         };
         let _turn = engine.renders.take(namespace).await;
-        let mut intake = Intake {
-            catalog,
-            namespace: &self.spec.namespace,
-            writer: BlobWriter::new().map_err(disk)?,
-            declarations: Vec::new(),
-            seen: HashSet::new(),
-            scopes: HashSet::new(),
-            problems: Vec::new(),
-            problem_count: 0,
-            unserved: false,
-            failed: None,
-            too_much: None,
-        };
+        let mut intake = Intake::new(catalog, &self.spec.namespace).map_err(disk)?;
         let mut take = |item| intake.take(item);
         let summary = match ask {
             Ask::Render(request) => engine.worker.render(request, &mut take).await,
@@ -500,19 +443,9 @@ impl Target {
                 e.is_retryable(),
             )
         })?;
-        if let Some(error) = intake.failed.take() {
-            return Err(disk(error));
-        }
-        if let Some(what) = intake.too_much.take() {
-            return Err(("LimitExceeded".to_owned(), what, false));
-        }
-        Ok(Rendered {
-            blobs: intake.writer.finish().map_err(disk)?,
-            declarations: intake.declarations,
-            problems: intake.problems,
-            problem_count: intake.problem_count,
-            renderer: summary.renderer,
-            unserved: intake.unserved,
+        intake.finish(summary.renderer).map_err(|e| match e {
+            Refusal::Disk(error) => disk(error),
+            Refusal::TooMuch(what) => ("LimitExceeded".to_owned(), what, false),
         })
     }
 
@@ -627,108 +560,6 @@ fn reason(kind: ProblemKind) -> &'static str {
     }
 }
 
-impl Intake<'_> {
-    fn take(&mut self, item: RenderItem) {
-        match item {
-            RenderItem::Problem(problem) => self.note(problem),
-            RenderItem::Object(object) => self.object(object),
-        }
-    }
-
-    fn object(&mut self, mut declared: DeclaredObject) {
-        if self.too_much.is_some() {
-            return;
-        }
-        let (Some(kind), Some(name)) = (declared.kind(), declared.name().map(str::to_owned)) else {
-            return self.problem(
-                ProblemKind::NotAnObject,
-                declared.provenance,
-                "an object needs apiVersion, kind and metadata.name".to_owned(),
-            );
-        };
-        let namespaced = match self.catalog.served(&kind) {
-            Served::Yes(resource) => Some(resource.namespaced),
-            Served::No | Served::Unavailable => {
-                self.unserved = true;
-                None
-            }
-        };
-        let namespace = match namespaced {
-            Some(false) => None,
-            Some(true) => Some(declared.namespace().unwrap_or(self.namespace).to_owned()),
-            None => declared.namespace().map(str::to_owned),
-        };
-        if let Some(why) = misnamed(&name, namespace.as_deref()) {
-            return self.problem(ProblemKind::NotAnObject, declared.provenance, why);
-        }
-        let id = ObjectId::new(kind.group_kind.clone(), namespace.as_deref(), &name);
-        if !self.seen.insert(id.clone()) {
-            let message = format!("{id} is declared twice; remove one of them");
-            return self.problem(ProblemKind::Duplicate, declared.provenance, message);
-        }
-        self.scopes
-            .insert(ScopeKey::new(kind.clone(), id.namespace.clone()));
-        if self.is_too_much() {
-            return;
-        }
-        let before = declared.object.clone();
-        declared.encrypted = bookkeeping::normalise(&mut declared.object, namespace.as_deref());
-        declared.lines = lines::realign(&before, &declared.lines, &declared.object);
-        self.keep(id, kind, &declared);
-    }
-
-    fn keep(&mut self, id: ObjectId, kind: GroupVersionKind, declared: &DeclaredObject) {
-        match self.writer.push(declared) {
-            Ok((blob, digest)) => self.declarations.push(Declaration {
-                id,
-                kind,
-                blob,
-                digest,
-            }),
-            Err(error) => self.failed = Some(error),
-        }
-    }
-
-    fn is_too_much(&mut self) -> bool {
-        let passed = |limit: usize, of: &str| {
-            Some(format!(
-                "more than {limit} {of}: split the target into several with paths of their own"
-            ))
-        };
-        if self.seen.len() > MAX_OBJECTS {
-            self.too_much = passed(MAX_OBJECTS, "objects");
-        } else if self.scopes.len() > MAX_SCOPES {
-            self.too_much = passed(MAX_SCOPES, "pairs of kind and namespace");
-        }
-        self.too_much.is_some()
-    }
-
-    fn note(&mut self, problem: Problem) {
-        self.problem_count += 1;
-        if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(problem);
-        }
-    }
-
-    fn problem(&mut self, kind: ProblemKind, at: Provenance, message: String) {
-        self.note(Problem {
-            kind,
-            at,
-            message,
-            object: None,
-        });
-    }
-}
-
-/// Why an object cannot be asked for by its name and namespace.
-fn misnamed(name: &str, namespace: Option<&str>) -> Option<String> {
-    let name = not_a_name(name).map(|why| format!("metadata.name {why}"));
-    name.or_else(|| {
-        let why = namespace.and_then(not_a_namespace)?;
-        Some(format!("metadata.namespace {why}"))
-    })
-}
-
 /// Reads the live objects of changed declarations: one by one, or, where they are many, by a new list of their scope.
 pub async fn reread(engine: Arc<Engine>, rereads: Vec<Reread>) {
     let catalog = engine.catalog.catalog();
@@ -804,14 +635,5 @@ mod tests {
         let second = Failed::after(Some(&first), "c1", "i", true);
         assert!(!second.is_due(later(&second, 3)) && second.is_due(later(&second, 4)));
         assert_eq!(Failed::after(Some(&second), "c2", "i", true).times, 1);
-    }
-
-    #[test]
-    fn a_name_that_leads_elsewhere_is_refused_before_it_is_asked_for() {
-        assert_eq!(misnamed("web", Some("shop")), None);
-        let name = misnamed("../secrets/x", Some("shop")).unwrap_or_default();
-        assert!(name.starts_with("metadata.name"), "{name}");
-        let namespace = misnamed("web", Some("a/../kube-system")).unwrap_or_default();
-        assert!(namespace.starts_with("metadata.namespace"), "{namespace}");
     }
 }

@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Category, Error};
 use crate::request::{
-    Blame, BlameRequest, DeepenRequest, FetchRequest, ReleaseRequest, RenderItem, RenderRequest,
-    RenderSummary, Revision, WorkerInfo,
+    Blame, BlameRequest, DeepenRequest, FetchRequest, ListRequest, Listing, ReleaseRequest,
+    RenderItem, RenderRequest, RenderSummary, Revision, WorkerInfo,
 };
 use crate::wire::{REPLY_BYTES, REQUEST_BYTES, Reply, Request};
 use crate::worker::QUEUE_WAIT;
@@ -60,6 +60,21 @@ impl Worker {
             .await?
         {
             Reply::Fetched(revision) => Ok(revision),
+            _ => Err(self.garbled()),
+        }
+    }
+
+    /// The files of a commit.
+    ///
+    /// # Errors
+    /// `Limit` where there are too many; a retryable `NotFound` says that the commit has to be fetched again.
+    pub async fn list(&self, request: &ListRequest) -> Result<Listing, Error> {
+        let asked = Request::List(request.clone());
+        match self
+            .ask(&asked, request.limits.timeout, &mut |_| {})
+            .await?
+        {
+            Reply::Listed(listing) => Ok(listing),
             _ => Err(self.garbled()),
         }
     }

@@ -64,6 +64,14 @@ fn job(out: &mut (dyn Write + Send)) -> Result<Reply, Error> {
                 render::render(request, &repository, &tools, send)
             })
         }
+        Request::List(request) => {
+            let repository = spec.entry.join(git::REPOSITORY);
+            enter(&Needs {
+                execute: Vec::new(),
+                ..needs_of(&spec, &request.limits)
+            })?;
+            render::list(request, &repository).map(Reply::Listed)
+        }
         Request::Release(request) => {
             enter(&Needs {
                 execute: Vec::new(),

@@ -25,7 +25,8 @@ pub use job::job_main;
 pub use local::{LocalOptions, LocalWorker};
 pub use request::{
     Blame, BlameLimits, BlameRequest, Credentials, DeepenRequest, FetchLimits, FetchRequest,
-    HelmOptions, LineAt, LineOrigin, Reference, ReleaseRequest, RenderItem, RenderLimits,
-    RenderRequest, RenderSummary, Renderer, RepositoryKey, Revision, WorkerInfo, inputs_digest,
+    HelmOptions, LineAt, LineOrigin, ListRequest, Listing, Reference, ReleaseRequest, RenderItem,
+    RenderLimits, RenderRequest, RenderSummary, Renderer, RepositoryKey, Revision, WorkerInfo,
+    inputs_digest,
 };
 pub use worker::{WorkerOptions, worker_main};

@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 /// Which commit of a repository is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Reference {
+    /// What the remote itself calls its head: the default branch.
+    Head,
     /// The tip of a branch, without `refs/heads/`.
     Branch(String),
     /// A tag, without `refs/tags/`; annotated tags are peeled.
@@ -288,6 +290,24 @@ impl fmt::Debug for ReleaseRequest {
             self.namespace, self.name, self.version
         )
     }
+}
+
+/// Asks for the files and folders of a commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListRequest {
+    /// From [`Revision::repository`].
+    pub repository: RepositoryKey,
+    /// From [`Revision::commit`].
+    pub commit: String,
+    /// Limits.
+    pub limits: RenderLimits,
+}
+
+/// The answer to a [`ListRequest`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// The files, relative to the repository's root, sorted.
+    pub files: Vec<String>,
 }
 
 /// One thing that rendering brought to light.

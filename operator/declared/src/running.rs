@@ -220,6 +220,16 @@ fn prepare(request: Request, jobs: &Jobs) -> Result<Prepared<'_>, Error> {
                 &jobs.renders,
             )
         }
+        Request::List(list) => {
+            check_key(&list.repository)?;
+            (
+                list.repository.0.clone(),
+                format!("commit {}", crate::error::one_line(&list.commit, 40)),
+                list.limits.timeout,
+                rendered_bytes(list.limits.output_bytes),
+                &jobs.renders,
+            )
+        }
         Request::Release(release) => (
             String::new(),
             format!("{release:?}"),

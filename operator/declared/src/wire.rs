@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::request::{
-    Blame, BlameRequest, DeepenRequest, FetchRequest, ReleaseRequest, RenderItem, RenderRequest,
-    RenderSummary, Revision, WorkerInfo,
+    Blame, BlameRequest, DeepenRequest, FetchRequest, ListRequest, Listing, ReleaseRequest,
+    RenderItem, RenderRequest, RenderSummary, Revision, WorkerInfo,
 };
 
 /// Bytes of one request: values and API lists are the big ones.
@@ -20,6 +20,7 @@ pub(crate) const REPLY_BYTES: usize = 64 << 20;
 pub(crate) enum Request {
     Ping,
     Fetch(FetchRequest),
+    List(ListRequest),
     Render(RenderRequest),
     Release(ReleaseRequest),
     Deepen(DeepenRequest),
@@ -30,6 +31,7 @@ pub(crate) enum Request {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Reply {
     Item(RenderItem),
+    Listed(Listing),
     Rendered(RenderSummary),
     Fetched(Revision),
     Deepened,

@@ -1,12 +1,10 @@
 //! DriftRecords: written by the leader from what the index says has changed.
 
-mod by;
 mod content;
 mod deployers;
 mod excepted;
 mod orphans;
 mod store;
-mod written;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,8 +16,7 @@ use cluster::watch::{WatchEvent, WatchHandle, WatchOptions, WatchScope};
 use declared::LineAt;
 use drift::{GroupKind, GroupVersionKind, ObjectId, Unknown};
 use driftline_crds::{
-    DriftPolicy, DriftRecord, DriftRecordStatus, KubernetesSubject, Outcome, RecordState,
-    SEVERITY_LABEL, Severity,
+    DriftPolicy, DriftRecord, DriftRecordStatus, Outcome, RecordState, SEVERITY_LABEL, Severity,
 };
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -35,7 +32,9 @@ use crate::events::{Events, Note};
 use crate::memory::Unread;
 use crate::policy::PolicyKey;
 use crate::registry::{PolicyState, TargetView};
-pub use content::whole_seconds;
+use edge::content::subject;
+pub use edge::content::whole_seconds;
+use edge::written;
 pub use store::Standing;
 use store::{Entry, Store};
 
@@ -644,7 +643,7 @@ impl Records {
             }
             status.enforcement = said.or(status.enforcement);
         }
-        status.closed_at = Some(Time(content::whole_seconds(Timestamp::now())));
+        status.closed_at = Some(Time(whole_seconds(Timestamp::now())));
         let api: Api<DriftRecord> =
             Api::namespaced(self.engine.client.clone(), &policy.key.namespace);
         match self.write_status(&api, name, &status).await {
@@ -853,16 +852,6 @@ impl Records {
 
 fn is_pending(state: RecordState) -> bool {
     state == RecordState::Pending
-}
-
-/// An object as records name it.
-fn subject(id: &ObjectId) -> KubernetesSubject {
-    KubernetesSubject {
-        group: id.group_kind.group.to_string(),
-        kind: id.group_kind.kind.to_string(),
-        namespace: id.namespace.as_deref().map(str::to_owned),
-        name: id.name.to_string(),
-    }
 }
 
 /// A record's name and policy, from the record itself.

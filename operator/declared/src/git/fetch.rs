@@ -160,6 +160,10 @@ impl<'a> Fetch<'a> {
     fn run(&self, key: &str) -> Result<Revision, Error> {
         let (oid, label) = match &self.request.reference {
             Reference::Commit(hash) => (self.commit(hash)?, None),
+            Reference::Head => {
+                let (oid, name) = self.named()?;
+                (oid, name.strip_prefix("refs/heads/").map(str::to_owned))
+            }
             Reference::Branch(name) | Reference::Tag(name) => (self.named()?.0, Some(name.clone())),
             Reference::Semver(_) => {
                 let (oid, name) = self.named()?;

@@ -89,6 +89,12 @@ pub(crate) fn resolve(
     let by_name = |full: String| refs.iter().find(|r| r.name == full).cloned();
     let not_found = |what: String| Error::new(Category::NotFound, url, what);
     match reference {
+        Reference::Head => head(refs).ok_or_else(|| {
+            not_found(format!(
+                "it has no default branch, or nothing was pushed yet: {}",
+                some_of(refs, "refs/heads/", "branches")
+            ))
+        }),
         Reference::Branch(name) => by_name(format!("refs/heads/{name}")).ok_or_else(|| {
             not_found(format!(
                 "there is no branch `{name}`: {}",
@@ -113,6 +119,19 @@ pub(crate) fn resolve(
         }
         Reference::Commit(hash) => Err(not_found(format!("commit {hash} is not a ref"))),
     }
+}
+
+/// The default branch. A remote lists its head by commit alone, so of several branches at it the one with the usual name is meant.
+fn head(refs: &[RemoteRef]) -> Option<RemoteRef> {
+    let head = refs.iter().find(|r| r.name == "HEAD")?;
+    let there = |r: &&RemoteRef| r.target == head.target && r.name.starts_with("refs/heads/");
+    let usual = ["refs/heads/main", "refs/heads/master"];
+    let mut branches = refs.iter().filter(there);
+    let named = refs
+        .iter()
+        .filter(there)
+        .find(|r| usual.contains(&&*r.name));
+    Some(named.or_else(|| branches.next()).unwrap_or(head).clone())
 }
 
 /// The highest version in a range. Of tags with equal versions (`v1.0.0` and `1.0.0`, build metadata) the one that sorts last wins, always the same.
@@ -185,6 +204,25 @@ mod tests {
                 .target,
             oid(3)
         );
+    }
+
+    #[test]
+    fn the_default_branch_is_told_by_its_name_where_it_has_one() {
+        let at = |named: &[(&str, u8)]| {
+            let refs = peel(named.iter().map(|(n, o)| ((*n).to_owned(), oid(*o))));
+            resolve(&Reference::Head, &refs, "u").ok().map(|r| r.name)
+        };
+        let name = |text: &str| Some(text.to_owned());
+        let several = [
+            ("HEAD", 1),
+            ("refs/heads/a", 1),
+            ("refs/heads/main", 1),
+            ("refs/heads/z", 2),
+        ];
+        assert_eq!(at(&several), name("refs/heads/main"));
+        assert_eq!(at(&several[..2]), name("refs/heads/a"));
+        assert_eq!(at(&[("HEAD", 1), ("refs/heads/z", 2)]), name("HEAD"));
+        assert_eq!(at(&[]), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use git2::Repository;
 
 use crate::error::{Category, Error, one_line};
-use crate::request::{RenderItem, RenderRequest, RenderSummary, Renderer};
+use crate::request::{ListRequest, Listing, RenderItem, RenderRequest, RenderSummary, Renderer};
 use objects::Collector;
 pub(crate) use release::release;
 pub(crate) use tool::run_tool;
@@ -47,14 +47,7 @@ pub(crate) fn render(
     tools: &Tools,
     send: &mut dyn FnMut(RenderItem) -> bool,
 ) -> Result<RenderSummary, Error> {
-    let repo = Repository::open_bare(repository).map_err(|e| Error::NotFound {
-        at: format!("commit {}", one_line(&request.commit, 40)),
-        what: format!(
-            "is not in the worker's cache ({}): it is fetched again",
-            one_line(e.message(), 200)
-        ),
-        retry: true,
-    })?;
+    let repo = open(repository, &request.commit)?;
     let tree = CommitTree::open(&repo, &request.commit)?;
     let target = tree.look(&tree::clean_path(&request.path)?)?;
     let mut collector = Collector::new(send, &request.namespace, request.limits.output_bytes);
@@ -71,6 +64,32 @@ pub(crate) fn render(
         renderer,
         objects: collector.objects,
         problems: collector.problems,
+    })
+}
+
+/// The files of a commit.
+///
+/// # Errors
+/// `Limit` where there are too many.
+pub(crate) fn list(request: &ListRequest, repository: &Path) -> Result<Listing, Error> {
+    let repo = open(repository, &request.commit)?;
+    let tree = CommitTree::open(&repo, &request.commit)?;
+    let root = tree.look("")?;
+    let below = tree.below(&root, request.limits.files, |_| true)?;
+    let files = below.into_iter().filter(|e| e.kind == Kind::File);
+    Ok(Listing {
+        files: files.map(|e| e.path).collect(),
+    })
+}
+
+fn open(repository: &Path, commit: &str) -> Result<Repository, Error> {
+    Repository::open_bare(repository).map_err(|e| Error::NotFound {
+        at: format!("commit {}", one_line(commit, 40)),
+        what: format!(
+            "is not in the worker's cache ({}): it is fetched again",
+            one_line(e.message(), 200)
+        ),
+        retry: true,
     })
 }
 

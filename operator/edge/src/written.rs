@@ -1,4 +1,4 @@
-//! Where what drifted is declared, and who wrote that line, as a record says it. Pure.
+//! Where what drifted is declared, and who wrote that line, in the words of the API. Pure.
 
 use declared::LineOrigin;
 use drift::declared::Provenance;

@@ -1,4 +1,4 @@
-//! Who, as a record says it. Pure.
+//! Who, in the words of the API. Pure.
 
 use drift::ownership::Attribution;
 use drift::redact::{cut, printable};

@@ -1,0 +1,6 @@
+//! The command line as a user runs it: the program itself, against a real API server, its output read as it is shown.
+
+mod audit;
+mod operator;
+mod refusals;
+pub(crate) mod support;

@@ -1,0 +1,69 @@
+//! `check`: asks the operator to look at a policy now, waits, and tells what came of it.
+
+use std::time::Duration;
+
+use driftline_crds::{CHECK_ANNOTATION, DriftPolicy};
+use jiff::Timestamp;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::connect::Cluster;
+use crate::failure::{Failure, Result};
+use crate::options::CheckOptions;
+use crate::paint::Paint;
+use crate::progress::Progress;
+use crate::records::{self, Scope};
+use crate::status;
+
+/// How often it is looked whether the operator has answered.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// Asks for a check and waits for its answer.
+///
+/// # Errors
+/// Where it cannot be asked for, or the operator does not answer in time.
+pub async fn run(cluster: &Cluster, options: &CheckOptions, paint: Paint) -> Result<u8> {
+    let scope = Scope::In(&cluster.namespace);
+    let name = &options.policy;
+    records::policies(cluster, scope, Some(name)).await?;
+    let api: Api<DriftPolicy> = records::api(cluster, scope);
+    let word = format!("{} {}", Timestamp::now(), std::process::id());
+    let patch = json!({"metadata": {"annotations": {CHECK_ANNOTATION: word}}});
+    let action = format!("ask for a check of policy {}/{name}", cluster.namespace);
+    api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .map_err(|e| Failure::of_kube(&action, &e))?;
+    let progress = Progress::new(false);
+    progress.say(&format!("waiting for the operator to check {name}"));
+    let deadline = Instant::now() + Duration::from_secs(options.timeout);
+    let policy = loop {
+        let read = api
+            .get(name)
+            .await
+            .map_err(|e| Failure::of_kube(&action, &e))?;
+        let answered = read
+            .status
+            .as_ref()
+            .and_then(|s| s.last_handled_check.as_deref());
+        if answered == Some(&*word) {
+            break read;
+        }
+        if Instant::now() > deadline {
+            progress.clear();
+            return Err(Failure::new(
+                format!(
+                    "the operator did not check policy {}/{name} within {} s",
+                    cluster.namespace, options.timeout
+                ),
+                "is it running? kubectl driftline doctor says more; --timeout waits longer",
+            ));
+        }
+        sleep(EVERY).await;
+    };
+    progress.clear();
+    let outcome = status::outcome(&policy);
+    crate::print(&status::shown(&[policy], scope, paint));
+    Ok(outcome.code())
+}

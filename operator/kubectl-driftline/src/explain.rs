@@ -1,0 +1,414 @@
+//! `explain`: one record in full, and what one can do about it, as commands to copy.
+
+use std::fmt::Write as _;
+
+use driftline_crds::{
+    DriftException, DriftPolicy, DriftRecord, Enforcement, Origin, RecordChange, RecordState,
+    Severity,
+};
+use jiff::{SignedDuration, Timestamp};
+use kube::{Api, ResourceExt as _};
+
+use crate::backport::{self, Backport};
+use crate::connect::Cluster;
+use crate::failure::{Failure, Result};
+use crate::model::{Finding, Standing};
+use crate::options::{ExplainFormat, ExplainOptions};
+use crate::output::{self, table, words};
+use crate::paint::Paint;
+use crate::records::{self, Known, Scope};
+use crate::status;
+
+/// Explains a record.
+///
+/// # Errors
+/// Where there is none.
+pub async fn run(cluster: &Cluster, options: &ExplainOptions, paint: Paint) -> Result<u8> {
+    let known = records::find(cluster, &options.what).await?;
+    match options.output {
+        ExplainFormat::Table => {}
+        ExplainFormat::Patch => return patch(&known, options),
+        ExplainFormat::Json => return resource(known, output::json),
+        ExplainFormat::Yaml => return resource(known, output::yaml),
+    }
+    let namespace = known.record.namespace().unwrap_or_default();
+    let policies: Api<DriftPolicy> = records::api(cluster, Scope::In(&namespace));
+    // What is not there, or may not be read, is left out.
+    let policy = policies
+        .get_opt(&known.record.spec.policy)
+        .await
+        .ok()
+        .flatten();
+    let exceptions = exceptions(cluster, &namespace, &known).await;
+    let told = Told {
+        known: &known,
+        policy: policy.as_ref(),
+        exceptions: &exceptions,
+        backport: backport::of(&known.status, options.repo.as_deref()),
+        paint,
+        now: Timestamp::now(),
+    };
+    crate::print(&told.text());
+    Ok(0)
+}
+
+/// Prints the record itself.
+fn resource(known: Known, write: impl Fn(&DriftRecord) -> Result<String>) -> Result<u8> {
+    let mut record = known.record;
+    record.metadata.managed_fields = None;
+    record.status = Some(known.status);
+    crate::print(&write(&record)?);
+    Ok(0)
+}
+
+/// Prints nothing but the patch.
+fn patch(known: &Known, options: &ExplainOptions) -> Result<u8> {
+    let none = |why: String| {
+        Failure::new(
+            format!("there is no patch for this: {why}"),
+            "kubectl driftline explain without -o patch says more",
+        )
+    };
+    match backport::of(&known.status, options.repo.as_deref()) {
+        Backport::Patch { text, .. } => {
+            crate::print(&text);
+            Ok(0)
+        }
+        Backport::ByHand(why) => Err(none(why)),
+        Backport::None => Err(none("no field of it differs".to_owned())),
+    }
+}
+
+async fn exceptions(cluster: &Cluster, namespace: &str, known: &Known) -> Vec<DriftException> {
+    let Some(names) = &known.status.exception else {
+        return Vec::new();
+    };
+    let api: Api<DriftException> = records::api(cluster, Scope::In(namespace));
+    let mut found = Vec::new();
+    for name in names.split(", ") {
+        found.extend(api.get_opt(name).await.ok().flatten());
+    }
+    found
+}
+
+struct Told<'a> {
+    known: &'a Known,
+    policy: Option<&'a DriftPolicy>,
+    exceptions: &'a [DriftException],
+    backport: Backport,
+    paint: Paint,
+    now: Timestamp,
+}
+
+impl Told<'_> {
+    fn text(&self) -> String {
+        let (record, status) = (&self.known.record, &self.known.status);
+        let mut text = self.what();
+        text.push('\n');
+        let mut say = |head: &str, body: String| {
+            let _ = writeln!(text, "{}{body}", self.paint.bold(&format!("{head:<10}")));
+        };
+        let since = &status.first_seen;
+        let mut seen = format!("first seen {} ({})", since.0, words::ago(since, self.now));
+        if let Some(closed) = &status.closed_at {
+            seen = format!(
+                "{seen}; over since {} ({})",
+                closed.0,
+                words::ago(closed, self.now)
+            );
+        }
+        say("Since", seen);
+        say("Who", self.who());
+        say("Declared", self.declared());
+        say("Why", self.why());
+        say("Next", self.next());
+        say(
+            "Policy",
+            format!(
+                "{}/{} target {}, record {}",
+                record.namespace().unwrap_or_default(),
+                record.spec.policy,
+                record.spec.target,
+                record.name_any()
+            ),
+        );
+        if let Some(owner) = &status.owner {
+            let parts = [&owner.team, &owner.contact, &owner.runbook];
+            let parts: Vec<&str> = parts.into_iter().filter_map(|p| p.as_deref()).collect();
+            say("Owner", parts.join(", "));
+        }
+        if status.state != RecordState::Closed {
+            let _ = writeln!(text, "\n{}", self.paint.bold("What you can do"));
+            for (what, command) in self.options() {
+                let _ = writeln!(text, "  {what}\n    {}", self.paint.place(&command));
+            }
+            self.way_back(&mut text);
+        }
+        text
+    }
+
+    fn what(&self) -> String {
+        let (known, status) = (self.known, &self.known.status);
+        let standing = match status.state {
+            RecordState::Pending => Standing::Pending,
+            _ => Standing::Drifted,
+        };
+        let mut finding = Finding::new(known.subject().clone(), standing, status.clone());
+        // Told below, with more words.
+        finding.declared_at = None;
+        let state = format!("{:?} ", status.state).to_uppercase();
+        format!(
+            "{}{}",
+            self.paint.warn(&state),
+            table::finding(&finding, self.paint, self.now)
+        )
+    }
+
+    fn who(&self) -> String {
+        let status = &self.known.status;
+        let mut all: Vec<String> = Vec::new();
+        for by in status.fields.iter().map(|f| &f.by).chain(&status.by) {
+            let who = words::actor(by);
+            let how = match &*by.evidence {
+                "Stamp" | "Admission" | "Audit" => {
+                    "the API server authenticated this user for this write"
+                }
+                "ManagedFields" => "what a tool calls itself, not a person",
+                _ => "who removed it leaves no trace",
+            };
+            let line = if who.is_empty() {
+                format!("nobody is named: {how}")
+            } else {
+                format!("{who} ({how})")
+            };
+            if !all.contains(&line) {
+                all.push(line);
+            }
+        }
+        if all.is_empty() {
+            all.push("nobody is named".to_owned());
+        }
+        all.join("\n          ")
+    }
+
+    fn declared(&self) -> String {
+        let Some(at) = &self.known.status.declared_at else {
+            return "not in Git as far as is known".to_owned();
+        };
+        let mut text = format!(
+            "{} at {}",
+            words::place(at, None),
+            status::short(&at.revision)
+        );
+        if let Some(written) = words::written(at) {
+            let _ = write!(text, "\n          the line was written by {written}");
+        }
+        text
+    }
+
+    fn why(&self) -> String {
+        let status = &self.known.status;
+        let grave = match status.severity {
+            Some(Severity::Critical) => "Critical: it changes who may do what",
+            Some(Severity::High) => "High: it changes what runs, or who reaches it",
+            Some(Severity::Medium) => "Medium: it changes how it runs",
+            Some(Severity::Low) | None => "Low: it changes nothing that runs",
+        };
+        let rule = match &status.rule {
+            Some(rule) => format!("by rules of the policy: {rule}"),
+            None => "built in; no rule of the policy says otherwise".to_owned(),
+        };
+        let origin = match status.origin {
+            Some(Origin::LiveEdited) => "what runs was changed, Git was not",
+            Some(Origin::GitAhead) => "Git was changed, and that is not rolled out",
+            Some(Origin::Diverged) => "what runs was changed, and so was Git",
+            Some(Origin::Unknown) | None => "it was so before Driftline knew it",
+        };
+        format!("{grave} ({rule})\n          {origin}")
+    }
+
+    /// What happens without anybody doing anything.
+    fn next(&self) -> String {
+        let status = &self.known.status;
+        if status.state == RecordState::Closed {
+            return "nothing: it is over, and the record goes a day after it closed".to_owned();
+        }
+        if let Some(exception) = self.exceptions.first() {
+            let end = &exception.spec.expires_at;
+            return format!(
+                "allowed by exception {} until {}: {}",
+                exception.name_any(),
+                end.0,
+                exception.spec.reason
+            );
+        }
+        if let Some(came) = &status.enforcement {
+            let reason = match &*came.reason {
+                "" => String::new(),
+                reason => format!(": {reason}"),
+            };
+            return format!("{}{reason} (tried {})", came.outcome.as_str(), came.at.0);
+        }
+        if status.state == RecordState::Pending {
+            return "it is over when the commit is rolled out".to_owned();
+        }
+        let Some(policy) = self.policy else {
+            return "what its policy does about it could not be read".to_owned();
+        };
+        if policy.spec.enforcement == Enforcement::Observe {
+            return format!(
+                "nothing by itself: policy {} only observes",
+                policy.name_any()
+            );
+        }
+        let origins = policy.spec.revert.as_ref().map(|r| &*r.origins);
+        let asked = origins.unwrap_or(&[Origin::LiveEdited]);
+        match status.origin {
+            Some(origin) if asked.contains(&origin) => {
+                let after = policy.spec.revert.as_ref().map_or("0s", |r| &r.after);
+                format!("it is put back, {after} after its record was opened, as windows and budget allow")
+            }
+            _ => "nothing by itself: the policy does not put back drift of this origin (spec.revert.origins)".to_owned(),
+        }
+    }
+
+    fn options(&self) -> Vec<(String, String)> {
+        let (record, status) = (&self.known.record, &self.known.status);
+        let subject = self.known.subject();
+        let namespace = record.namespace().unwrap_or_default();
+        let of = match &subject.group[..] {
+            "" => subject.kind.to_lowercase(),
+            group => format!("{}.{group}", subject.kind.to_lowercase()),
+        };
+        let place = subject
+            .namespace
+            .as_ref()
+            .map(|n| format!(" -n {n}"))
+            .unwrap_or_default();
+        let object = format!("{of} {}", shell(&subject.name));
+        let mut all = Vec::new();
+        if status.change != RecordChange::Missing {
+            all.push((
+                "see what runs, and who wrote which field".to_owned(),
+                format!("kubectl get {object}{place} -o yaml --show-managed-fields"),
+            ));
+        }
+        all.push((
+            "have it looked at again".to_owned(),
+            format!(
+                "kubectl driftline check {} -n {namespace}",
+                shell(&record.spec.policy)
+            ),
+        ));
+        let observes = self
+            .policy
+            .is_some_and(|p| p.spec.enforcement == Enforcement::Observe);
+        if observes {
+            all.push((
+                "let Driftline put live edits back (docs/converging.md; the team has to opt in)".to_owned(),
+                format!(
+                    "kubectl patch driftpolicy {} -n {namespace} --type=merge -p '{{\"spec\":{{\"enforcement\":\"Revert\"}}}}'",
+                    shell(&record.spec.policy)
+                ),
+            ));
+        }
+        if status.state != RecordState::Excepted {
+            all.push((
+                "allow it for a week, on record".to_owned(),
+                self.exception(&namespace),
+            ));
+        }
+        all
+    }
+
+    fn exception(&self, namespace: &str) -> String {
+        let subject = self.known.subject();
+        let kind = match &subject.group[..] {
+            "" => subject.kind.clone(),
+            group => format!("{group}/{}", subject.kind),
+        };
+        let until = self.now.saturating_add(SignedDuration::from_hours(7 * 24));
+        let until = until.map_or(self.now, edge::content::whole_seconds);
+        let fields: Vec<&str> = self.known.status.fields.iter().map(|f| &*f.path).collect();
+        let mut matches = serde_json::json!({"kinds": [kind], "names": [subject.name]});
+        if !fields.is_empty()
+            && let Some(map) = matches.as_object_mut()
+        {
+            map.insert("fields".to_owned(), fields.into());
+        }
+        let name: String = format!("allow-{}", subject.name)
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '-' {
+                    c.to_ascii_lowercase()
+                } else {
+                    '-'
+                }
+            })
+            .take(60)
+            .collect();
+        let object = serde_json::json!({
+            "apiVersion": "driftline.dev/v1alpha1",
+            "kind": "DriftException",
+            "metadata": {"name": name.trim_matches('-'), "namespace": namespace},
+            "spec": {"policy": self.known.record.spec.policy, "match": matches, "reason": "WHY", "expiresAt": until.to_string()},
+        });
+        format!("echo {} | kubectl apply -f -", shell(&object.to_string()))
+    }
+
+    fn way_back(&self, text: &mut String) {
+        match &self.backport {
+            Backport::Patch { text: patch, rest } => {
+                let _ = writeln!(text, "  keep what runs: bring it into Git, in a checkout");
+                let what = format!(
+                    "kubectl driftline explain {} -n {} -o patch | git apply",
+                    shell(&self.known.record.name_any()),
+                    self.known.record.namespace().unwrap_or_default()
+                );
+                let _ = writeln!(text, "    {}\n", self.paint.place(&what));
+                for line in patch.lines() {
+                    let painted = match line.as_bytes().first() {
+                        Some(b'-') => self.paint.gone(line),
+                        Some(b'+') => self.paint.new_value(line),
+                        Some(b'@') => self.paint.place(line),
+                        _ => line.to_owned(),
+                    };
+                    let _ = writeln!(text, "{painted}");
+                }
+                if !rest.is_empty() {
+                    let _ = writeln!(
+                        text,
+                        "\n  not in the patch, to be done by hand: {}",
+                        rest.join(", ")
+                    );
+                }
+            }
+            Backport::ByHand(why) => {
+                let _ = writeln!(text, "  keep what runs: {why}");
+            }
+            Backport::None => {}
+        }
+    }
+}
+
+/// A word for a POSIX shell.
+fn shell(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':');
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_for_a_shell_cannot_end_themselves() {
+        assert_eq!(shell("web-1"), "web-1");
+        assert_eq!(shell("a'; rm -rf"), r"'a'\''; rm -rf'");
+        assert_eq!(shell(""), "''");
+    }
+}

@@ -1,0 +1,397 @@
+//! Flags: those of kubectl where kubectl has them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::connect::Cluster;
+use crate::paint::When;
+use crate::records::Scope;
+
+/// What runs and is not what Git says: an audit that needs nothing installed, and what the operator knows.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-driftline",
+    bin_name = "kubectl driftline",
+    version,
+    about,
+    after_help = "Exit codes of everything that compares: 0 in sync, 1 drift, 2 not everything could be checked and no drift is known, 3 an error of use or set-up.\n\nBegin with: kubectl driftline audit --git URL",
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub connection: Connection,
+    /// When to colour; NO_COLOR turns it off, too.
+    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    pub color: When,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compare Git with a cluster, without anything installed there. Only reads
+    Audit(Box<AuditOptions>),
+    /// What drifts, as a diff of declared against live
+    Diff(Box<DiffOptions>),
+    /// Policies: whether they can be believed, and what they found
+    Status(StatusOptions),
+    /// Drift, as the operator recorded it
+    Get(GetOptions),
+    /// One record: what, since when, who, where it is declared, what happens next, what you can do
+    Explain(ExplainOptions),
+    /// Ask the operator to look at a policy now, and wait for what it finds
+    Check(CheckOptions),
+    /// Where an object comes from: policy, commit, file and deployer
+    Trace(TraceOptions),
+    /// Drift as it comes and goes
+    Watch(WatchOptions),
+    /// Completion for a shell
+    Completion(CompletionOptions),
+    /// What could follow on a command line, for kubectl
+    #[command(hide = true)]
+    Complete {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// A worker that fetches and renders; started by this program
+    #[command(hide = true)]
+    Worker(WorkerOptions),
+    /// One job of a worker; started by it
+    #[command(hide = true)]
+    WorkerJob,
+}
+
+/// How to reach a cluster.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct Connection {
+    /// The kubeconfig file. Default: KUBECONFIG, then ~/.kube/config
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig; audit takes several
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Vec<String>,
+    /// The cluster of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The user of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The namespace. Default: that of the context
+    #[arg(short, long, global = true, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Act as this user
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub impersonate: Option<String>,
+    /// Act as a member of this group
+    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    pub impersonate_groups: Vec<String>,
+}
+
+/// Where renderers are.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Rendering")]
+pub struct Programs {
+    /// The kustomize program; looked for on the PATH if not given
+    #[arg(long, value_name = "FILE")]
+    pub kustomize: Option<PathBuf>,
+    /// The helm program; looked for on the PATH if not given
+    #[arg(long, value_name = "FILE")]
+    pub helm: Option<PathBuf>,
+}
+
+/// What Git declares.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Source")]
+pub struct SourceOptions {
+    /// A repository's URL, or a folder: of a Git working tree its commit is compared, of any other its files
+    #[arg(long, value_name = "URL|DIR")]
+    pub git: Vec<String>,
+    /// A branch, tag or commit. Default: the default branch, of a folder the commit that is checked out
+    #[arg(long = "ref", value_name = "REF")]
+    pub reference: Option<String>,
+    /// A folder or file below the root (of a folder: below it); * and ** may stand for names. Each match is rendered by
+    /// itself: kustomization.yaml by kustomize, Chart.yaml by Helm, else every YAML and JSON file. Default: all
+    #[arg(long, value_name = "GLOB")]
+    pub path: Vec<String>,
+    /// Compare a folder's files as they are, also those that are not committed
+    #[arg(long)]
+    pub worktree: bool,
+    /// A private key for Git over ssh. Default: ~/.ssh/id_ed25519, id_ecdsa, id_rsa
+    #[arg(long, value_name = "FILE")]
+    pub ssh_key: Option<PathBuf>,
+    /// Certificates that are trusted for Git over https instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub git_ca: Option<PathBuf>,
+    /// The release's name where a chart is rendered. Default: the folder's name
+    #[arg(long, value_name = "NAME")]
+    pub release_name: Option<String>,
+    /// A values file for charts, relative to the chart
+    #[arg(long, value_name = "FILE")]
+    pub values: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    mut_arg("git", |git| git.required(true)),
+    after_help = "Examples:\n  kubectl driftline audit --git https://git.example.com/shop/deploy.git --path deploy/overlays/prod -n shop\n  kubectl driftline audit --git . --worktree\n  kubectl driftline audit --git . --path 'apps/*' --context staging --context prod -o html > audit.html\n\nAn audit only lists and gets, and writes nothing. It exits with 0 where all is in sync, 1 where anything drifts, 2 where\nnothing is known to drift and not everything could be checked, 3 where it could not be done."
+)]
+pub struct AuditOptions {
+    #[command(flatten)]
+    pub source: SourceOptions,
+    #[command(flatten)]
+    pub programs: Programs,
+    /// How the report is written
+    #[arg(short, long, value_enum, default_value_t = ReportFormat::Table)]
+    pub output: ReportFormat,
+    /// Leave out what is live beyond what is declared (sidecars, labels added by hand)
+    #[arg(long)]
+    pub ignore_undeclared: bool,
+    /// Do not read live Secrets. Their values are never shown; this leaves them unchecked
+    #[arg(long)]
+    pub skip_secrets: bool,
+    /// Do not look for the commits that wrote the lines
+    #[arg(long)]
+    pub no_blame: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl driftline diff --git . --worktree\n  kubectl driftline diff deployment/web -n shop        # of what the operator recorded\n\nKUBECTL_EXTERNAL_DIFF names a program that is given two folders instead, as for kubectl diff. Exit codes are those of audit."
+)]
+pub struct DiffOptions {
+    /// An object; all that drift if not given
+    #[arg(value_name = "KIND/NAME")]
+    pub what: Option<String>,
+    #[command(flatten)]
+    pub source: SourceOptions,
+    #[command(flatten)]
+    pub programs: Programs,
+    /// Leave out what is live beyond what is declared
+    #[arg(long)]
+    pub ignore_undeclared: bool,
+    /// Do not read live Secrets
+    #[arg(long)]
+    pub skip_secrets: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "For bash: source <(kubectl driftline completion bash)\n\nkubectl completes plugins by a program kubectl_complete-driftline on the PATH:\n  kubectl driftline completion plugin > ~/bin/kubectl_complete-driftline && chmod +x ~/bin/kubectl_complete-driftline"
+)]
+pub struct CompletionOptions {
+    /// The shell; plugin is the program by which kubectl itself completes
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// What a completion is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+    Plugin,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For a terminal
+    Table,
+    /// For machines; docs/cli.md has the schema
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// For merge requests and tickets
+    Markdown,
+    /// One file for a browser
+    Html,
+    /// For CI
+    Junit,
+}
+
+/// Where records and policies are looked for.
+#[derive(Debug, Clone, Args)]
+pub struct ScopeOptions {
+    /// In all namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+}
+
+impl ScopeOptions {
+    /// All namespaces, or that of `-n` or the context.
+    pub fn of<'a>(&self, cluster: &'a Cluster) -> Scope<'a> {
+        if self.all_namespaces {
+            Scope::All
+        } else {
+            Scope::In(&cluster.namespace)
+        }
+    }
+}
+
+/// A severity, from which on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SeverityName {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl From<SeverityName> for driftline_crds::Severity {
+    fn from(name: SeverityName) -> Self {
+        match name {
+            SeverityName::Low => Self::Low,
+            SeverityName::Medium => Self::Medium,
+            SeverityName::High => Self::High,
+            SeverityName::Critical => Self::Critical,
+        }
+    }
+}
+
+/// How a list is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For a terminal
+    Table,
+    /// With policy, file and record
+    Wide,
+    /// As kubectl writes it
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// Names only
+    Name,
+}
+
+/// How one thing is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PolicyFormat {
+    /// For a terminal
+    Table,
+    /// The resource, as kubectl writes it
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// How an explanation is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// For a terminal
+    Table,
+    /// The record, as kubectl writes it
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// Nothing but the patch that brings what runs into Git
+    Patch,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: kubectl driftline status -A")]
+pub struct StatusOptions {
+    /// A policy; all if not given
+    pub policy: Option<String>,
+    #[command(flatten)]
+    pub scope: ScopeOptions,
+    /// How it is written
+    #[arg(short, long, value_enum, default_value_t = PolicyFormat::Table)]
+    pub output: PolicyFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: kubectl driftline get -A --severity high -o wide")]
+pub struct GetOptions {
+    /// Records by name; all if not given
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub scope: ScopeOptions,
+    /// Of this policy
+    #[arg(long, value_name = "NAME")]
+    pub policy: Option<String>,
+    /// As grave as this, or graver
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub severity: Option<SeverityName>,
+    /// Also those that are over
+    #[arg(long)]
+    pub all: bool,
+    /// How it is written
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    pub output: ListFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: kubectl driftline explain deployment/web -n shop")]
+pub struct ExplainOptions {
+    /// A record's name, or an object as KIND/NAME
+    #[arg(value_name = "RECORD|KIND/NAME")]
+    pub what: String,
+    /// A checkout of the repository, for the patch that brings what runs into Git. Default: that of the working directory
+    #[arg(long, value_name = "DIR")]
+    pub repo: Option<PathBuf>,
+    /// How it is written
+    #[arg(short, long, value_enum, default_value_t = ExplainFormat::Table)]
+    pub output: ExplainFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: kubectl driftline check shop -n shop\n\nExits with 0 where all is in sync, 1 where anything drifts, 2 where nothing is known to drift and not everything could be\nchecked, 3 where the operator did not answer."
+)]
+pub struct CheckOptions {
+    /// The policy
+    pub policy: String,
+    /// How many seconds to wait for the operator
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: kubectl driftline trace deployment/web -n shop\n\nThe policies' repositories are rendered here, at the commits that the operator rendered, with your own credentials for Git."
+)]
+pub struct TraceOptions {
+    /// An object of the namespace, or a cluster-scoped one
+    #[arg(value_name = "KIND/NAME")]
+    pub what: String,
+    #[command(flatten)]
+    pub programs: Programs,
+    /// A private key for Git over ssh. Default: ~/.ssh/id_ed25519, id_ecdsa, id_rsa
+    #[arg(long, value_name = "FILE")]
+    pub ssh_key: Option<PathBuf>,
+    /// Certificates that are trusted for Git over https instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub git_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: kubectl driftline watch -A")]
+pub struct WatchOptions {
+    #[command(flatten)]
+    pub scope: ScopeOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct WorkerOptions {
+    #[arg(long)]
+    pub socket: PathBuf,
+    #[arg(long)]
+    pub cache: PathBuf,
+    #[arg(long)]
+    pub kustomize: Option<PathBuf>,
+    #[arg(long)]
+    pub helm: Option<PathBuf>,
+}
+
+impl From<WorkerOptions> for declared::WorkerOptions {
+    fn from(options: WorkerOptions) -> Self {
+        let mut worker = Self::new(options.socket, options.cache);
+        worker.kustomize = options.kustomize;
+        worker.helm = options.helm;
+        worker.end_with_stdin = true;
+        worker
+    }
+}

@@ -1,0 +1,169 @@
+//! Words that all outputs share.
+
+use driftline_crds::{Actor, DeclaredAt, Field, RecordChange, Severity};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
+
+use crate::model::{Finding, NotChecked, Outcome};
+
+/// A value in one line, as JSON. Values are redacted and capped where they come from; control characters are JSON's escapes.
+pub fn value(value: &Value) -> String {
+    drift::redact::printable(&value.to_string()).into_owned()
+}
+
+/// One side of a field.
+pub fn side(field: &Field, value_of: Option<&Value>) -> String {
+    match value_of {
+        Some(v) if field.truncated => format!("{} (cut)", value(v)),
+        Some(v) => value(v),
+        None if field.sensitive => "(withheld)".to_owned(),
+        None => "(none)".to_owned(),
+    }
+}
+
+/// Whether the field has this side at all: nothing is declared of what was added, nothing is live of what is missing.
+pub fn has_declared(field: &Field) -> bool {
+    field.change != "Added"
+}
+
+/// See [`has_declared`].
+pub fn has_live(field: &Field) -> bool {
+    field.change != "Missing"
+}
+
+/// Who, in a few words.
+pub fn actor(by: &Actor) -> String {
+    let mut words = Vec::new();
+    if !by.user.is_empty() {
+        words.push(format!("{} (authenticated)", by.user));
+    }
+    if !by.workload.is_empty() {
+        words.push(by.workload.clone());
+    }
+    if !by.manager.is_empty() {
+        let sub = if by.subresource.is_empty() {
+            String::new()
+        } else {
+            format!("/{}", by.subresource)
+        };
+        words.push(format!("{}{sub}", by.manager));
+    }
+    if !by.message.is_empty() {
+        words.push(by.message.clone());
+    }
+    words.join(", ")
+}
+
+/// Who and when.
+pub fn actor_and_time(by: &Actor, now: Timestamp) -> String {
+    let who = actor(by);
+    match &by.at {
+        Some(at) if !who.is_empty() => format!("{who}, {} ({})", at.0, ago(at, now)),
+        _ if who.is_empty() => "nobody is named".to_owned(),
+        _ => who,
+    }
+}
+
+/// How long ago, as kubectl says it.
+pub fn ago(at: &Time, now: Timestamp) -> String {
+    format!("{} ago", age(at, now))
+}
+
+/// An age as kubectl says it.
+pub fn age(at: &Time, now: Timestamp) -> String {
+    let seconds = (now.as_second() - at.0.as_second()).max(0);
+    match seconds {
+        s if s < 120 => format!("{s}s"),
+        s if s < 2 * 3600 => format!("{}m", s / 60),
+        s if s < 2 * 86_400 => format!("{}h", s / 3600),
+        s => format!("{}d", s / 86_400),
+    }
+}
+
+/// `deploy/web.yaml:31`.
+pub fn place(at: &DeclaredAt, line: Option<u32>) -> String {
+    match line.or(at.line) {
+        Some(line) => format!("{}:{line}", at.file),
+        None => at.file.clone(),
+    }
+}
+
+/// Who wrote the line, where known.
+pub fn written(at: &DeclaredAt) -> Option<String> {
+    let commit = at.commit.as_deref()?;
+    let short = commit.get(..10).unwrap_or(commit);
+    let author = at.author.as_deref().unwrap_or("somebody");
+    let date = at.date.as_ref().map(|d| d.0.to_string());
+    let day = date
+        .as_deref()
+        .and_then(|d| d.get(..10))
+        .map(|d| format!(", {d}"));
+    Some(format!("{author}{}, {short}", day.unwrap_or_default()))
+}
+
+/// What is the matter with the object as a whole.
+pub fn change(finding: &Finding) -> String {
+    match finding.change {
+        RecordChange::Changed => {
+            let count = finding.fields.len() as u64 + u64::from(finding.more_fields);
+            match count {
+                1 => "1 field differs".to_owned(),
+                n => format!("{n} fields differ"),
+            }
+        }
+        RecordChange::Missing => "declared, and not there".to_owned(),
+        RecordChange::Terminating => "deleted, and held by a finalizer".to_owned(),
+        RecordChange::Orphaned => "no longer declared, and still there".to_owned(),
+        RecordChange::Undeclared => "not declared".to_owned(),
+    }
+}
+
+/// Who moved, in words.
+pub fn origin(finding: &Finding) -> &'static str {
+    use driftline_crds::Origin as O;
+    match finding.origin {
+        Some(O::LiveEdited) => "edited live",
+        Some(O::GitAhead) => "Git is ahead: not rolled out",
+        Some(O::Diverged) => "edited live and changed in Git",
+        Some(O::Unknown) | None => "origin unknown",
+    }
+}
+
+/// A severity's word.
+pub fn severity(severity: Option<Severity>) -> &'static str {
+    severity.map_or("Low", Severity::as_str)
+}
+
+/// What could not be checked, with its namespace and count.
+pub fn subject(not: &NotChecked) -> String {
+    let place = match &not.namespace {
+        Some(namespace) if !not.what.contains(&format!("{namespace}/")) => {
+            format!(" in namespace {namespace}")
+        }
+        _ => String::new(),
+    };
+    let count = match not.objects {
+        0 | 1 => String::new(),
+        n => format!(", {n} objects"),
+    };
+    format!("{}{place}{count}", not.what)
+}
+
+/// The last sentence.
+pub fn verdict(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::InSync => "Everything is as declared.",
+        Outcome::Drifted => "There is drift.",
+        Outcome::Unknown => "No drift is known, and not everything could be checked.",
+    }
+}
+
+/// `1 object`, `2 objects`.
+pub fn count(n: u32, noun: &str) -> String {
+    if n == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{n} {noun}s")
+    }
+}

@@ -1,0 +1,303 @@
+//! Records and policies as the operator wrote them.
+
+use driftline_crds::{DriftPolicy, DriftRecord, DriftRecordStatus, KubernetesSubject, RecordState};
+use kube::api::ListParams;
+use kube::{Api, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use crate::connect::Cluster;
+use crate::failure::{Failure, Result};
+use crate::model::title;
+
+/// Objects asked for in one page.
+const PAGE: u32 = 500;
+
+/// Where to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// Everywhere.
+    All,
+    /// In one namespace.
+    In(&'a str),
+}
+
+/// A client for a kind in a scope.
+pub fn api<K>(cluster: &Cluster, scope: Scope<'_>) -> Api<K>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
+{
+    match scope {
+        Scope::All => Api::all(cluster.client.clone()),
+        Scope::In(namespace) => Api::namespaced(cluster.client.clone(), namespace),
+    }
+}
+
+/// All objects of a kind.
+///
+/// # Errors
+/// Where they cannot be listed; where the kind is not there, says how to install the operator.
+pub async fn list<K>(cluster: &Cluster, scope: Scope<'_>) -> Result<Vec<K>>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
+    let api: Api<K> = api(cluster, scope);
+    let mut found = Vec::new();
+    let mut parameters = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&parameters).await.map_err(|e| refused::<K>(&e))?;
+        found.extend(page.items);
+        match page.metadata.continue_.filter(|next| !next.is_empty()) {
+            Some(next) => parameters = parameters.continue_token(&next),
+            None => return Ok(found),
+        }
+    }
+}
+
+fn refused<K: Resource<DynamicType = ()>>(error: &kube::Error) -> Failure {
+    let plural = K::plural(&());
+    match error {
+        kube::Error::Api(status) if status.code == 404 => Failure::new(
+            format!(
+                "Driftline is not installed in this cluster: it does not serve {plural}.driftline.dev"
+            ),
+            "install the chart charts/driftline, or compare without it: kubectl driftline audit --git URL",
+        ),
+        kube::Error::SerdeError(e) => Failure::new(
+            format!("the {plural} of this cluster are of another version of Driftline: {e}"),
+            "use the kubectl-driftline of the operator's version",
+        ),
+        other => Failure::of_kube(&format!("list {plural}"), other),
+    }
+}
+
+/// The policies of a scope, or one of them.
+///
+/// # Errors
+/// Where they cannot be listed, or there is none of that name.
+pub async fn policies(
+    cluster: &Cluster,
+    scope: Scope<'_>,
+    name: Option<&str>,
+) -> Result<Vec<DriftPolicy>> {
+    let mut all: Vec<DriftPolicy> = list(cluster, scope).await?;
+    let Some(name) = name else {
+        all.sort_by_key(|p| (p.namespace(), p.name_any()));
+        return Ok(all);
+    };
+    all.retain(|p| p.name_any() == name);
+    if all.is_empty() {
+        return Err(Failure::new(
+            format!("there is no DriftPolicy {name:?}{}", place(scope)),
+            "list what there is: kubectl driftline status -A",
+        ));
+    }
+    Ok(all)
+}
+
+/// `in namespace shop`, or nothing.
+pub fn place(scope: Scope<'_>) -> String {
+    match scope {
+        Scope::All => String::new(),
+        Scope::In(namespace) => format!(" in namespace {namespace}"),
+    }
+}
+
+/// A record with its status; one that was never written has none and says nothing.
+pub struct Known {
+    /// The record.
+    pub record: DriftRecord,
+    /// Its status.
+    pub status: DriftRecordStatus,
+}
+
+impl Known {
+    fn of(mut record: DriftRecord) -> Option<Self> {
+        let status = record.status.take()?;
+        Some(Self { record, status })
+    }
+
+    /// What it is about.
+    pub fn subject(&self) -> &KubernetesSubject {
+        &self.record.spec.subject.kubernetes
+    }
+
+    /// It is not closed.
+    pub fn is_open(&self) -> bool {
+        self.status.state != RecordState::Closed
+    }
+}
+
+/// The records of a scope, the gravest first, among equals the oldest.
+///
+/// # Errors
+/// Where they cannot be listed.
+pub async fn records(cluster: &Cluster, scope: Scope<'_>) -> Result<Vec<Known>> {
+    let all: Vec<DriftRecord> = list(cluster, scope).await?;
+    let mut known: Vec<Known> = all.into_iter().filter_map(Known::of).collect();
+    known.sort_by(|a, b| {
+        let key = |k: &Known| (!k.is_open(), std::cmp::Reverse(k.status.severity));
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| a.status.first_seen.cmp(&b.status.first_seen))
+            .then_with(|| a.record.name_any().cmp(&b.record.name_any()))
+    });
+    Ok(known)
+}
+
+/// An object as a user names it: `deployment/web`, `deployments.apps/web`.
+pub struct Named<'a> {
+    kind: String,
+    group: Option<&'a str>,
+    name: &'a str,
+}
+
+impl<'a> Named<'a> {
+    /// `None` if the text does not name an object.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (kind, name) = text.split_once('/')?;
+        let (kind, group) = match kind.split_once('.') {
+            Some((kind, group)) => (kind, Some(group)),
+            None => (kind, None),
+        };
+        let known = [
+            ("deploy", "deployment"),
+            ("sts", "statefulset"),
+            ("ds", "daemonset"),
+            ("cm", "configmap"),
+            ("svc", "service"),
+            ("sa", "serviceaccount"),
+            ("ing", "ingress"),
+            ("ns", "namespace"),
+            ("netpol", "networkpolicy"),
+            ("hpa", "horizontalpodautoscaler"),
+            ("cj", "cronjob"),
+            ("pvc", "persistentvolumeclaim"),
+            ("pdb", "poddisruptionbudget"),
+            ("crd", "customresourcedefinition"),
+        ];
+        let lower = kind.to_ascii_lowercase();
+        let kind = known
+            .iter()
+            .find(|(short, _)| *short == lower)
+            .map_or(lower, |(_, long)| (*long).to_owned());
+        (!kind.is_empty() && !name.is_empty()).then_some(Self { kind, group, name })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// What stands for its kind, in lower case.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// True if it names this object.
+    pub fn is(&self, group: &str, kind: &str, name: &str) -> bool {
+        let kind = kind.to_ascii_lowercase();
+        let plural = |k: &str| match k.strip_suffix('y') {
+            Some(stem) => format!("{stem}ies"),
+            None if k.ends_with('s') => format!("{k}es"),
+            None => format!("{k}s"),
+        };
+        name == self.name
+            && self.group.is_none_or(|g| g == group)
+            && (self.kind == kind || self.kind == plural(&kind))
+    }
+}
+
+/// The record that a user names, by its own name or by its object's.
+///
+/// # Errors
+/// Where there is none, or more than one.
+pub async fn find(cluster: &Cluster, text: &str) -> Result<Known> {
+    let (mut found, scope) = match records(cluster, Scope::All).await {
+        Ok(all) => (all, Scope::All),
+        // Whoever may not list everywhere may do so at home.
+        Err(everywhere) => {
+            let scope = Scope::In(&cluster.namespace);
+            let there = records(cluster, scope).await;
+            (there.map_err(|_| everywhere)?, scope)
+        }
+    };
+    match Named::parse(text) {
+        Some(named) => {
+            found.retain(|k| {
+                let s = k.subject();
+                named.is(&s.group, &s.kind, &s.name)
+            });
+            let home = |k: &Known| {
+                k.subject()
+                    .namespace
+                    .as_deref()
+                    .is_none_or(|n| n == cluster.namespace)
+            };
+            if found.iter().any(home) {
+                found.retain(home);
+            }
+        }
+        None => {
+            found.retain(|k| k.record.name_any() == text);
+            if found.len() > 1 {
+                found.retain(|k| k.record.namespace().as_deref() == Some(&cluster.namespace));
+            }
+        }
+    }
+    if found.iter().any(Known::is_open) {
+        found.retain(Known::is_open);
+    }
+    let several: Vec<String> = found
+        .iter()
+        .take(5)
+        .map(|k| format!("{} ({})", k.record.name_any(), title(k.subject())))
+        .collect();
+    match (found.len(), found.pop()) {
+        (1, Some(one)) => Ok(one),
+        (0, _) | (_, None) => Err(Failure::new(
+            format!(
+                "there is no record of {text:?}{}: it is as declared, or no policy declares it",
+                place(scope)
+            ),
+            format!(
+                "kubectl driftline trace {text} says which, kubectl driftline get -A lists all records"
+            ),
+        )),
+        _ => Err(Failure::new(
+            format!("{text:?} names several records"),
+            format!("choose one with -n, or by its name: {}", several.join(", ")),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_named_as_for_kubectl() {
+        for text in [
+            "deployment/web",
+            "Deployment/web",
+            "deployments/web",
+            "deploy/web",
+            "deployments.apps/web",
+        ] {
+            let named = Named::parse(text).expect("a name");
+            assert!(named.is("apps", "Deployment", "web"), "{text}");
+            assert!(!named.is("apps", "Deployment", "api"));
+            assert!(!named.is("apps", "DaemonSet", "web"));
+        }
+        let policy = Named::parse("networkpolicies/x").expect("a name");
+        assert!(policy.is("networking.k8s.io", "NetworkPolicy", "x"));
+        assert!(Named::parse("web").is_none());
+        assert!(!Named::parse("ingress.extensions/x").expect("a name").is(
+            "networking.k8s.io",
+            "Ingress",
+            "x"
+        ));
+    }
+}

@@ -1,0 +1,399 @@
+//! `trace`: which policy, commit and file an object comes from, and who deploys it.
+
+use std::fmt::Write as _;
+
+use cluster::discovery::Catalog;
+use declared::HelmOptions;
+use drift::deployer::{Claim, claims};
+use drift::{GroupVersionKind, ObjectId, Provenance};
+use driftline_crds::{DriftPolicy, DriftRecord, KubernetesTarget, RecordState, Target};
+use kube::ResourceExt as _;
+use serde_json::Value;
+
+use crate::audit::{render, source};
+use crate::connect::Cluster;
+use crate::failure::{Failure, Result};
+use crate::options::{SourceOptions, TraceOptions};
+use crate::output::table;
+use crate::paint::Paint;
+use crate::progress::Progress;
+use crate::records::{self, Named, Scope};
+use crate::status;
+use crate::worker::Local;
+
+/// Traces an object.
+///
+/// # Errors
+/// Where it does not exist and no policy declares it.
+pub async fn run(cluster: &Cluster, options: &TraceOptions, paint: Paint) -> Result<u8> {
+    let named = Named::parse(&options.what).ok_or_else(|| {
+        Failure::new(
+            format!("{:?} does not name an object", options.what),
+            "write KIND/NAME, for example deployment/web",
+        )
+    })?;
+    let progress = Progress::new(false);
+    progress.say("asking the cluster");
+    let catalog = Catalog::read(&cluster.client)
+        .await
+        .map_err(|e| Failure::of_cluster(&e))?;
+    let live = live(cluster, &catalog, &named).await?;
+    let (policies, everywhere) = policies(cluster).await?;
+    let all: Vec<DriftRecord> = if everywhere {
+        records::list(cluster, Scope::All).await?
+    } else {
+        records::list(cluster, Scope::In(&cluster.namespace)).await?
+    };
+    let tracer = Tracer {
+        cluster,
+        catalog: &catalog,
+        named: &named,
+        options,
+        records: &all,
+        paint,
+    };
+    let mut found = Vec::new();
+    let mut troubles = Vec::new();
+    let local = Local::start(&options.programs).await?;
+    let mut number = 0;
+    for policy in &policies {
+        for target in &policy.spec.targets {
+            number += 1;
+            progress.say(&format!(
+                "looking into {} target {}",
+                policy.name_any(),
+                target.name
+            ));
+            match tracer
+                .target(&local, number, policy, target, live.as_ref())
+                .await
+            {
+                Ok(Some(text)) => found.push(text),
+                Ok(None) => {}
+                Err(failure) => troubles.push(format!(
+                    "{}/{} target {} could not be looked into: {}",
+                    policy.namespace().unwrap_or_default(),
+                    policy.name_any(),
+                    target.name,
+                    failure.what()
+                )),
+            }
+        }
+    }
+    progress.clear();
+    if live.is_none() && found.is_empty() && troubles.is_empty() {
+        return Err(Failure::new(
+            format!(
+                "{:?} is neither in namespace {} nor declared by any policy",
+                options.what, cluster.namespace
+            ),
+            "check the name, and the namespace with -n",
+        ));
+    }
+    crate::print(&tracer.text(live.as_ref(), &found, &troubles));
+    // Whether any of those that could not be looked into declares it is not known.
+    Ok(if found.is_empty() && !troubles.is_empty() {
+        2
+    } else {
+        0
+    })
+}
+
+/// The policies that may be read; true if those of all namespaces.
+async fn policies(cluster: &Cluster) -> Result<(Vec<DriftPolicy>, bool)> {
+    match records::policies(cluster, Scope::All, None).await {
+        Ok(all) => Ok((all, true)),
+        Err(everywhere) => {
+            let home = records::policies(cluster, Scope::In(&cluster.namespace), None).await;
+            Ok((home.map_err(|_| everywhere)?, false))
+        }
+    }
+}
+
+/// The live object, in any version that is served.
+async fn live(
+    cluster: &Cluster,
+    catalog: &Catalog,
+    named: &Named<'_>,
+) -> Result<Option<(ObjectId, Value)>> {
+    let mut kinds: Vec<&GroupVersionKind> = catalog
+        .resources()
+        .map(|(kind, _)| kind)
+        .filter(|k| named.is(&k.group_kind.group, &k.group_kind.kind, named.name()))
+        .collect();
+    if kinds.is_empty() {
+        return Err(Failure::new(
+            format!("the cluster serves no kind {:?}", named.kind()),
+            "kubectl api-resources lists what there is",
+        ));
+    }
+    kinds.sort();
+    for kind in kinds {
+        let Some(resource) = catalog.resource(kind) else {
+            continue;
+        };
+        let namespace = Some(&*cluster.namespace).filter(|_| resource.namespaced);
+        let read =
+            cluster::read::object(&cluster.client, kind, resource, namespace, named.name()).await;
+        if let Some(object) = read.map_err(|e| Failure::of_cluster(&e))? {
+            let id = ObjectId::new(kind.group_kind.clone(), namespace, named.name());
+            return Ok(Some((id, object)));
+        }
+    }
+    Ok(None)
+}
+
+struct Tracer<'a> {
+    cluster: &'a Cluster,
+    catalog: &'a Catalog,
+    named: &'a Named<'a>,
+    options: &'a TraceOptions,
+    records: &'a [DriftRecord],
+    paint: Paint,
+}
+
+impl Tracer<'_> {
+    /// What a target says of the object; `None` if it does not declare it.
+    async fn target(
+        &self,
+        local: &Local,
+        number: usize,
+        policy: &DriftPolicy,
+        target: &Target,
+        live: Option<&(ObjectId, Value)>,
+    ) -> Result<Option<String>> {
+        if let Some(release) = &target.helm_release {
+            let namespace = release
+                .namespace
+                .clone()
+                .or_else(|| policy.namespace())
+                .unwrap_or_default();
+            let of = live.map(|(_, object)| claims(object)).unwrap_or_default();
+            let is_it = of.iter().any(|c| matches!(c, Claim::Helm { namespace: n, name } if *n == namespace && *name == release.name));
+            let from = format!("the manifest of Helm release {namespace}/{}", release.name);
+            return Ok(is_it.then(|| self.told(policy, target, &from, None)));
+        }
+        let Some(kubernetes) = &target.kubernetes else {
+            return Ok(None);
+        };
+        let Some(git) = policy.spec.source.as_ref().map(|s| &s.git) else {
+            return Ok(None);
+        };
+        let revision = policy.status.as_ref().and_then(|s| {
+            s.targets
+                .iter()
+                .find(|t| t.name == target.name)?
+                .revision
+                .clone()
+        });
+        let Some(commit) = revision
+            .as_deref()
+            .and_then(|r| r.rsplit_once("sha1:"))
+            .map(|(_, c)| c)
+        else {
+            return Err(Failure::new(
+                "the operator has not rendered it yet",
+                "try again",
+            ));
+        };
+        let asked = SourceOptions {
+            git: vec![git.url.clone()],
+            reference: Some(commit.to_owned()),
+            ssh_key: self.options.ssh_key.clone(),
+            git_ca: self.options.git_ca.clone(),
+            ..SourceOptions::default()
+        };
+        let source = source::open(local, &git.url, number, &asked).await?;
+        let home = policy.namespace().unwrap_or_default();
+        let namespace = kubernetes.namespace.as_deref().unwrap_or(&home);
+        let helm = helm(target, kubernetes);
+        let (rendered, _) = render::render(
+            local,
+            self.catalog,
+            &source,
+            &kubernetes.path,
+            namespace,
+            helm,
+        )
+        .await?;
+        let wanted = |id: &ObjectId| {
+            let (group, kind) = (&id.group_kind.group, &id.group_kind.kind);
+            self.named.is(group, kind, &id.name)
+                && id
+                    .namespace
+                    .as_deref()
+                    .is_none_or(|n| n == self.cluster.namespace)
+        };
+        let declaration = rendered.declarations.iter().find(|d| wanted(&d.id));
+        let provenance = declaration
+            .and_then(|d| rendered.blobs.read(d.blob).ok())
+            .map(|d| d.provenance);
+        let from = format!(
+            "{} of {} at {}",
+            kubernetes.path,
+            git.url,
+            revision.as_deref().map(status::short).unwrap_or_default()
+        );
+        Ok(provenance.map(|at| self.told(policy, target, &from, Some(&at))))
+    }
+
+    fn told(
+        &self,
+        policy: &DriftPolicy,
+        target: &Target,
+        from: &str,
+        at: Option<&Provenance>,
+    ) -> String {
+        let namespace = policy.namespace().unwrap_or_default();
+        let mut rows = vec![
+            vec![
+                self.paint.bold("Policy"),
+                format!(
+                    "{namespace}/{} target {}, {:?}",
+                    policy.name_any(),
+                    target.name,
+                    policy.spec.enforcement
+                ),
+            ],
+            vec!["  from".to_owned(), from.to_owned()],
+        ];
+        if let Some(at) = at {
+            let place = match at.line {
+                0 => at.file.clone(),
+                line => format!("{}:{line}", at.file),
+            };
+            rows.push(vec!["  declared in".to_owned(), place]);
+        }
+        let record = self.records.iter().find(|r| {
+            let subject = &r.spec.subject.kubernetes;
+            r.namespace().as_deref() == Some(&namespace)
+                && r.spec.policy == policy.name_any()
+                && r.spec.target == target.name
+                && self.named.is(&subject.group, &subject.kind, &subject.name)
+                && subject
+                    .namespace
+                    .as_deref()
+                    .is_none_or(|n| n == self.cluster.namespace)
+        });
+        let state = match record.and_then(|r| Some((r, r.status.as_ref()?))) {
+            Some((_, status)) if status.state == RecordState::Closed => {
+                "as declared; a record of the last day is closed".to_owned()
+            }
+            Some((record, status)) => format!(
+                "{:?}: {}; kubectl driftline explain {} -n {namespace}",
+                status.state,
+                status.display.fields,
+                record.name_any()
+            ),
+            None => match status::condition(policy, "Ready") {
+                Some(("True", ..)) => "as declared: there is no record of drift".to_owned(),
+                _ => "not known: the policy is not ready".to_owned(),
+            },
+        };
+        rows.push(vec!["  state".to_owned(), state]);
+        table::columns(&rows)
+    }
+
+    fn text(
+        &self,
+        live: Option<&(ObjectId, Value)>,
+        found: &[String],
+        troubles: &[String],
+    ) -> String {
+        let mut text = String::new();
+        match live {
+            Some((id, object)) => {
+                let _ = writeln!(text, "{}", self.paint.bold(&id.to_string()));
+                for claim in claims(object) {
+                    let _ = writeln!(
+                        text,
+                        "Deployer  {} (as the object says, which anybody could write)",
+                        deployer(&claim)
+                    );
+                }
+                for manager in managers(object) {
+                    let _ = writeln!(text, "Written   {manager}");
+                }
+            }
+            None => {
+                let _ = writeln!(
+                    text,
+                    "{} {}",
+                    self.paint.bold(&self.options.what),
+                    self.paint.gone("does not exist")
+                );
+            }
+        }
+        text.push('\n');
+        if found.is_empty() {
+            let _ = writeln!(text, "No policy that you may read declares it.");
+        }
+        text.push_str(&found.join("\n"));
+        for trouble in troubles {
+            let _ = writeln!(
+                text,
+                "{} {}",
+                self.paint.warn("!"),
+                drift::redact::printable(trouble)
+            );
+        }
+        text
+    }
+}
+
+fn helm(target: &Target, kubernetes: &KubernetesTarget) -> HelmOptions {
+    let options = kubernetes.helm.clone().unwrap_or_default();
+    HelmOptions {
+        release_name: options.release_name.unwrap_or_else(|| target.name.clone()),
+        values_files: options.values_files,
+        values: Value::Object(options.values.unwrap_or_default()),
+    }
+}
+
+fn deployer(claim: &Claim) -> String {
+    match claim {
+        Claim::ArgoCD {
+            namespace: Some(namespace),
+            name,
+        } => format!("Argo CD Application {namespace}/{name}"),
+        Claim::ArgoCD {
+            namespace: None,
+            name,
+        } => format!("Argo CD Application {name}"),
+        Claim::Flux { namespace, name } => format!("Flux Kustomization {namespace}/{name}"),
+        Claim::Helm { namespace, name } => format!("Helm release {namespace}/{name}"),
+    }
+}
+
+/// Who wrote to it, the last first, as tools call themselves.
+fn managers(object: &Value) -> Vec<String> {
+    let entries = object
+        .get("metadata")
+        .and_then(|m| m.get("managedFields")?.as_array());
+    let mut all: Vec<(String, String)> = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|e| {
+            let text = |key: &str| e.get(key).and_then(Value::as_str).unwrap_or_default();
+            let sub = text("subresource");
+            let manager = drift::redact::printable(text("manager")).into_owned();
+            (!manager.is_empty() && sub != "status").then(|| {
+                let sub = if sub.is_empty() {
+                    String::new()
+                } else {
+                    format!("/{sub}")
+                };
+                let at = match text("time") {
+                    "" => String::new(),
+                    time => format!(" at {time}"),
+                };
+                (
+                    text("time").to_owned(),
+                    format!("{manager}{sub}, {}{at}", text("operation")),
+                )
+            })
+        })
+        .collect();
+    all.sort_by(|a, b| b.0.cmp(&a.0));
+    all.into_iter().map(|(_, text)| text).collect()
+}
