@@ -41,7 +41,7 @@ const SETTLING: Duration = Duration::from_millis(500);
 
 /// Declarations of a target about which the server is asked again with each full verification, those asked about longest ago first.
 const ASKED_AGAIN: usize = 100;
-/// How long a check that was asked for waits for the server's answers.
+/// How long a check that was asked for waits for lists and for the server's answers.
 const ANSWERS: Duration = Duration::from_secs(10);
 /// So often a verification is tried before it counts though it had to leave something out, and how soon the next one comes then.
 const VERIFICATIONS: u32 = 3;
@@ -402,6 +402,9 @@ impl Actor {
         if !(asked || due) {
             return true;
         }
+        if asked {
+            self.until_over(|t| self.engine.index.is_outdated(t)).await;
+        }
         let mut whole = true;
         for target in &mut self.targets {
             let failures = verify(&self.engine, target.id).await;
@@ -425,7 +428,8 @@ impl Actor {
         self.verified = Instant::now();
         if source.attempts > 0 || policy.source.is_none() {
             if asked {
-                self.answers_come().await;
+                // A check is answered when the server has answered what it was asked about the objects.
+                self.until_over(|t| self.engine.index.is_asking(t)).await;
             }
             self.handled_check.clone_from(&policy.check);
         }
@@ -435,16 +439,15 @@ impl Actor {
         true
     }
 
-    /// A check is answered when the server has answered what it was asked about the objects, or after a while.
-    async fn answers_come(&self) {
+    /// Waits until something is over for all targets, or for a while.
+    async fn until_over(&self, lasts: impl Fn(TargetId) -> bool) {
         const EVERY: Duration = Duration::from_millis(50);
-        let is_asking = |t: &Target| self.engine.index.is_asking(t.id);
-        let answered = async {
-            while self.targets.iter().any(is_asking) {
+        let over = async {
+            while self.targets.iter().any(|t| lasts(t.id)) {
                 tokio::time::sleep(EVERY).await;
             }
         };
-        let _ = tokio::time::timeout(ANSWERS, answered).await;
+        let _ = tokio::time::timeout(ANSWERS, over).await;
     }
 
     /// How long after a verification the next one is due.

@@ -162,6 +162,19 @@ fn replicas_of_another_name_under_an_autoscaler_were_drift() {
     assert_eq!(index.tally(TARGET).drifted, 1);
 }
 
+/// A verification took what waits for that list for what the watch had missed.
+#[test]
+fn what_waits_to_be_judged_by_a_new_schema_was_not_missed() {
+    let index = index();
+    index.set_bounds([]);
+    list(&index, &live(2, 5));
+    assert!(index.is_ready(&scope()) && !index.is_outdated(TARGET));
+    index.set_schema(&scope(), drift::Schema::unknown(), None);
+    assert!(!index.is_ready(&scope()) && index.is_outdated(TARGET));
+    list(&index, &live(2, 5));
+    assert!(index.is_ready(&scope()) && !index.is_outdated(TARGET));
+}
+
 #[test]
 fn a_new_definition_with_one_more_default_made_drift_of_every_custom_resource() {
     let index = index();

@@ -25,6 +25,7 @@ impl Index {
             return;
         };
         (state.schema, state.replicas_at) = (schema, replicas_at);
+        state.outdated = state.ready;
         for member in state.members.clone() {
             inner.stamps.close(member);
             if let Some(decl) = inner.slab.get_mut(member) {
@@ -55,6 +56,7 @@ impl Index {
             return;
         };
         state.ready = true;
+        state.outdated = false;
         let was_in_trouble = state.trouble.take().is_some();
         let epoch = state.epoch;
         inner.beyond.forget_older(id, epoch);

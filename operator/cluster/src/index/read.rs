@@ -348,11 +348,18 @@ impl Index {
         decls.any(|(_, d)| d.target == target && d.asked)
     }
 
-    /// True if a scope has been listed and is being watched.
+    /// True while objects of a target wait to be judged by a new schema.
+    pub fn is_outdated(&self, target: TargetId) -> bool {
+        let inner = self.inner.lock();
+        let mut scopes = inner.all_of(target).filter_map(|s| inner.scopes.get(s));
+        scopes.any(|s| s.outdated && s.trouble.is_none())
+    }
+
+    /// True if a scope has been listed by the schema that it has, and is being watched.
     pub fn is_ready(&self, scope: &ScopeKey) -> bool {
         let inner = self.inner.lock();
         let scope = inner.scopes.id(scope).and_then(|id| inner.scopes.get(id));
-        scope.is_some_and(|s| s.ready && s.trouble.is_none())
+        scope.is_some_and(|s| s.ready && !s.outdated && s.trouble.is_none())
     }
 
     /// What the index believes of a scope's objects, by name.

@@ -35,6 +35,8 @@ pub(super) struct Scope {
     pub(super) epoch: u32,
     /// A list is complete, and the watch has gone on from it.
     pub(super) ready: bool,
+    /// Its objects were judged by another schema than its own: until the next complete list.
+    pub(super) outdated: bool,
     /// Why nothing can be said about any object of the scope.
     pub(super) trouble: Option<Unknown>,
     /// The server may be asked what it would make of a declaration.
@@ -71,6 +73,7 @@ impl Scopes {
             schema: Schema::unknown(),
             epoch: 0,
             ready: false,
+            outdated: false,
             trouble: None,
             askable: true,
             shared: false,

@@ -1,0 +1,3 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib/env.sh"
+k patch persistentvolumeclaim data --type=merge -p '{"metadata": {"finalizers": null}}'

@@ -1,0 +1,3 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib/env.sh"
+k patch turbine hill --type=json -p '[{"op": "remove", "path": "/spec/debug"}]'

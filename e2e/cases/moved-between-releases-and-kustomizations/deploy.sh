@@ -1,0 +1,4 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib/env.sh"
+deploy flux
+deploy helm4

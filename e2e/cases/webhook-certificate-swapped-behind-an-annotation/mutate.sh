@@ -1,0 +1,4 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib/env.sh"
+k annotate validatingwebhookconfiguration "$NS-guard" "cert-manager.io/inject-ca-from=$NS/own"
+k patch validatingwebhookconfiguration "$NS-guard" --field-manager=cert-manager-cainjector -p '{"webhooks": [{"name": "pods.guard.example.com", "clientConfig": {"caBundle": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJPakNCN2FBREFnRUNBaFFmdVpZbWlVQ1NwYnVGbEl6bTllQjNmVXZRRURBRkJnTXJaWEF3RWpFUU1BNEcKQTFVRUF3d0hZaTVqWVhObGN6QWdGdzB5TmpFeE1qY3lNek13TlRWYUdBOHlNVEkyTVRFd016SXpNekExTlZvdwpFakVRTUE0R0ExVUVBd3dIWWk1allYTmxjekFxTUFVR0F5dGxjQU1oQUU0cDhZMTB2ZUl3VC9OU09BcUU1T0pQCnhEYXBYWVRwbTdDVWZCcEJUUkQrbzFNd1VUQWRCZ05WSFE0RUZnUVVMMjMvczZ2Wm9WQlVNVW1OYWlNWVlSb3kKcTNjd0h3WURWUjBqQkJnd0ZvQVVMMjMvczZ2Wm9WQlVNVW1OYWlNWVlSb3lxM2N3RHdZRFZSMFRBUUgvQkFVdwpBd0VCL3pBRkJnTXJaWEFEUVFEMEhnTzNxT3pNM3BPaG90UTQ5WHFsSHY0ZnM5VHM0OFJtSEpYdHhLQlErZmlJCkMvZzMyVHFka1JsRWxkOFpYM1lQMmwxMUwwZ29ZTzNtek5WNkF6QUYKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="}}]}'

@@ -1,0 +1,4 @@
+#!/bin/bash
+. "$(dirname "$0")/../lib/env.sh"
+k create -f small.yaml
+deploy flux
