@@ -1,6 +1,6 @@
 //! Single reads: one live object, the versions of all objects of a kind, a Secret as a policy's account.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use base64::Engine as _;
 use drift::{FieldPath, GroupVersionKind};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::account::Account;
 use crate::call;
-use crate::discovery::Resource;
+use crate::discovery::{Catalog, Resource};
 use crate::error::{Error, Result};
 
 /// Reads one live object; `None` if it does not exist.
@@ -62,7 +62,7 @@ pub async fn named(
 ///
 /// # Errors
 /// Where the API server does not answer or refuses.
-pub async fn replicas_at(
+async fn replicas_at(
     client: &Client,
     kind: &GroupVersionKind,
     resource: &Resource,
@@ -75,6 +75,25 @@ pub async fn replicas_at(
     let action = format!("read where the replicas of {} are", resource.plural);
     let definition = call::if_found(call::get_json(client, &url, &action, call::CALL).await)?;
     Ok(definition.and_then(|d: Value| replicas_path(&d, &kind.version)))
+}
+
+/// [`replicas_at`] of all custom resources that can be scaled among some kinds.
+pub async fn all_replicas_at(
+    client: &Client,
+    catalog: &Catalog,
+    kinds: &HashSet<GroupVersionKind>,
+) -> Vec<(GroupVersionKind, Result<Option<FieldPath>>)> {
+    let mut found = Vec::new();
+    for kind in kinds {
+        let resource = catalog.resource(kind).filter(|r| r.scale);
+        if let Some(resource) = resource
+            && drift::automation::is_custom(&kind.group_kind)
+        {
+            let at = replicas_at(client, kind, resource).await;
+            found.push((kind.clone(), at));
+        }
+    }
+    found
 }
 
 fn replicas_path(definition: &Value, version: &str) -> Option<FieldPath> {

@@ -295,14 +295,9 @@ async fn replicas_at(
 ) -> HashMap<GroupVersionKind, FieldPath> {
     let catalog = engine.catalog.catalog();
     let mut found = HashMap::new();
-    for kind in kinds {
-        let resource = catalog.resource(kind).filter(|r| r.scale);
-        let Some(resource) = resource.filter(|_| drift::automation::is_custom(&kind.group_kind))
-        else {
-            continue;
-        };
-        match cluster::read::replicas_at(&engine.client, kind, resource).await {
-            Ok(path) => found.extend(path.map(|path| (kind.clone(), path))),
+    for (kind, at) in cluster::read::all_replicas_at(&engine.client, &catalog, kinds).await {
+        match at {
+            Ok(path) => found.extend(path.map(|path| (kind, path))),
             Err(error) => {
                 tracing::warn!(%error, %kind, "a definition cannot be read; its replicas are taken to be at spec.replicas")
             }

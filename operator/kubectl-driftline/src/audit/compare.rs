@@ -203,6 +203,13 @@ impl Comparison<'_> {
         let kinds: HashSet<GroupVersionKind> = listable.iter().map(|s| s.kind.clone()).collect();
         self.progress.say("reading schemas");
         let schemas = Schemas::new(self.cluster.client.clone());
+        let client = &self.cluster.client;
+        let replicas_at = cluster::read::all_replicas_at(client, catalog, &kinds).await;
+        // Where a definition may not be read, they are taken to be where most have them.
+        let replicas_at: HashMap<_, _> = replicas_at
+            .into_iter()
+            .filter_map(|(kind, at)| Some((kind, at.ok()??)))
+            .collect();
         let found = schemas
             .load(kinds)
             .await
@@ -212,7 +219,8 @@ impl Comparison<'_> {
                 .get(&scope.kind)
                 .cloned()
                 .unwrap_or_else(Schema::unknown);
-            index.set_schema(scope, schema);
+            let replicas_at = replicas_at.get(&scope.kind).cloned();
+            index.set_schema(scope, schema, replicas_at);
             // An audit only reads: it does not ask what the server would make of a declaration.
             index.set_askable(scope, false);
         }
