@@ -111,6 +111,19 @@ pub async fn revisions_as(
     namespace: &str,
     release: &str,
 ) -> Result<Vec<Stored>> {
+    revisions(client, Some(account), namespace, release).await
+}
+
+/// As [`revisions_as`]; without an account as whom the client is.
+///
+/// # Errors
+/// Where Secrets may not be listed there.
+pub async fn revisions(
+    client: &Client,
+    account: Option<&Account>,
+    namespace: &str,
+    release: &str,
+) -> Result<Vec<Stored>> {
     let secrets = list(client, account, namespace, release, Driver::Secrets).await;
     if secrets.as_ref().is_ok_and(|found| !found.is_empty()) {
         return secrets;
@@ -125,15 +138,16 @@ pub async fn revisions_as(
 
 async fn list(
     client: &Client,
-    account: &Account,
+    account: Option<&Account>,
     namespace: &str,
     release: &str,
     driver: Driver,
 ) -> Result<Vec<Stored>> {
     let path = call::collection("", "v1", driver.plural(), Some(namespace));
     let action = format!(
-        "list the {} of Helm release {namespace}/{release} as service account {account}",
-        driver.plural()
+        "list the {} of Helm release {namespace}/{release}{}",
+        driver.plural(),
+        as_whom(account)
     );
     let selector = call::escape(&format!("owner=helm,name={release}"));
     let (mut found, mut next) = (Vec::new(), String::new());
@@ -146,8 +160,8 @@ async fn list(
         let builder = http::Request::builder()
             .method(http::Method::GET)
             .uri(url)
-            .header(http::header::ACCEPT, call::METADATA_LIST)
-            .header("Impersonate-User", account.user());
+            .header(http::header::ACCEPT, call::METADATA_LIST);
+        let builder = acting_as(builder, account);
         let request = call::with_body(builder, &action, Vec::new())?;
         let page: Page = call::json(client, request, &action, call::CALL).await?;
         let items = page.items.into_iter().flatten();
@@ -156,6 +170,17 @@ async fn list(
             return Ok(found);
         }
         next = page.metadata.next;
+    }
+}
+
+fn as_whom(account: Option<&Account>) -> String {
+    account.map_or_else(String::new, |a| format!(" as service account {a}"))
+}
+
+fn acting_as(builder: http::request::Builder, account: Option<&Account>) -> http::request::Builder {
+    match account {
+        Some(account) => builder.header("Impersonate-User", account.user()),
+        None => builder,
     }
 }
 
@@ -177,13 +202,23 @@ pub async fn stored_as(
     namespace: &str,
     stored: &Stored,
 ) -> Result<String> {
+    content(client, Some(account), namespace, stored).await
+}
+
+/// As [`stored_as`]; without an account as whom the client is.
+///
+/// # Errors
+/// Where it may not be got, or is not as Helm makes it.
+pub async fn content(
+    client: &Client,
+    account: Option<&Account>,
+    namespace: &str,
+    stored: &Stored,
+) -> Result<String> {
     let path = call::collection("", "v1", stored.driver.plural(), Some(namespace));
-    let action = format!(
-        "get {namespace}/{} as service account {account}",
-        stored.object
-    );
-    let builder = call::get(&format!("{path}/{}", call::escape(&stored.object)))
-        .header("Impersonate-User", account.user());
+    let action = format!("get {namespace}/{}{}", stored.object, as_whom(account));
+    let builder = call::get(&format!("{path}/{}", call::escape(&stored.object)));
+    let builder = acting_as(builder, account);
     let request = call::with_body(builder, &action, Vec::new())?;
     let mut holder: Holder = call::json(client, request, &action, call::CALL).await?;
     let undecodable = |what: &str| Error::Undecodable {

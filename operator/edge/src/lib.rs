@@ -4,5 +4,7 @@
 pub mod autoscalers;
 pub mod by;
 pub mod content;
+pub mod evidence;
 pub mod intake;
+pub mod release;
 pub mod written;

@@ -30,36 +30,37 @@ pub async fn run(connection: &Connection, options: &DiffOptions, paint: Paint) -
         .what
         .as_deref()
         .map(|what| (what, Named::parse(what)));
-    let (findings, not_checked, outcome) = if options.source.git.is_empty() {
-        recorded(connection, options).await?
-    } else {
-        let report = audit::quick(connection, options).await?;
-        let status = report.status;
-        let (mut findings, mut not_checked) = (Vec::new(), Vec::new());
-        for cluster in report.clusters {
-            findings.extend(cluster.objects);
-            not_checked.extend(cluster.not_checked);
-        }
-        let (what, named) = match &named {
-            Some((what, named)) => (*what, named.as_ref()),
-            None => ("", None),
-        };
-        match named {
-            Some(named) => {
-                let is_it =
-                    |f: &Finding| named.is(&f.subject.group, &f.subject.kind, &f.subject.name);
-                findings.retain(is_it);
-                let outcome = match (findings.is_empty(), status) {
-                    (false, _) => Outcome::Drifted,
-                    (true, Outcome::Drifted) => Outcome::InSync,
-                    (true, status) => status,
-                };
-                (findings, not_checked, outcome)
+    let (findings, not_checked, outcome) =
+        if options.source.git.is_empty() && options.helm_release.is_empty() {
+            recorded(connection, options).await?
+        } else {
+            let report = audit::quick(connection, options).await?;
+            let status = report.status;
+            let (mut findings, mut not_checked) = (Vec::new(), Vec::new());
+            for cluster in report.clusters {
+                findings.extend(cluster.objects);
+                not_checked.extend(cluster.not_checked);
             }
-            None if !what.is_empty() => return Err(unnamed(what)),
-            None => (findings, not_checked, status),
-        }
-    };
+            let (what, named) = match &named {
+                Some((what, named)) => (*what, named.as_ref()),
+                None => ("", None),
+            };
+            match named {
+                Some(named) => {
+                    let is_it =
+                        |f: &Finding| named.is(&f.subject.group, &f.subject.kind, &f.subject.name);
+                    findings.retain(is_it);
+                    let outcome = match (findings.is_empty(), status) {
+                        (false, _) => Outcome::Drifted,
+                        (true, Outcome::Drifted) => Outcome::InSync,
+                        (true, status) => status,
+                    };
+                    (findings, not_checked, outcome)
+                }
+                None if !what.is_empty() => return Err(unnamed(what)),
+                None => (findings, not_checked, status),
+            }
+        };
     let drifted: Vec<&Finding> = findings
         .iter()
         .filter(|f| f.standing == Standing::Drifted)

@@ -134,12 +134,15 @@ pub struct SourceOptions {
 
 #[derive(Debug, Args)]
 #[command(
-    mut_arg("git", |git| git.required(true)),
+    mut_arg("git", |git| git.required_unless_present("helm_release")),
     after_help = "Examples:\n  kubectl driftline audit --git https://git.example.com/shop/deploy.git --path deploy/overlays/prod -n shop\n  kubectl driftline audit --git . --worktree\n  kubectl driftline audit --git . --path 'apps/*' --context staging --context prod -o html > audit.html\n\nAn audit only lists and gets, and writes nothing. It exits with 0 where all is in sync, 1 where anything drifts, 2 where\nnothing is known to drift and not everything could be checked, 3 where it could not be done."
 )]
 pub struct AuditOptions {
     #[command(flatten)]
     pub source: SourceOptions,
+    /// A Helm release as NAMESPACE/NAME, compared with the manifest that Helm keeps of it; needs no repository
+    #[arg(long, value_name = "RELEASE", help_heading = "Source")]
+    pub helm_release: Vec<String>,
     #[command(flatten)]
     pub programs: Programs,
     /// How the report is written
@@ -166,6 +169,9 @@ pub struct DiffOptions {
     pub what: Option<String>,
     #[command(flatten)]
     pub source: SourceOptions,
+    /// A Helm release as NAMESPACE/NAME, compared with the manifest that Helm keeps of it; needs no repository
+    #[arg(long, value_name = "RELEASE", help_heading = "Source")]
+    pub helm_release: Vec<String>,
     #[command(flatten)]
     pub programs: Programs,
     /// Leave out what is live beyond what is declared

@@ -277,6 +277,63 @@ async fn several_clusters_are_compared_in_one_report() {
 }
 
 #[tokio::test]
+async fn helm_tells_where_a_difference_comes_from_and_is_compared_by_itself() {
+    let plane = ControlPlane::shared().await.unwrap();
+    let shop = Shop::new(plane).await;
+    let admin = plane.kubeconfig_path();
+    let server = GitServer::start(GitServerOptions::default()).unwrap();
+    let repo = server.create_repo("chart").await.unwrap();
+    let chart = "apiVersion: v2\nname: web\nversion: 1.0.0\n";
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: charted}\ndata: {level: '{{ .Values.level }}', other: a}\n";
+    let files = [
+        ("web/Chart.yaml", chart),
+        ("web/templates/a.yaml", template),
+        ("web/values.yaml", "level: one\n"),
+    ];
+    repo.commit("first", files).await.unwrap();
+    let folder = repo.work_tree().join("web");
+    let folder = folder.to_string_lossy();
+    let install = ["-n", &shop.namespace, "install", "web", &*folder];
+    shop.tools.helm(admin).args(install).run().await.unwrap();
+    repo.commit("second", [("web/values.yaml", "level: two\n")])
+        .await
+        .unwrap();
+    let url = server.url("chart");
+    let audit = [
+        "audit",
+        "--git",
+        &url,
+        "--path",
+        "web",
+        "-n",
+        &shop.namespace,
+    ];
+    // What Helm deployed need not have come from a commit: it tells the origin, and proves no roll-out.
+    let waits = run(admin, &audit).await;
+    assert_eq!(waits.code, 1, "{}{}", waits.out, waits.err);
+    waits.shows(&[
+        "1 field differs; Git is ahead: not rolled out",
+        "- \"two\"",
+        "+ \"one\"  helm, ",
+    ]);
+
+    let release = format!("{}/web", shop.namespace);
+    let of_release = ["audit", "--helm-release", &release];
+    let clean = run(admin, &of_release).await;
+    assert_eq!(clean.code, 0, "{}{}", clean.out, clean.err);
+    let edit = "{\"data\": {\"other\": \"b\"}}";
+    shop.kubectl(&["patch", "configmap", "charted", "--type=merge", "-p", edit])
+        .await;
+    let edited = run(admin, &of_release).await;
+    assert_eq!(edited.code, 1, "{}{}", edited.out, edited.err);
+    edited.shows(&["- \"a\"", "+ \"b\"  kubectl-patch"]);
+    let both = run(admin, &audit).await;
+    assert_eq!(both.code, 1, "{}{}", both.out, both.err);
+    let absent = run(admin, &["audit", "--helm-release", "x/absent"]).await;
+    absent.fails_with(&["there is no Helm release x/absent", "helm list -A"]);
+}
+
+#[tokio::test]
 async fn what_may_not_be_read_is_told_and_never_in_sync() {
     let plane = ControlPlane::shared().await.unwrap();
     let shop = Shop::new(plane).await;

@@ -9,11 +9,13 @@ use cluster::openapi::Schemas;
 use drift::{GroupVersionKind, ObjectId, Problem, Schema, Undeclared, Unknown};
 use driftline_crds::{RecordState, Summary};
 use edge::content;
+use edge::intake::Rendered;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 
+use super::deployers::Asked;
 use super::source::Source;
-use super::{blame, render};
+use super::{blame, release, render};
 use crate::connect::Cluster;
 use crate::failure::{Failure, Result};
 use crate::model::{
@@ -40,7 +42,9 @@ pub struct Comparison<'a> {
 /// A place of a source, as it was declared to the index.
 struct Target<'a> {
     id: TargetId,
-    source: &'a Source,
+    /// `None` for a Helm release.
+    source: Option<&'a Source>,
+    path: &'a str,
     report: TargetReport,
     objects: Vec<ObjectId>,
 }
@@ -70,6 +74,21 @@ impl Comparison<'_> {
         let mut tellings = Tellings::default();
         let mut targets = self.declare(&catalog, &index, &mut tellings).await?;
         self.look(&catalog, &index).await?;
+        self.progress.say("asking who deployed what differs");
+        for target in &targets {
+            let Some(source) = target.source.filter(|s| s.history.is_some()) else {
+                continue;
+            };
+            let asked = Asked {
+                cluster: self.cluster,
+                local: self.local,
+                catalog: &catalog,
+                source,
+                path: target.path,
+                helm: render::helm(target.path, &self.options.source),
+            };
+            asked.seek(&index, target.id).await;
+        }
         let mut findings = Vec::new();
         for target in &mut targets {
             findings.extend(tellings.take(&index, target));
@@ -82,7 +101,9 @@ impl Comparison<'_> {
                     .filter(|(id, _)| *id == target.id)
                     .map(|(_, f)| f)
                     .collect();
-                blame::fill(self.local, target.source, &mut of).await;
+                if let Some(source) = target.source {
+                    blame::fill(self.local, source, &mut of).await;
+                }
             }
         }
         let mut objects: Vec<Finding> = findings.into_iter().map(|(_, f)| f).collect();
@@ -154,30 +175,18 @@ impl Comparison<'_> {
             tellings.problems(&rendered.problems, rendered.problem_count);
             let id = TargetId(u32::try_from(number).unwrap_or(u32::MAX));
             let objects = rendered.declarations.iter().map(|d| d.id.clone()).collect();
-            index.declare(
-                id,
-                Batch {
-                    revision: Revision {
-                        name: source.name.as_str().into(),
-                        inputs: inputs.as_str().into(),
-                    },
-                    undeclared: if self.options.ignore_undeclared {
-                        Undeclared::Ignore
-                    } else {
-                        Undeclared::Report
-                    },
-                    blobs: rendered.blobs,
-                    declarations: rendered.declarations,
-                    complete: rendered.problems.is_empty(),
-                    elsewhere: false,
-                    denied: HashMap::new(),
-                },
-            );
+            let renderer = rendered.renderer;
+            let by = Revision {
+                name: source.name.as_str().into(),
+                inputs: inputs.as_str().into(),
+            };
+            index.declare(id, self.batch(rendered, by));
             let is_commit = source.history.is_some();
             let text = |t: &str| Some(drift::redact::text(t)).filter(|_| is_commit);
             targets.push(Target {
                 id,
-                source,
+                source: Some(source),
+                path,
                 objects,
                 report: TargetReport {
                     source: source.shown.clone(),
@@ -185,14 +194,83 @@ impl Comparison<'_> {
                     author: text(&source.revision.author),
                     message: text(&source.revision.message),
                     path: shown.to_owned(),
-                    renderer: Some(render::word(rendered.renderer).to_owned()),
+                    renderer: Some(render::word(renderer).to_owned()),
                     summary: Summary::default(),
                 },
             });
         }
+        for name in &self.options.helm_release {
+            let number = targets.len() + self.sources.iter().map(|s| s.paths.len()).sum::<usize>();
+            let id = TargetId(u32::try_from(number).unwrap_or(u32::MAX));
+            match self
+                .declare_release(catalog, index, tellings, (id, name))
+                .await
+            {
+                Ok(target) => targets.push(target),
+                Err(failure) => {
+                    tellings.not_checked.push(NotChecked {
+                        what: format!("Helm release {name}"),
+                        namespace: None,
+                        reason: "ReleaseUnreadable".to_owned(),
+                        message: failure.what().to_owned(),
+                        objects: 0,
+                    });
+                    first_failure.get_or_insert(failure);
+                }
+            }
+        }
         match first_failure {
             Some(failure) if targets.is_empty() => Err(failure),
             _ => Ok(targets),
+        }
+    }
+
+    async fn declare_release(
+        &self,
+        catalog: &Catalog,
+        index: &Index,
+        tellings: &mut Tellings,
+        (id, named): (TargetId, &str),
+    ) -> Result<Target<'_>> {
+        self.progress.say(&format!("reading Helm release {named}"));
+        let home = &self.cluster.namespace;
+        let (namespace, name) = named.split_once('/').unwrap_or((home, named));
+        let (rendered, by) =
+            release::read(self.cluster, self.local, catalog, namespace, name).await?;
+        tellings.problems(&rendered.problems, rendered.problem_count);
+        let objects = rendered.declarations.iter().map(|d| d.id.clone()).collect();
+        let target = Target {
+            id,
+            source: None,
+            path: "",
+            objects,
+            report: TargetReport {
+                source: "Helm".to_owned(),
+                revision: by.name.to_string(),
+                author: None,
+                message: None,
+                path: format!("release {namespace}/{name}"),
+                renderer: Some(render::word(rendered.renderer).to_owned()),
+                summary: Summary::default(),
+            },
+        };
+        index.declare(id, self.batch(rendered, by));
+        Ok(target)
+    }
+
+    fn batch(&self, rendered: Rendered, revision: Revision) -> Batch {
+        Batch {
+            revision,
+            undeclared: if self.options.ignore_undeclared {
+                Undeclared::Ignore
+            } else {
+                Undeclared::Report
+            },
+            blobs: rendered.blobs,
+            complete: rendered.problems.is_empty(),
+            declarations: rendered.declarations,
+            elsewhere: false,
+            denied: HashMap::new(),
         }
     }
 
@@ -368,7 +446,8 @@ impl Comparison<'_> {
     }
 }
 
-fn trouble(error: &cluster::Error) -> Unknown {
+/// What an answer of the API server means for what was asked about.
+pub fn trouble(error: &cluster::Error) -> Unknown {
     match error.category() {
         cluster::Category::Forbidden => Unknown::Forbidden,
         cluster::Category::NotFound => Unknown::NotServed,

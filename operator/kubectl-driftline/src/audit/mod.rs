@@ -2,6 +2,8 @@
 
 mod blame;
 mod compare;
+mod deployers;
+mod release;
 pub mod render;
 mod snapshot;
 pub mod source;
@@ -45,6 +47,7 @@ pub async fn quick(connection: &Connection, options: &DiffOptions) -> Result<Aud
         source: options.source.clone(),
         programs: options.programs.clone(),
         output: ReportFormat::Table,
+        helm_release: options.helm_release.clone(),
         ignore_undeclared: options.ignore_undeclared,
         skip_secrets: options.skip_secrets,
         no_blame: true,
@@ -94,15 +97,16 @@ async fn report(
         .iter()
         .all(|r| r.summary.declared == 0 && r.not_checked.is_empty())
     {
-        return Err(nothing_declared(&sources));
+        return Err(nothing_declared(&sources, &options.helm_release));
     }
     Ok(AuditReport::new(reports, Timestamp::now()))
 }
 
-fn nothing_declared(sources: &[Source]) -> Failure {
+fn nothing_declared(sources: &[Source], releases: &[String]) -> Failure {
     let names: Vec<String> = sources
         .iter()
         .map(|s| format!("{} of {} ({})", s.paths.join(", "), s.shown, s.name))
+        .chain(releases.iter().map(|r| format!("Helm release {r}")))
         .collect();
     Failure::new(
         format!("no object is declared in {}", names.join("; ")),

@@ -22,6 +22,8 @@ pub struct Found {
     pub head: String,
     /// And its branch, if it is checked out by that.
     pub branch: Option<String>,
+    /// The address of its remote `origin`, if it has one.
+    pub remote: Option<String>,
     /// What is not committed, and so not compared.
     pub note: Option<String>,
 }
@@ -61,6 +63,10 @@ pub fn repository_of(folder: &Path) -> Result<Option<Found>> {
             "commit something, or compare the files as they are with --worktree",
         ));
     };
+    let remote = repository
+        .find_remote("origin")
+        .ok()
+        .and_then(|r| r.url().ok().map(str::to_owned));
     let below = match repository.workdir().and_then(|w| w.canonicalize().ok()) {
         Some(root) => folder
             .strip_prefix(&root)
@@ -76,6 +82,7 @@ pub fn repository_of(folder: &Path) -> Result<Option<Found>> {
         below,
         head,
         branch,
+        remote,
     }))
 }
 

@@ -18,9 +18,12 @@ use crate::worker::Local;
 const FETCH: Duration = Duration::from_secs(300);
 
 /// A commit in the worker's cache.
+#[derive(Clone)]
 pub struct Source {
     /// As it was named, without credentials.
     pub shown: String,
+    /// The repository's address, by which deployers know it: of a working tree that of its remote `origin`.
+    pub url: String,
     /// The commit.
     pub revision: Revision,
     /// The name that the report gives it.
@@ -44,6 +47,7 @@ struct Place {
     note: Option<String>,
     head: Option<String>,
     branch: Option<String>,
+    remote: Option<String>,
 }
 
 /// Fetches a source and finds what is to be rendered of it.
@@ -79,6 +83,7 @@ pub async fn open(
         }
     };
     Ok(Source {
+        url: place.remote.unwrap_or(place.url),
         shown: place.shown,
         name,
         history: (!place.is_snapshot).then_some(request),
@@ -99,6 +104,7 @@ fn place(local: &Local, git: &str, number: usize, options: &SourceOptions) -> Re
             note: None,
             head: None,
             branch: None,
+            remote: None,
         });
     }
     let folder = Path::new(git).canonicalize().map_err(|e| {
@@ -119,6 +125,7 @@ fn place(local: &Local, git: &str, number: usize, options: &SourceOptions) -> Re
             note: found.note,
             head: options.reference.is_none().then_some(found.head),
             branch: found.branch.filter(|_| options.reference.is_none()),
+            remote: found.remote,
         });
     }
     let copy = local.scratch().join(format!("files-{number}.git"));
@@ -132,6 +139,7 @@ fn place(local: &Local, git: &str, number: usize, options: &SourceOptions) -> Re
         note: None,
         head: None,
         branch: None,
+        remote: None,
     })
 }
 
