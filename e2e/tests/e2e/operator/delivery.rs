@@ -339,11 +339,8 @@ fn config_map(name: &str) -> String {
     SETTINGS.replace("name: settings", &format!("name: {name}"))
 }
 
-#[tokio::test]
-async fn what_was_delivered_goes_with_its_declaration_and_too_much_only_when_confirmed() {
-    let team = Team::new(World::shared().await, "prunes").await;
-    opt_in(&team).await;
-    // The rights and the policy of the example, but for where its repository is.
+/// Grants what the example grants for pruning; gives its policy.
+async fn may_delete(team: &Team<'_>) -> Value {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let example = std::fs::read_to_string(root.join("examples/delivery.yaml")).unwrap();
     let example = example
@@ -351,7 +348,29 @@ async fn what_was_delivered_goes_with_its_declaration_and_too_much_only_when_con
         .replace("name: shop-drift\n", "name: drift\n");
     let (rights, policy) = example.rsplit_once("---\n").expect("a policy");
     team.apply(rights).await;
-    let policy: Value = serde_saphyr::from_str(policy).expect("YAML");
+    serde_saphyr::from_str(policy).expect("YAML")
+}
+
+/// A policy as the example's, but for where its repository is.
+async fn prunes(team: &Team<'_>, policy: &Value) {
+    team.policy(|p| {
+        p["spec"]["enforcement"] = policy["spec"]["enforcement"].clone();
+        p["spec"]["deletionPolicy"] = policy["spec"]["deletionPolicy"].clone();
+        let (ours, example) = (
+            &mut p["spec"]["targets"][0]["kubernetes"],
+            &policy["spec"]["targets"][0]["kubernetes"],
+        );
+        ours["delivery"] = example["delivery"].clone();
+        ours["prune"] = example["prune"].clone();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_delivered_goes_with_its_declaration_and_too_much_only_when_confirmed() {
+    let team = Team::new(World::shared().await, "prunes").await;
+    opt_in(&team).await;
+    let policy = may_delete(&team).await;
     let all = ["a", "b", "c", "d", "e", "f", "g"];
     // Not delivered by anybody here, so it stays.
     team.apply(&config_map("g")).await;
@@ -364,17 +383,7 @@ async fn what_was_delivered_goes_with_its_declaration_and_too_much_only_when_con
         .map(|(p, t)| (p.as_str(), t.as_str()))
         .collect();
     team.commit(&files).await;
-    team.policy(|p| {
-        p["spec"]["enforcement"] = policy["spec"]["enforcement"].clone();
-        p["spec"]["deletionPolicy"] = policy["spec"]["deletionPolicy"].clone();
-        let (ours, example) = (
-            &mut p["spec"]["targets"][0]["kubernetes"],
-            &policy["spec"]["targets"][0]["kubernetes"],
-        );
-        ours["delivery"] = example["delivery"].clone();
-        ours["prune"] = example["prune"].clone();
-    })
-    .await;
+    prunes(&team, &policy).await;
     team.in_sync().await;
 
     team.repo
@@ -423,6 +432,56 @@ async fn what_was_delivered_goes_with_its_declaration_and_too_much_only_when_con
     team.check().await;
     tokio::time::sleep(MOVES + std::time::Duration::from_secs(10)).await;
     get(&team, "configmap", "f").await;
+}
+
+#[tokio::test]
+async fn a_source_that_breaks_or_vanishes_prunes_nothing_nor_goes_what_others_created() {
+    let team = Team::new(World::shared().await, "prunes-not").await;
+    opt_in(&team).await;
+    let policy = may_delete(&team).await;
+    let all = ["a", "b", "c", "d"].map(|n| (format!("deploy/{n}.yaml"), config_map(n)));
+    let files: Vec<(&str, &str)> = all.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
+    team.commit(&files).await;
+    prunes(&team, &policy).await;
+    team.in_sync().await;
+    let past = MOVES + std::time::Duration::from_secs(10);
+
+    // What else a commit drops that cannot be rendered stays.
+    team.repo.git(["rm", "-q", "deploy/a.yaml"]).await.unwrap();
+    team.commit(&[("deploy/broken.yaml", "a: [")]).await;
+    let status = team.check().await;
+    let (ready, ..) = super::support::condition(&status, "Ready");
+    assert_eq!(ready, "False", "{status}");
+    tokio::time::sleep(past).await;
+    get(&team, "configmap", "a").await;
+
+    // Somebody creates it anew meanwhile, so that it is not what was delivered.
+    team.kubectl(["delete", "configmap", "a"]).await;
+    team.apply(&config_map("a")).await;
+    team.repo
+        .remove("mended", &["deploy/broken.yaml", "deploy/b.yaml"])
+        .await
+        .unwrap();
+    team.check().await;
+    tokio::time::sleep(MOVES).await;
+    gone(&team, "b").await;
+    get(&team, "configmap", "a").await;
+
+    // The branch vanishes a moment after it dropped something.
+    team.repo.branch("release").await.unwrap();
+    let release = json!({"source": {"git": {"ref": {"branch": "release"}}}});
+    super::revert::change_policy(&team, release).await;
+    team.check().await;
+    team.repo.remove("fewer", &["deploy/c.yaml"]).await.unwrap();
+    team.check().await;
+    team.repo.delete_branch("release").await.unwrap();
+    team.check().await;
+    tokio::time::sleep(past).await;
+    get(&team, "configmap", "c").await;
+    team.repo.branch("release").await.unwrap();
+    team.check().await;
+    gone(&team, "c").await;
+    get(&team, "configmap", "a").await;
 }
 
 async fn gone(team: &Team<'_>, name: &str) {

@@ -24,6 +24,7 @@ mod revert_faults;
 mod rules;
 mod security;
 mod sources;
+mod stale;
 mod stamps;
 mod status;
 pub(crate) mod support;

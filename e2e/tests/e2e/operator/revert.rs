@@ -50,7 +50,12 @@ pub(super) async fn opt_in(team: &Team<'_>) {
 }
 
 pub(super) async fn team(prefix: &str) -> Team<'static> {
-    let team = Team::new(World::shared().await, prefix).await;
+    team_in(World::shared().await, prefix).await
+}
+
+/// A team whose policy is at Revert, with everything as declared.
+pub(super) async fn team_in<'a>(world: &'a World, prefix: &str) -> Team<'a> {
+    let team = Team::new(world, prefix).await;
     team.apply(WEB).await;
     team.apply(SETTINGS).await;
     team.commit(&[("deploy/web.yaml", WEB), ("deploy/settings.yaml", SETTINGS)])
