@@ -357,7 +357,7 @@ pub struct CheckOptions {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: kubectl driftline trace deployment/web -n shop\n\nThe policies' repositories are rendered here, at the commits that the operator rendered, with your own credentials for Git."
+    after_help = "Example: kubectl driftline trace deployment/web -n shop\n\nThe policies' repositories are rendered here, at the commits that the operator rendered. As policies\nname their hosts, only Git's own credential helper is asked for credentials; ssh:// and file:// are not fetched."
 )]
 pub struct TraceOptions {
     /// An object of the namespace, or a cluster-scoped one
@@ -365,9 +365,6 @@ pub struct TraceOptions {
     pub what: String,
     #[command(flatten)]
     pub programs: Programs,
-    /// A private key for Git over ssh. Default: ~/.ssh/id_ed25519, id_ecdsa, id_rsa
-    #[arg(long, value_name = "FILE")]
-    pub ssh_key: Option<PathBuf>,
     /// Certificates that are trusted for Git over https instead of the system's
     #[arg(long, value_name = "FILE")]
     pub git_ca: Option<PathBuf>,

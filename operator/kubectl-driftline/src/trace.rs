@@ -10,7 +10,8 @@ use driftline_crds::{DriftPolicy, DriftRecord, KubernetesTarget, RecordState, Ta
 use kube::ResourceExt as _;
 use serde_json::Value;
 
-use crate::audit::{render, source};
+use crate::audit::render;
+use crate::audit::source::{self, NamedBy};
 use crate::connect::Cluster;
 use crate::failure::{Failure, Result};
 use crate::options::{SourceOptions, TraceOptions};
@@ -199,11 +200,10 @@ impl Tracer<'_> {
         let asked = SourceOptions {
             git: vec![git.url.clone()],
             reference: Some(commit.to_owned()),
-            ssh_key: self.options.ssh_key.clone(),
             git_ca: self.options.git_ca.clone(),
             ..SourceOptions::default()
         };
-        let source = source::open(local, &git.url, number, &asked).await?;
+        let source = source::open(local, &git.url, number, &asked, NamedBy::Policy).await?;
         let home = policy.namespace().unwrap_or_default();
         let namespace = kubernetes.namespace.as_deref().unwrap_or(&home);
         let helm = helm(target, kubernetes);

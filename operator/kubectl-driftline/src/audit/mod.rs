@@ -21,7 +21,7 @@ use crate::paint::Paint;
 use crate::progress::Progress;
 use crate::worker::Local;
 use compare::Comparison;
-use source::Source;
+use source::{NamedBy, Source};
 
 /// Runs an audit and prints its report. Gives the exit code.
 ///
@@ -75,7 +75,7 @@ async fn report(
     let mut sources = Vec::new();
     for (number, git) in options.source.git.iter().enumerate() {
         progress.say(&format!("fetching {git}"));
-        let source = source::open(&local, git, number, &options.source).await?;
+        let source = source::open(&local, git, number, &options.source, NamedBy::User).await?;
         if let Some(note) = &source.note {
             progress.clear();
             let _ = writeln!(std::io::stderr(), "note: {}: {note}", source.shown);

@@ -36,6 +36,15 @@ pub struct Source {
     pub note: Option<String>,
 }
 
+/// Who named a source. Whoever may write a policy names any host, so what a user holds for hosts of their own is not offered to that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The user who runs the command.
+    User,
+    /// A policy in the cluster.
+    Policy,
+}
+
 /// Where a source is.
 struct Place {
     url: String,
@@ -59,8 +68,12 @@ pub async fn open(
     git: &str,
     number: usize,
     options: &SourceOptions,
+    by: NamedBy,
 ) -> Result<Source> {
-    let place = place(local, git, number, options)?;
+    let place = match by {
+        NamedBy::User => place(local, git, number, options)?,
+        NamedBy::Policy => place_of_policy(git)?,
+    };
     let reference = match (&options.reference, &place.head) {
         (Some(name), _) if place.is_snapshot => {
             return Err(Failure::new(
@@ -72,7 +85,7 @@ pub async fn open(
         (None, Some(commit)) => Reference::Commit(commit.clone()),
         (None, None) => Reference::Head,
     };
-    let (revision, request) = fetch(local, &place, reference, options).await?;
+    let (revision, request) = fetch(local, &place, reference, options, by).await?;
     let paths = paths(local, &revision, &place.below, &options.path).await?;
     let name = if place.is_snapshot {
         "files".to_owned()
@@ -93,19 +106,44 @@ pub async fn open(
     })
 }
 
+fn place_of_url(url: &str, is_file: bool) -> Place {
+    Place {
+        url: url.to_owned(),
+        shown: without_credentials(url),
+        is_file,
+        below: String::new(),
+        is_snapshot: false,
+        note: None,
+        head: None,
+        branch: None,
+        remote: None,
+    }
+}
+
+/// Only hosts on the network, and those only over http: a policy's path would be one on this machine, and a key for ssh one of the user's.
+fn place_of_policy(url: &str) -> Result<Place> {
+    let refused = |why: &str| {
+        Err(Failure::new(
+            format!("{}: {why}", without_credentials(url)),
+            "compare it yourself: kubectl driftline audit --git URL",
+        ))
+    };
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    match scheme {
+        _ if url.contains(char::is_control) => refused("it holds control characters"),
+        Some("https" | "http") => Ok(place_of_url(url, false)),
+        Some("file") => refused("files of this machine are not opened for a policy"),
+        Some("ssh") => refused("your keys for ssh are not offered to hosts that policies name"),
+        None if is_scp(url) => {
+            refused("your keys for ssh are not offered to hosts that policies name")
+        }
+        _ => refused("only https:// and http:// are fetched for a policy"),
+    }
+}
+
 fn place(local: &Local, git: &str, number: usize, options: &SourceOptions) -> Result<Place> {
     if is_url(git) {
-        return Ok(Place {
-            url: git.to_owned(),
-            shown: without_credentials(git),
-            is_file: git.starts_with("file://"),
-            below: String::new(),
-            is_snapshot: false,
-            note: None,
-            head: None,
-            branch: None,
-            remote: None,
-        });
+        return Ok(place_of_url(git, git.starts_with("file://")));
     }
     let folder = Path::new(git).canonicalize().map_err(|e| {
         Failure::new(
@@ -144,11 +182,13 @@ fn place(local: &Local, git: &str, number: usize, options: &SourceOptions) -> Re
 }
 
 fn is_url(text: &str) -> bool {
-    text.contains("://")
-        || (!Path::new(text).exists()
-            && text
-                .split_once(':')
-                .is_some_and(|(host, _)| host.contains('@') && !host.contains('/')))
+    text.contains("://") || (!Path::new(text).exists() && is_scp(text))
+}
+
+/// `git@host:path`.
+fn is_scp(text: &str) -> bool {
+    text.split_once(':')
+        .is_some_and(|(host, _)| host.contains('@') && !host.contains('/'))
 }
 
 fn without_credentials(url: &str) -> String {
@@ -178,12 +218,18 @@ async fn fetch(
     place: &Place,
     reference: Reference,
     options: &SourceOptions,
+    by: NamedBy,
 ) -> Result<(Revision, FetchRequest)> {
     let ca = options.git_ca.as_deref().map(read).transpose()?;
+    let credentials = match by {
+        NamedBy::User => credentials(&place.url, options)?,
+        // The helper below knows credentials by their host.
+        NamedBy::Policy => None,
+    };
     let mut request = FetchRequest {
         url: place.url.clone(),
         reference,
-        credentials: credentials(&place.url, options)?,
+        credentials,
         ca,
         timeout: FETCH,
         limits: FetchLimits::default(),
@@ -260,7 +306,8 @@ fn credentials(url: &str, options: &SourceOptions) -> Result<Option<Credentials>
 /// What Git's own credential helper knows; it is not let ask a person.
 async fn helper(url: &str) -> Option<Credentials> {
     use tokio::io::AsyncWriteExt as _;
-    if !url.starts_with("https://") {
+    // A second line would name another host to the helper.
+    if !url.starts_with("https://") || url.contains(char::is_control) {
         return None;
     }
     let mut child = tokio::process::Command::new("git")
@@ -390,6 +437,24 @@ mod tests {
         );
         assert!(found("apps/q*").is_empty());
         assert!(matches("a[", &files).is_err());
+    }
+
+    #[test]
+    fn a_policy_opens_neither_files_nor_keys_of_this_machine() {
+        for url in [
+            "file:///etc",
+            "FILE:///etc",
+            "/etc",
+            ".",
+            "ssh://git@h/x",
+            "git@h:x",
+            "https://h/x\nhost=other",
+            "ext::sh",
+        ] {
+            assert!(place_of_policy(url).is_err(), "{url}");
+        }
+        let place = place_of_policy("https://h/x").expect("a place");
+        assert!(!place.is_file && !place.is_snapshot);
     }
 
     #[test]
