@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use drift::FieldPath;
+use drift::path::Step;
 use driftline_crds::{DriftRecordStatus, Field};
 use serde_json::Value;
 use similar::TextDiff;
@@ -37,11 +39,11 @@ pub fn of(status: &DriftRecordStatus, checkout: Option<&Path>) -> Backport {
         return Backport::None;
     };
     let place = words::place(at, None);
-    if at.document.is_none() || at.line.is_none() {
+    let Some(document) = at.document.filter(|_| at.line.is_some()) else {
         return Backport::ByHand(format!(
             "it is rendered from {place}; change the values or templates there"
         ));
-    }
+    };
     let start = checkout.map_or_else(|| PathBuf::from("."), Path::to_owned);
     let root = git2::Repository::discover(&start)
         .ok()
@@ -57,7 +59,7 @@ pub fn of(status: &DriftRecordStatus, checkout: Option<&Path>) -> Backport {
             "edit {place}; for a patch run this in a checkout of the repository, or name one with --repo DIR"
         ));
     };
-    patch(&at.file, &text, &status.fields).unwrap_or_else(|| {
+    patch(&at.file, &text, document, &status.fields).unwrap_or_else(|| {
         Backport::ByHand(format!(
             "edit {place}; its values cannot be replaced line by line"
         ))
@@ -65,11 +67,11 @@ pub fn of(status: &DriftRecordStatus, checkout: Option<&Path>) -> Backport {
 }
 
 /// A patch of a file for those of the fields that can be changed on their line; `None` if none can.
-fn patch(file: &str, text: &str, fields: &[Field]) -> Option<Backport> {
+fn patch(file: &str, text: &str, document: u32, fields: &[Field]) -> Option<Backport> {
     let mut now = text.to_owned();
     let mut rest = Vec::new();
     for field in fields {
-        match changed(&now, field) {
+        match changed(&now, document, field) {
             Some(better) => now = better,
             None => rest.push(field.path.clone()),
         }
@@ -87,8 +89,8 @@ fn patch(file: &str, text: &str, fields: &[Field]) -> Option<Backport> {
     Some(Backport::Patch { text, rest })
 }
 
-/// The file with one field as it is live.
-fn changed(text: &str, field: &Field) -> Option<String> {
+/// The file with one field as it is live; `None` where no change of its line, or more than one, makes it so.
+fn changed(text: &str, document: u32, field: &Field) -> Option<String> {
     if field.change != "Changed" || field.sensitive || field.truncated {
         return None;
     }
@@ -96,9 +98,18 @@ fn changed(text: &str, field: &Field) -> Option<String> {
     if declared.is_object() || declared.is_array() || live.is_object() || live.is_array() {
         return None;
     }
+    // A path that was cut or has withheld parts is none, or leads nowhere.
+    let wanted = Wanted {
+        document: usize::try_from(document).ok()?.checked_sub(1)?,
+        path: field.path.parse().ok()?,
+        declared,
+        live,
+    };
     let index = usize::try_from(line).ok()?.checked_sub(1)?;
     let old = text.split_inclusive('\n').nth(index)?;
     let scalar = scalar(live)?;
+    let before = parse(text)?;
+    let mut found: Option<String> = None;
     for (from, to) in values(old) {
         let (head, tail) = (old.get(..from)?, old.get(to..)?);
         let new = format!("{head}{scalar}{tail}");
@@ -106,11 +117,15 @@ fn changed(text: &str, field: &Field) -> Option<String> {
         let better: String = lines
             .map(|(i, l)| if i == index { &*new } else { l })
             .collect();
-        if is_exactly(text, &better, declared, live) {
-            return Some(better);
+        if !wanted.is_all(&before, &better) {
+            continue;
         }
+        if found.as_ref().is_some_and(|other| *other != better) {
+            return None;
+        }
+        found = Some(better);
     }
-    None
+    found
 }
 
 /// Where values may stand on a line: after `: `, up to a comment, a comma, a closing brace or the end.
@@ -197,19 +212,39 @@ fn parse(text: &str) -> Option<Vec<Value>> {
     Some(documents)
 }
 
-/// True if the two texts differ in exactly one value, which was `declared` and is `live`.
-fn is_exactly(before: &str, after: &str, declared: &Value, live: &Value) -> bool {
-    let (Some(before), Some(after)) = (parse(before), parse(after)) else {
-        return false;
-    };
-    let mut differences = Vec::new();
-    differing(
-        &Value::Array(before),
-        &Value::Array(after),
-        &mut differences,
-    );
-    let same = |a: &Value, b: &Value| a == b || text_of(a) == text_of(b);
-    matches!(&*differences, [(from, to)] if same(from, declared) && to == live)
+/// The one change that is asked for.
+struct Wanted<'a> {
+    /// Counted from 0.
+    document: usize,
+    path: FieldPath,
+    declared: &'a Value,
+    live: &'a Value,
+}
+
+impl Wanted<'_> {
+    /// True if this is all by which a file's documents and another text of it differ.
+    fn is_all(&self, before: &[Value], after: &str) -> bool {
+        let Some(after) = parse(after).filter(|a| a.len() == before.len()) else {
+            return false;
+        };
+        let mut differences = Vec::new();
+        for (n, (one, other)) in before.iter().zip(&after).enumerate() {
+            differing(one, other, &mut vec![At::Index(n)], &mut differences);
+        }
+        let [only] = &*differences else {
+            return false;
+        };
+        let same = |a: &Value, b: &Value| a == b || text_of(a) == text_of(b);
+        let Some((At::Index(document), path)) = only.at.split_first() else {
+            return false;
+        };
+        *document == self.document
+            && same(only.from, self.declared)
+            && only.to == self.live
+            && before
+                .get(*document)
+                .is_some_and(|d| leads_to(d, &self.path.0, path))
+    }
 }
 
 fn text_of(value: &Value) -> String {
@@ -218,18 +253,97 @@ fn text_of(value: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn differing(one: &Value, other: &Value, found: &mut Vec<(Value, Value)>) {
+/// One step to a value of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+/// A value that is another one in another text.
+struct Difference<'a> {
+    at: Vec<At<'a>>,
+    from: &'a Value,
+    to: &'a Value,
+}
+
+fn differing<'a>(
+    one: &'a Value,
+    other: &'a Value,
+    at: &mut Vec<At<'a>>,
+    found: &mut Vec<Difference<'a>>,
+) {
     match (one, other) {
         (Value::Object(a), Value::Object(b)) if a.len() == b.len() && a.keys().eq(b.keys()) => {
-            a.values()
-                .zip(b.values())
-                .for_each(|(a, b)| differing(a, b, found));
+            for ((key, a), b) in a.iter().zip(b.values()) {
+                at.push(At::Key(key));
+                differing(a, b, at, found);
+                at.pop();
+            }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            a.iter().zip(b).for_each(|(a, b)| differing(a, b, found));
+            for (n, (a, b)) in a.iter().zip(b).enumerate() {
+                at.push(At::Index(n));
+                differing(a, b, at, found);
+                at.pop();
+            }
         }
         (a, b) if a == b => {}
-        (a, b) => found.push((a.clone(), b.clone())),
+        (from, to) => found.push(Difference {
+            at: at.clone(),
+            from,
+            to,
+        }),
+    }
+}
+
+/// True if a field's path means this place of a document: of the object that it is, or of one in the list that it is.
+fn leads_to(document: &Value, path: &[Step], at: &[At<'_>]) -> bool {
+    let items = document
+        .get("kind")
+        .and_then(Value::as_str)
+        .filter(|kind| kind.ends_with("List"))
+        .and_then(|_| document.get("items")?.as_array());
+    match (items, at) {
+        (Some(items), [At::Key("items"), At::Index(n), rest @ ..]) => {
+            items.get(*n).is_some_and(|item| leads_to(item, path, rest))
+        }
+        _ => follows(document, path, at),
+    }
+}
+
+fn follows(value: &Value, path: &[Step], at: &[At<'_>]) -> bool {
+    let (step, path, place, at) = match (path, at) {
+        ([], []) => return true,
+        ([step, path @ ..], [place, at @ ..]) => (step, path, place, at),
+        _ => return false,
+    };
+    let next = match (step, place) {
+        (Step::Field(name), At::Key(key)) if name == key => value.get(key),
+        (Step::Index(n), At::Index(place)) if n == place => value.get(n),
+        (Step::Select(keys, _), At::Index(place)) => element(value, keys, *place),
+        _ => None,
+    };
+    next.is_some_and(|next| follows(next, path, at))
+}
+
+/// The element of a list, if it is the only one that can have these keys: a file may leave out those that have defaults.
+fn element<'a>(list: &'a Value, keys: &[(String, Value)], place: usize) -> Option<&'a Value> {
+    let can_be = |element: &Value| {
+        let fits = |(name, value): &(String, Value)| match element.get(name) {
+            Some(there) => there == value,
+            None => true,
+        };
+        element.is_object() && keys.iter().all(fits)
+    };
+    let mut fitting = list
+        .as_array()?
+        .iter()
+        .enumerate()
+        .filter(|(_, e)| can_be(e));
+    match (fitting.next(), fitting.next()) {
+        (Some((n, found)), None) if n == place => Some(found),
+        _ => None,
     }
 }
 
@@ -247,22 +361,26 @@ mod tests {
 
     const FILE: &str = "# The shop\na: {image: shop/web:1.4.2, n: 3}\n---\nspec:\n  replicas: 3 # three\n  mode: \"on\"\n  text: |\n    one\n";
 
-    fn patched(fields: &[Field]) -> Option<(String, Vec<String>)> {
-        match patch("deploy/web.yaml", FILE, fields)? {
+    fn patched_in(file: &str, document: u32, fields: &[Field]) -> Option<(String, Vec<String>)> {
+        match patch("deploy/web.yaml", file, document, fields)? {
             Backport::Patch { text, rest } => Some((text, rest)),
             _ => None,
         }
     }
 
+    fn patched(fields: &[Field]) -> Option<(String, Vec<String>)> {
+        patched_in(FILE, 2, fields)
+    }
+
     #[test]
     fn a_value_is_changed_on_its_line_and_comments_stay() {
+        let (from, to) = (json!("shop/web:1.4.2"), json!("shop/web:hotfix"));
+        let image = field("a.image", from, to, 2);
+        let (text, rest) = patched_in(FILE, 1, &[image]).expect("a patch");
+        assert!(rest.is_empty(), "{rest:?}");
+        let line = "-a: {image: shop/web:1.4.2, n: 3}\n+a: {image: shop/web:hotfix, n: 3}\n";
+        assert!(text.contains(line), "{line:?} is not in:\n{text}");
         let fields = [
-            field(
-                "a.image",
-                json!("shop/web:1.4.2"),
-                json!("shop/web:hotfix"),
-                2,
-            ),
             field("spec.replicas", json!(3), json!(5), 5),
             field("spec.mode", json!("on"), json!("off"), 6),
         ];
@@ -270,7 +388,6 @@ mod tests {
         assert!(rest.is_empty(), "{rest:?}");
         for line in [
             "--- a/deploy/web.yaml\n+++ b/deploy/web.yaml\n",
-            "-a: {image: shop/web:1.4.2, n: 3}\n+a: {image: shop/web:hotfix, n: 3}\n",
             "-  replicas: 3 # three\n",
             "+  replicas: 5 # three\n",
             "+  mode: \"off\"\n",
@@ -297,6 +414,72 @@ mod tests {
             ..field("spec.replicas", json!(3), json!(5), 5)
         };
         assert_eq!(patched(&[hidden]), None);
+    }
+
+    /// The lines that a patch of one field adds.
+    fn added(file: &str, document: u32, field: Field) -> Option<Vec<String>> {
+        let (text, _) = patched_in(file, document, &[field])?;
+        let lines = text.lines().filter(|l| l.starts_with('+')).skip(1);
+        Some(lines.map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn of_equal_values_on_a_line_that_of_the_field_is_changed() {
+        let file = "spec:\n  ports:\n  - {name: http, port: 80, targetPort: 80}\n  - {name: web, port: 81}\n  \
+                    resources: {limits: {cpu: 1}, requests: {cpu: 1}}\n";
+        let select = "spec.ports[port=80,protocol=TCP].targetPort";
+        assert_eq!(
+            added(file, 1, field(select, json!(80), json!(8080), 3)),
+            Some(vec![
+                "+  - {name: http, port: 80, targetPort: 8080}".to_owned()
+            ])
+        );
+        let requests = "spec.resources.requests.cpu";
+        assert_eq!(
+            added(file, 1, field(requests, json!(1), json!("250m"), 5)),
+            Some(vec![
+                "+  resources: {limits: {cpu: 1}, requests: {cpu: 250m}}".to_owned()
+            ])
+        );
+        let elsewhere = [
+            "spec.ports[port=81].targetPort",
+            "spec.ports[1].targetPort",
+            "spec.targetPort",
+            "spec.ports[port=80].nodePort",
+            "spec.ports[…",
+        ];
+        for path in elsewhere {
+            assert_eq!(
+                added(file, 1, field(path, json!(80), json!(8080), 3)),
+                None,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_may_be_in_another_place_is_left_to_a_person() {
+        let path = "spec.ports[port=80,protocol=TCP].targetPort";
+        let twice =
+            "spec:\n  ports:\n  - {port: 80, targetPort: 80}\n  - {port: 80, targetPort: 81}\n";
+        assert_eq!(
+            added(twice, 1, field(path, json!(80), json!(8080), 3)),
+            None
+        );
+        let replicas = || field("spec.replicas", json!(3), json!(5), 2);
+        let file = "spec:\n  replicas: 3\n---\nspec:\n  replicas: 3\n";
+        assert!(added(file, 1, replicas()).is_some());
+        assert_eq!(added(file, 2, replicas()), None, "another document");
+        assert_eq!(added(file, 0, replicas()), None);
+        let list = "kind: List\nitems: [{spec: {replicas: 3}}, {spec: {replicas: 3}}]\n";
+        assert_eq!(added(list, 1, replicas()), None, "one of two objects");
+        let list = "kind: List\nitems: [{spec: {replicas: 3}}, {spec: {replicas: 4}}]\n";
+        assert_eq!(
+            added(list, 1, replicas()),
+            Some(vec![
+                "+items: [{spec: {replicas: 5}}, {spec: {replicas: 4}}]".to_owned()
+            ])
+        );
     }
 
     #[test]
