@@ -5,14 +5,14 @@ use std::process::Command;
 
 use drift::FieldPath;
 use drift::path::Step;
-use driftline_crds::{Field, RecordChange};
+use driftline_crds::{Field, KubernetesSubject, RecordChange, RecordState};
 use serde_json::{Map, Value};
 use similar::TextDiff;
 
 use crate::audit;
 use crate::connect::connect;
 use crate::failure::{Failure, Result};
-use crate::model::{Finding, NotChecked, Outcome, Standing, title};
+use crate::model::{AuditReport, Finding, NotChecked, Outcome, Standing, title};
 use crate::options::{Connection, DiffOptions};
 use crate::output::words;
 use crate::paint::Paint;
@@ -26,52 +26,31 @@ const WITHHELD: [&str; 2] = ["(withheld: declared)", "(withheld: live)"];
 /// # Errors
 /// Where nothing can be compared.
 pub async fn run(connection: &Connection, options: &DiffOptions, paint: Paint) -> Result<u8> {
-    let named = options
-        .what
-        .as_deref()
-        .map(|what| (what, Named::parse(what)));
     let (findings, not_checked, outcome) =
         if options.source.git.is_empty() && options.helm_release.is_empty() {
             recorded(connection, options).await?
         } else {
+            let named = options
+                .what
+                .as_deref()
+                .map(|what| match Named::parse(what) {
+                    Some(named) => Ok((what, named)),
+                    None => Err(unnamed(what)),
+                });
+            let named = named.transpose()?;
             let report = audit::quick(connection, options).await?;
-            let status = report.status;
-            let (mut findings, mut not_checked) = (Vec::new(), Vec::new());
-            for cluster in report.clusters {
-                findings.extend(cluster.objects);
-                not_checked.extend(cluster.not_checked);
-            }
-            let (what, named) = match &named {
-                Some((what, named)) => (*what, named.as_ref()),
-                None => ("", None),
-            };
-            match named {
-                Some(named) => {
-                    let is_it =
-                        |f: &Finding| named.is(&f.subject.group, &f.subject.kind, &f.subject.name);
-                    findings.retain(is_it);
-                    let outcome = match (findings.is_empty(), status) {
-                        (false, _) => Outcome::Drifted,
-                        (true, Outcome::Drifted) => Outcome::InSync,
-                        (true, status) => status,
-                    };
-                    (findings, not_checked, outcome)
-                }
-                None if !what.is_empty() => return Err(unnamed(what)),
-                None => (findings, not_checked, status),
+            match &named {
+                Some((what, named)) => of_object(report, what, named)?,
+                None => of_all(report),
             }
         };
-    let drifted: Vec<&Finding> = findings
-        .iter()
-        .filter(|f| f.standing == Standing::Drifted)
-        .collect();
     match std::env::var("KUBECTL_EXTERNAL_DIFF")
         .ok()
         .filter(|c| !c.trim().is_empty())
     {
-        Some(command) => external(&command, &drifted)?,
+        Some(command) => external(&command, &findings)?,
         None => {
-            let text: String = drifted.iter().map(|f| unified(f, paint)).collect();
+            let text: String = findings.iter().map(|f| unified(f, paint)).collect();
             crate::print(&text);
         }
     }
@@ -85,6 +64,56 @@ pub async fn run(connection: &Connection, options: &DiffOptions, paint: Paint) -
         );
     }
     Ok(outcome.code())
+}
+
+/// What drifts, of everything.
+fn of_all(report: AuditReport) -> (Vec<Finding>, Vec<NotChecked>, Outcome) {
+    let (mut findings, mut not_checked) = (Vec::new(), Vec::new());
+    for cluster in report.clusters {
+        let drifted = |f: &Finding| f.standing == Standing::Drifted;
+        findings.extend(cluster.objects.into_iter().filter(drifted));
+        not_checked.extend(cluster.not_checked);
+    }
+    (findings, not_checked, report.status)
+}
+
+/// What differs of the object that is named, by its own state: that of others is not asked for.
+fn of_object(
+    report: AuditReport,
+    what: &str,
+    named: &Named<'_>,
+) -> Result<(Vec<Finding>, Vec<NotChecked>, Outcome)> {
+    let is_it = |s: &KubernetesSubject| named.is(&s.group, &s.kind, &s.name);
+    let (mut findings, mut not_checked) = (Vec::new(), Vec::new());
+    let (mut in_sync, mut unchecked) = (false, false);
+    for cluster in report.clusters {
+        in_sync |= cluster.in_sync.iter().any(is_it);
+        unchecked |= cluster.unchecked.iter().any(is_it);
+        let objects = cluster.objects.into_iter();
+        findings.extend(objects.filter(|f| is_it(&f.subject)));
+        not_checked.extend(cluster.not_checked);
+    }
+    // Any place that could not be read may declare it.
+    let read = not_checked.iter().all(|n| n.objects > 0);
+    let drifted = |f: &Finding| f.standing == Standing::Drifted;
+    let outcome = if findings.iter().any(drifted) {
+        Outcome::Drifted
+    } else if unchecked {
+        Outcome::Unknown
+    } else if in_sync || !findings.is_empty() {
+        Outcome::InSync
+    } else if read {
+        return Err(Failure::new(
+            format!("{what:?} is not declared by what is compared"),
+            "check its name, --git and --path; without KIND/NAME all that drifts is shown",
+        ));
+    } else {
+        Outcome::Unknown
+    };
+    if outcome != Outcome::Unknown {
+        not_checked.clear();
+    }
+    Ok((findings, not_checked, outcome))
 }
 
 fn unnamed(what: &str) -> Failure {
@@ -107,13 +136,17 @@ async fn recorded(
     };
     let cluster = connect(connection, crate::only(&connection.context)?).await?;
     let known = records::find(&cluster, what).await?;
-    let outcome = if known.is_open() {
-        Outcome::Drifted
-    } else {
-        Outcome::InSync
+    let outcome = match known.status.state {
+        RecordState::Pending | RecordState::Closed => Outcome::InSync,
+        _ => Outcome::Drifted,
     };
-    let finding = Finding::new(known.subject().clone(), Standing::Drifted, known.status);
-    let open = (outcome == Outcome::Drifted).then_some(finding);
+    let open = known.is_open().then(|| {
+        let standing = match outcome {
+            Outcome::Drifted => Standing::Drifted,
+            _ => Standing::Pending,
+        };
+        Finding::new(known.subject().clone(), standing, known.status)
+    });
     Ok((open.into_iter().collect(), Vec::new(), outcome))
 }
 
@@ -240,7 +273,7 @@ fn unified(finding: &Finding, paint: Paint) -> String {
 }
 
 /// As kubectl: two folders with a file for each object, handed to a program of the user's.
-fn external(command: &str, findings: &[&Finding]) -> Result<()> {
+fn external(command: &str, findings: &[Finding]) -> Result<()> {
     let broken = |e: std::io::Error| {
         Failure::new(
             format!("the files for KUBECTL_EXTERNAL_DIFF cannot be written: {e}"),
@@ -334,6 +367,65 @@ mod tests {
         ] {
             assert!(shown.contains(line), "{line:?} is not in:\n{shown}");
         }
+    }
+
+    /// A report of a Deployment `web` that stands so, and a path that could not be rendered.
+    fn report(standing: Option<&str>, unchecked: bool, unrendered: bool) -> AuditReport {
+        let web =
+            json!({"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "web"});
+        let mut objects = vec![finding(json!([]))];
+        objects[0].subject.name = "api".to_owned();
+        objects.extend(standing.map(|standing| Finding {
+            standing: serde_json::from_value(json!(standing)).expect("a standing"),
+            ..finding(json!([]))
+        }));
+        let mut not_checked =
+            vec![json!({"what": "Secret", "reason": "Forbidden", "message": "", "objects": 1})];
+        if unrendered {
+            not_checked.push(
+                json!({"what": "path x", "reason": "RenderFailed", "message": "", "objects": 0}),
+            );
+        }
+        let summary =
+            json!({"declared": 0, "inSync": 0, "drifted": 0, "unverified": 0, "unknown": 0});
+        let cluster = json!({
+            "context": "", "server": "", "serverVersion": "", "targets": [], "summary": summary, "namespaces": [],
+            "objects": objects, "notChecked": not_checked,
+        });
+        let mut cluster: crate::model::ClusterReport =
+            serde_json::from_value(cluster).expect("a report");
+        if unchecked {
+            cluster.unchecked = vec![serde_json::from_value(web).expect("a subject")];
+        }
+        AuditReport::new(vec![cluster], jiff::Timestamp::now())
+    }
+
+    #[test]
+    fn the_outcome_of_an_object_is_its_own() {
+        let named = Named::parse("deployment/web").expect("a name");
+        let of = |report| of_object(report, "deployment/web", &named);
+        let outcome = |report| of(report).expect("an outcome").2;
+        assert_eq!(
+            outcome(report(Some("Drifted"), false, true)),
+            Outcome::Drifted
+        );
+        assert_eq!(
+            outcome(report(Some("Pending"), false, true)),
+            Outcome::InSync
+        );
+        assert_eq!(outcome(report(None, true, false)), Outcome::Unknown);
+        assert_eq!(outcome(report(None, false, true)), Outcome::Unknown);
+        assert!(
+            of(report(None, false, false)).is_err(),
+            "it is not declared"
+        );
+        let mut in_sync = report(None, false, true);
+        in_sync.clusters[0].in_sync = vec![finding(json!([])).subject];
+        let (findings, not_checked, outcome) = of(in_sync).expect("an outcome");
+        assert_eq!(
+            (findings.len(), not_checked.len(), outcome),
+            (0, 0, Outcome::InSync)
+        );
     }
 
     #[test]

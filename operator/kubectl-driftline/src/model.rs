@@ -83,6 +83,9 @@ pub struct ClusterReport {
     /// The objects that are as declared; not told to machines.
     #[serde(skip)]
     pub in_sync: Vec<KubernetesSubject>,
+    /// The objects that could not be checked; machines are told of them by what keeps them from it.
+    #[serde(skip)]
+    pub unchecked: Vec<KubernetesSubject>,
 }
 
 /// A place in a repository that was compared with a cluster.

@@ -56,6 +56,7 @@ struct Tellings {
     by_namespace: BTreeMap<Option<String>, NamespaceReport>,
     not_checked: Vec<NotChecked>,
     in_sync: Vec<ObjectId>,
+    unchecked: Vec<ObjectId>,
 }
 
 impl Comparison<'_> {
@@ -136,6 +137,7 @@ impl Comparison<'_> {
             objects,
             not_checked: tellings.not_checked,
             in_sync: tellings.in_sync.iter().map(content::subject).collect(),
+            unchecked: tellings.unchecked.iter().map(content::subject).collect(),
         })
     }
 
@@ -553,6 +555,9 @@ impl Tellings {
                     }
                 }
                 Some(State::Dropped) | None => one.unknown = 1,
+            }
+            if one.unknown + one.unverified > 0 {
+                self.unchecked.push(id.clone());
             }
             let namespace = id.namespace.as_deref().map(str::to_owned);
             let row = self.by_namespace.entry(namespace.clone()).or_default();
