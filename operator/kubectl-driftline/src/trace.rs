@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use cluster::discovery::Catalog;
 use declared::HelmOptions;
 use drift::deployer::{Claim, claims};
-use drift::{GroupVersionKind, ObjectId, Provenance};
+use drift::{GroupVersionKind, ObjectId, Problem, Provenance};
 use driftline_crds::{DriftPolicy, DriftRecord, KubernetesTarget, RecordState, Target};
 use kube::ResourceExt as _;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::audit::source::{self, NamedBy};
 use crate::connect::Cluster;
 use crate::failure::{Failure, Result};
 use crate::options::{SourceOptions, TraceOptions};
-use crate::output::table;
+use crate::output::{table, words};
 use crate::paint::Paint;
 use crate::progress::Progress;
 use crate::records::{self, Named, Scope};
@@ -92,12 +92,8 @@ pub async fn run(cluster: &Cluster, options: &TraceOptions, paint: Paint) -> Res
         ));
     }
     crate::print(&tracer.text(live.as_ref(), &found, &troubles));
-    // Whether any of those that could not be looked into declares it is not known.
-    Ok(if found.is_empty() && !troubles.is_empty() {
-        2
-    } else {
-        0
-    })
+    // Whether any of those that could not be looked into declares it, too, is not known.
+    Ok(if troubles.is_empty() { 0 } else { 2 })
 }
 
 /// The policies that may be read; true if those of all namespaces.
@@ -228,6 +224,11 @@ impl Tracer<'_> {
         let provenance = declaration
             .and_then(|d| rendered.blobs.read(d.blob).ok())
             .map(|d| d.provenance);
+        if provenance.is_none()
+            && let Some(failure) = unusable(&rendered.problems, rendered.problem_count)
+        {
+            return Err(failure);
+        }
         let from = format!(
             "{} of {} at {}",
             kubernetes.path,
@@ -277,7 +278,10 @@ impl Tracer<'_> {
         });
         let state = match record.and_then(|r| Some((r, r.status.as_ref()?))) {
             Some((_, status)) if status.state == RecordState::Closed => {
-                "as declared; a record of the last day is closed".to_owned()
+                match doubt(policy, &target.name) {
+                    None => "as declared; a record of the last day is closed".to_owned(),
+                    Some(doubt) => format!("{doubt}; a record of the last day is closed"),
+                }
             }
             Some((record, status)) => format!(
                 "{:?}: {}; kubectl driftline explain {} -n {namespace}",
@@ -285,10 +289,8 @@ impl Tracer<'_> {
                 status.display.fields,
                 record.name_any()
             ),
-            None => match status::condition(policy, "Ready") {
-                Some(("True", ..)) => "as declared: there is no record of drift".to_owned(),
-                _ => "not known: the policy is not ready".to_owned(),
-            },
+            None => doubt(policy, &target.name)
+                .unwrap_or_else(|| "as declared: there is no record of drift".to_owned()),
         };
         rows.push(vec!["  state".to_owned(), state]);
         table::columns(&rows)
@@ -339,6 +341,46 @@ impl Tracer<'_> {
         }
         text
     }
+}
+
+/// Where something of a source could not be used, and what was sought may be among it.
+fn unusable(problems: &[Problem], count: usize) -> Option<Failure> {
+    let first = problems.first()?;
+    let more = match count.saturating_sub(1) {
+        0 => String::new(),
+        n => format!(", and {n} more problems"),
+    };
+    Some(Failure::new(
+        format!("not all of it can be used: {first}{more}"),
+        "mend the source",
+    ))
+}
+
+/// Why an object without an open record is not known to be as declared: policies count what they could not check, and have a most of records.
+fn doubt(policy: &DriftPolicy, target: &str) -> Option<String> {
+    if !matches!(status::condition(policy, "Ready"), Some(("True", ..))) {
+        return Some("not known: the policy is not ready".to_owned());
+    }
+    let status = policy.status.as_ref()?;
+    let of = status.targets.iter().find(|t| t.name == target);
+    let counted = of.and_then(|t| t.summary).or(status.summary);
+    let Some(counted) = counted else {
+        return Some("not known: the target was not checked yet".to_owned());
+    };
+    let unchecked = counted.unknown + counted.unverified;
+    if unchecked > 0 {
+        return Some(format!(
+            "not known: {} of the target could not be checked, and there is no record of drift",
+            words::count(unchecked, "object")
+        ));
+    }
+    let omitted = status.records.map_or(0, |r| r.omitted);
+    (omitted > 0).then(|| {
+        format!(
+            "not known: {} of the policy drift without a record",
+            words::count(omitted, "object")
+        )
+    })
 }
 
 fn helm(target: &Target, kubernetes: &KubernetesTarget) -> HelmOptions {
@@ -396,4 +438,42 @@ fn managers(object: &Value) -> Vec<String> {
         .collect();
     all.sort_by(|a, b| b.0.cmp(&a.0));
     all.into_iter().map(|(_, text)| text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn policy(ready: &str, summary: Value, omitted: u32) -> DriftPolicy {
+        let condition = json!({"type": "Ready", "status": ready, "reason": "", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let mut policy = DriftPolicy::new(
+            "shop",
+            serde_json::from_value(json!({"targets": [], "verifyEvery": "1h"})).expect("a policy"),
+        );
+        let status = json!({
+            "conditions": [condition],
+            "records": {"open": 0, "omitted": omitted},
+            "targets": [{"name": "app", "ready": ready, "reason": "", "summary": summary}],
+        });
+        policy.status = serde_json::from_value(status).expect("a status");
+        policy
+    }
+
+    #[test]
+    fn what_was_not_checked_is_not_as_declared() {
+        let counts = |unverified, unknown| json!({"declared": 3, "inSync": 0, "drifted": 0, "unverified": unverified, "unknown": unknown});
+        assert_eq!(doubt(&policy("True", counts(0, 0), 0), "app"), None);
+        for (policy, word) in [
+            (policy("False", counts(0, 0), 0), "not ready"),
+            (policy("True", counts(1, 0), 0), "1 object of the target"),
+            (policy("True", counts(1, 1), 0), "2 objects of the target"),
+            (policy("True", counts(0, 0), 7), "7 objects of the policy"),
+            (policy("True", Value::Null, 0), "not checked yet"),
+        ] {
+            let doubt = doubt(&policy, "app").unwrap_or_default();
+            assert!(doubt.contains(word), "{word:?} is not in {doubt:?}");
+        }
+    }
 }
