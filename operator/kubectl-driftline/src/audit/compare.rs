@@ -153,6 +153,9 @@ impl Comparison<'_> {
             .sources
             .iter()
             .flat_map(|s| s.paths.iter().map(move |p| (s, p)));
+        for source in self.sources {
+            tellings.left_out(source);
+        }
         for (number, (source, path)) in places.enumerate() {
             let shown = if path.is_empty() { "." } else { path };
             self.progress
@@ -480,6 +483,18 @@ fn plan(scopes: Vec<ScopeKey>) -> Plan {
 }
 
 impl Tellings {
+    /// Files may declare anything as long as nobody looks into them.
+    fn left_out(&mut self, source: &Source) {
+        let told = source.left_out.iter().map(|file| NotChecked {
+            what: format!("{} of {}", file.name, source.shown),
+            namespace: None,
+            reason: "FileLeftOut".to_owned(),
+            message: file.why.clone(),
+            objects: 0,
+        });
+        self.not_checked.extend(told);
+    }
+
     fn problems(&mut self, problems: &[Problem], count: usize) {
         for problem in problems {
             self.not_checked.push(NotChecked {

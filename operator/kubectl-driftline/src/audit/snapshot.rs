@@ -67,13 +67,8 @@ pub fn repository_of(folder: &Path) -> Result<Option<Found>> {
         .find_remote("origin")
         .ok()
         .and_then(|r| r.url().ok().map(str::to_owned));
-    let below = match repository.workdir().and_then(|w| w.canonicalize().ok()) {
-        Some(root) => folder
-            .strip_prefix(&root)
-            .ok()
-            .and_then(Path::to_str)
-            .unwrap_or_default()
-            .to_owned(),
+    let below = match repository.workdir() {
+        Some(root) => below(folder, root)?,
         None => String::new(),
     };
     Ok(Some(Found {
@@ -84,6 +79,25 @@ pub fn repository_of(folder: &Path) -> Result<Option<Found>> {
         branch,
         remote,
     }))
+}
+
+/// The folder within its working tree. Were it not told, all of the repository would be taken for it.
+fn below(folder: &Path, root: &Path) -> Result<String> {
+    let canonical = root.canonicalize().ok();
+    let below = canonical
+        .as_deref()
+        .and_then(|root| folder.strip_prefix(root).ok())
+        .and_then(Path::to_str);
+    below.map(str::to_owned).ok_or_else(|| {
+        Failure::new(
+            format!(
+                "where {} lies in the working tree {} cannot be told in UTF-8",
+                folder.display(),
+                root.display()
+            ),
+            "rename the folder, or compare the files as they are with --worktree",
+        )
+    })
 }
 
 fn uncommitted(repository: &Repository, below: &str) -> Option<String> {
@@ -105,11 +119,27 @@ fn uncommitted(repository: &Repository, below: &str) -> Option<String> {
     ))
 }
 
-/// Copies a folder's files into a repository of their own, with one commit.
+/// A file that is not copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its name below the folder, as far as it can be written.
+    pub name: String,
+    /// Why, and what to do.
+    pub why: String,
+}
+
+/// What a folder holds.
+#[derive(Default)]
+struct Files {
+    taken: Vec<(String, PathBuf)>,
+    left_out: Vec<LeftOut>,
+}
+
+/// Copies a folder's files into a repository of their own, with one commit. Gives those that are not copied.
 ///
 /// # Errors
 /// Where they cannot be read, or are too many.
-pub fn take(folder: &Path, to: &Path) -> Result<()> {
+pub fn take(folder: &Path, to: &Path) -> Result<Vec<LeftOut>> {
     let broken = |e: git2::Error| {
         Failure::new(
             format!(
@@ -127,7 +157,7 @@ pub fn take(folder: &Path, to: &Path) -> Result<()> {
         .initial_head("files");
     let repository = Repository::init_opts(to, &options).map_err(broken)?;
     let mut index = git2::Index::new().map_err(broken)?;
-    let mut files = Vec::new();
+    let mut files = Files::default();
     if folder.is_dir() {
         walk(folder, folder, &mut files)?;
     } else {
@@ -136,7 +166,8 @@ pub fn take(folder: &Path, to: &Path) -> Result<()> {
             "name the folder with --git and the file with --path",
         ));
     }
-    for (name, path) in files {
+    let mut left_out = files.left_out;
+    for (name, path) in files.taken {
         let unreadable = |e: std::io::Error| {
             Failure::new(
                 format!("{} cannot be read: {e}", path.display()),
@@ -146,11 +177,15 @@ pub fn take(folder: &Path, to: &Path) -> Result<()> {
         let meta = fs::symlink_metadata(&path).map_err(unreadable)?;
         let (mode, data) = if meta.is_symlink() {
             let target = fs::read_link(&path).map_err(unreadable)?;
-            (
-                0o120_000,
-                target.to_string_lossy().into_owned().into_bytes(),
-            )
+            (0o120_000, target.into_os_string().into_encoded_bytes())
         } else if meta.len() > MAX_BYTES {
+            left_out.push(LeftOut {
+                name,
+                why: format!(
+                    "it is larger than {} MiB: make it smaller, or name a folder without it",
+                    MAX_BYTES >> 20
+                ),
+            });
             continue;
         } else {
             (0o100_644, fs::read(&path).map_err(unreadable)?)
@@ -164,10 +199,11 @@ pub fn take(folder: &Path, to: &Path) -> Result<()> {
     repository
         .commit(Some("refs/heads/files"), &who, &who, "files", &tree, &[])
         .map_err(broken)?;
-    repository.set_head("refs/heads/files").map_err(broken)
+    repository.set_head("refs/heads/files").map_err(broken)?;
+    Ok(left_out)
 }
 
-fn walk(root: &Path, folder: &Path, files: &mut Vec<(String, PathBuf)>) -> Result<()> {
+fn walk(root: &Path, folder: &Path, files: &mut Files) -> Result<()> {
     let unreadable = |e: std::io::Error| {
         Failure::new(
             format!("{} cannot be read: {e}", folder.display()),
@@ -186,12 +222,15 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<(String, PathBuf)>) -> Resul
         if !(kind.is_file() || kind.is_symlink()) {
             continue;
         }
-        let name = path.strip_prefix(root).ok().and_then(Path::to_str);
-        let Some(name) = name.map(str::to_owned) else {
-            continue;
-        };
-        files.push((name, path));
-        if files.len() > MAX_FILES {
+        let name = path.strip_prefix(root).unwrap_or(&path);
+        match name.to_str().map(str::to_owned) {
+            Some(name) => files.taken.push((name, path)),
+            None => files.left_out.push(LeftOut {
+                name: name.to_string_lossy().into_owned(),
+                why: "its name is not UTF-8: rename it, or name a folder without it".to_owned(),
+            }),
+        }
+        if files.taken.len() + files.left_out.len() > MAX_FILES {
             return Err(Failure::new(
                 format!("{} holds more than {MAX_FILES} files", root.display()),
                 "name a folder with less, or a Git repository",
@@ -215,5 +254,38 @@ fn entry(path: String, mode: u32, id: Oid) -> IndexEntry {
         flags: 0,
         flags_extended: 0,
         path: path.into_bytes(),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+
+    #[test]
+    fn files_that_are_not_copied_are_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let copy = tempfile::tempdir().expect("a folder");
+        let at = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+        fs::write(at(b"a.yaml"), "a: 1").expect("written");
+        fs::write(at(b"b\xff.yaml"), "a: 1").expect("written");
+        let big = fs::File::create(at(b"big.yaml")).expect("created");
+        big.set_len(MAX_BYTES + 1).expect("grown");
+        let left_out = take(folder.path(), copy.path()).expect("a copy");
+        let names: Vec<&str> = left_out.iter().map(|l| &*l.name).collect();
+        assert_eq!(names, ["b\u{fffd}.yaml", "big.yaml"]);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_told_is_not_the_whole_repository() {
+        let root = tempfile::tempdir().expect("a folder");
+        let root = root.path().canonicalize().expect("a path");
+        assert_eq!(below(&root.join("a/b"), &root).as_deref(), Ok("a/b"));
+        assert_eq!(below(&root, &root).as_deref(), Ok(""));
+        let odd = root.join(OsStr::from_bytes(b"a\xff"));
+        assert!(below(&odd, &root).is_err());
+        assert!(below(Path::new("/elsewhere"), &root).is_err());
     }
 }

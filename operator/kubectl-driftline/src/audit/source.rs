@@ -9,7 +9,7 @@ use declared::{
 };
 use globset::GlobBuilder;
 
-use super::snapshot;
+use super::snapshot::{self, LeftOut};
 use crate::failure::{Failure, Result};
 use crate::options::SourceOptions;
 use crate::worker::Local;
@@ -34,6 +34,8 @@ pub struct Source {
     pub paths: Vec<String>,
     /// What the user should know.
     pub note: Option<String>,
+    /// Files that are not looked into.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Who named a source. Whoever may write a policy names any host, so what a user holds for hosts of their own is not offered to that.
@@ -54,6 +56,7 @@ struct Place {
     below: String,
     is_snapshot: bool,
     note: Option<String>,
+    left_out: Vec<LeftOut>,
     head: Option<String>,
     branch: Option<String>,
     remote: Option<String>,
@@ -103,6 +106,7 @@ pub async fn open(
         revision,
         paths,
         note: place.note,
+        left_out: place.left_out,
     })
 }
 
@@ -114,6 +118,7 @@ fn place_of_url(url: &str, is_file: bool) -> Place {
         below: String::new(),
         is_snapshot: false,
         note: None,
+        left_out: Vec::new(),
         head: None,
         branch: None,
         remote: None,
@@ -161,13 +166,14 @@ fn place(local: &Local, git: &str, number: usize, options: &SourceOptions) -> Re
             below: found.below,
             is_snapshot: false,
             note: found.note,
+            left_out: Vec::new(),
             head: options.reference.is_none().then_some(found.head),
             branch: found.branch.filter(|_| options.reference.is_none()),
             remote: found.remote,
         });
     }
     let copy = local.scratch().join(format!("files-{number}.git"));
-    snapshot::take(&folder, &copy)?;
+    let left_out = snapshot::take(&folder, &copy)?;
     Ok(Place {
         url: format!("file://{}", copy.display()),
         shown: git.to_owned(),
@@ -175,6 +181,7 @@ fn place(local: &Local, git: &str, number: usize, options: &SourceOptions) -> Re
         below: String::new(),
         is_snapshot: true,
         note: None,
+        left_out,
         head: None,
         branch: None,
         remote: None,
