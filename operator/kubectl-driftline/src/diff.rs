@@ -60,7 +60,7 @@ pub async fn run(connection: &Connection, options: &DiffOptions, paint: Paint) -
             std::io::stderr(),
             "not checked: {}: {}",
             words::subject(not),
-            not.message
+            words::clean(&not.message)
         );
     }
     Ok(outcome.code())

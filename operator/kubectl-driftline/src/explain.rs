@@ -135,12 +135,16 @@ impl Told<'_> {
         if let Some(owner) = &status.owner {
             let parts = [&owner.team, &owner.contact, &owner.runbook];
             let parts: Vec<&str> = parts.into_iter().filter_map(|p| p.as_deref()).collect();
-            say("Owner", parts.join(", "));
+            say("Owner", words::clean(&parts.join(", ")));
         }
         if status.state != RecordState::Closed {
             let _ = writeln!(text, "\n{}", self.paint.bold("What you can do"));
             for (what, command) in self.options() {
-                let _ = writeln!(text, "  {what}\n    {}", self.paint.place(&command));
+                let _ = writeln!(
+                    text,
+                    "  {what}\n    {}",
+                    self.paint.place(&words::clean(&command))
+                );
             }
             self.way_back(&mut text);
         }
@@ -198,7 +202,7 @@ impl Told<'_> {
         let mut text = format!(
             "{} at {}",
             words::place(at, None),
-            status::short(&at.revision)
+            words::clean(&status::short(&at.revision))
         );
         if let Some(written) = words::written(at) {
             let _ = write!(text, "\n          the line was written by {written}");
@@ -215,7 +219,7 @@ impl Told<'_> {
             Some(Severity::Low) | None => "Low: it changes nothing that runs",
         };
         let rule = match &status.rule {
-            Some(rule) => format!("by rules of the policy: {rule}"),
+            Some(rule) => format!("by rules of the policy: {}", words::clean(rule)),
             None => "built in; no rule of the policy says otherwise".to_owned(),
         };
         let origin = match status.origin {
@@ -239,13 +243,13 @@ impl Told<'_> {
                 "allowed by exception {} until {}: {}",
                 exception.name_any(),
                 end.0,
-                exception.spec.reason
+                words::clean(&exception.spec.reason)
             );
         }
         if let Some(came) = &status.enforcement {
             let reason = match &*came.reason {
                 "" => String::new(),
-                reason => format!(": {reason}"),
+                reason => format!(": {}", words::clean(reason)),
             };
             return format!("{}{reason} (tried {})", came.outcome.as_str(), came.at.0);
         }
@@ -266,6 +270,7 @@ impl Told<'_> {
         match status.origin {
             Some(origin) if asked.contains(&origin) => {
                 let after = policy.spec.revert.as_ref().map_or("0s", |r| &r.after);
+                let after = words::clean(after);
                 format!("it is put back, {after} after its record was opened, as windows and budget allow")
             }
             _ => "nothing by itself: the policy does not put back drift of this origin (spec.revert.origins)".to_owned(),
@@ -365,13 +370,16 @@ impl Told<'_> {
                     shell(&self.known.record.name_any()),
                     self.known.record.namespace().unwrap_or_default()
                 );
-                let _ = writeln!(text, "    {}\n", self.paint.place(&what));
+                let _ = writeln!(text, "    {}\n", self.paint.place(&words::clean(&what)));
                 for line in patch.lines() {
+                    // Tabs are common in files, and harmless.
+                    let line = line.split('\t').map(words::clean).collect::<Vec<_>>();
+                    let line = line.join("\t");
                     let painted = match line.as_bytes().first() {
-                        Some(b'-') => self.paint.gone(line),
-                        Some(b'+') => self.paint.new_value(line),
-                        Some(b'@') => self.paint.place(line),
-                        _ => line.to_owned(),
+                        Some(b'-') => self.paint.gone(&line),
+                        Some(b'+') => self.paint.new_value(&line),
+                        Some(b'@') => self.paint.place(&line),
+                        _ => line,
                     };
                     let _ = writeln!(text, "{painted}");
                 }
@@ -379,12 +387,12 @@ impl Told<'_> {
                     let _ = writeln!(
                         text,
                         "\n  not in the patch, to be done by hand: {}",
-                        rest.join(", ")
+                        words::clean(&rest.join(", "))
                     );
                 }
             }
             Backport::ByHand(why) => {
-                let _ = writeln!(text, "  keep what runs: {why}");
+                let _ = writeln!(text, "  keep what runs: {}", words::clean(why));
             }
             Backport::None => {}
         }
@@ -410,5 +418,53 @@ mod tests {
         assert_eq!(shell("web-1"), "web-1");
         assert_eq!(shell("a'; rm -rf"), r"'a'\''; rm -rf'");
         assert_eq!(shell(""), "''");
+    }
+
+    #[test]
+    fn what_teams_and_repositories_wrote_is_no_command_to_a_terminal() {
+        let red = "a\u{1b}[31mb";
+        let record = serde_json::from_value(serde_json::json!({
+            "apiVersion": "driftline.dev/v1alpha1", "kind": "DriftRecord", "metadata": {"name": "r", "namespace": "shop"},
+            "spec": {"policy": "shop", "target": "app", "subject": {"kubernetes": {"kind": "ConfigMap", "namespace": "shop", "name": red}}},
+            "status": {
+                "state": "Excepted", "change": "Changed", "apiVersion": "v1", "severity": "Low", "origin": "LiveEdited",
+                "firstSeen": "2026-01-01T00:00:00Z", "rule": red, "display": {"subject": red, "fields": red, "origin": red, "by": red},
+                "owner": {"team": red, "contact": red, "runbook": red},
+                "declaredAt": {"revision": red, "file": red, "commit": red, "author": red},
+                "fields": [{"path": red, "change": "Changed", "basis": red, "by": {"evidence": "None", "manager": red},
+                    "declared": red, "live": red}],
+            },
+        }));
+        let mut record: DriftRecord = record.expect("a record");
+        let status = record.status.take().expect("a status");
+        let exception = serde_json::from_value(serde_json::json!({
+            "apiVersion": "driftline.dev/v1alpha1", "kind": "DriftException", "metadata": {"name": "e", "namespace": "shop"},
+            "spec": {"policy": "shop", "match": {}, "reason": red, "expiresAt": "2026-01-01T00:00:00Z"},
+        }));
+        let known = Known { record, status };
+        let told = |backport| {
+            let told = Told {
+                known: &known,
+                policy: None,
+                exceptions: &[exception.as_ref().map(Clone::clone).expect("an exception")],
+                backport,
+                paint: Paint::new(crate::paint::When::Never),
+                now: Timestamp::UNIX_EPOCH,
+            };
+            told.text()
+        };
+        let text = format!("+{red}\n\tb\n");
+        let rest = vec![red.to_owned()];
+        let texts = [
+            told(Backport::Patch { text, rest }),
+            told(Backport::ByHand(red.to_owned())),
+        ];
+        for text in texts {
+            assert!(
+                text.contains("allowed by exception e") && text.contains("Owner"),
+                "{text}"
+            );
+            assert!(!text.contains('\u{1b}'), "{text:?}");
+        }
     }
 }

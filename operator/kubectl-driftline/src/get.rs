@@ -90,9 +90,9 @@ fn row(known: &Known, all: bool, wide: bool, paint: Paint, now: Timestamp) -> Ve
     });
     row.extend([
         title(known.subject()),
-        status.display.fields.clone(),
-        status.display.origin.clone(),
-        status.display.by.clone(),
+        words::clean(&status.display.fields),
+        words::clean(&status.display.origin),
+        words::clean(&status.display.by),
         format!("{:?}", status.state),
         words::age(&status.first_seen, now),
     ]);

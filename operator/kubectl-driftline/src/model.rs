@@ -252,7 +252,9 @@ pub fn title(subject: &KubernetesSubject) -> String {
         .as_ref()
         .map(|n| format!("{n}/"))
         .unwrap_or_default();
-    format!("{group}{} {namespace}{}", subject.kind, subject.name)
+    // The API server lets names of roles and their like hold almost any character.
+    let text = format!("{group}{} {namespace}{}", subject.kind, subject.name);
+    drift::redact::printable(&text).into_owned()
 }
 
 /// Something that could not be checked.

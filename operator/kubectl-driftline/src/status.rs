@@ -179,11 +179,12 @@ fn details(policy: &DriftPolicy, paint: Paint, now: Timestamp) -> String {
             && status != good
         {
             say(format!(
-                "\n{} {name}: {kind} is {status}: {reason}",
-                paint.warn("!")
+                "\n{} {name}: {kind} is {status}: {}",
+                paint.warn("!"),
+                words::clean(reason)
             ));
             if !message.is_empty() {
-                say(format!("  {message}"));
+                say(format!("  {}", words::clean(message)));
             }
         }
     }
@@ -203,8 +204,8 @@ fn details(policy: &DriftPolicy, paint: Paint, now: Timestamp) -> String {
                 let severity = w.severity.map(|s| paint.severity(s, s.as_str()));
                 vec![
                     format!("  {}", severity.unwrap_or_default()),
-                    w.subject.clone(),
-                    w.fields.clone(),
+                    words::clean(&w.subject),
+                    words::clean(&w.fields),
                     w.since
                         .as_ref()
                         .map(|t| words::ago(t, now))

@@ -256,14 +256,14 @@ impl Tracer<'_> {
                     policy.spec.enforcement
                 ),
             ],
-            vec!["  from".to_owned(), from.to_owned()],
+            vec!["  from".to_owned(), words::clean(from)],
         ];
         if let Some(at) = at {
             let place = match at.line {
                 0 => at.file.clone(),
                 line => format!("{}:{line}", at.file),
             };
-            rows.push(vec!["  declared in".to_owned(), place]);
+            rows.push(vec!["  declared in".to_owned(), words::clean(&place)]);
         }
         let record = self.records.iter().find(|r| {
             let subject = &r.spec.subject.kubernetes;
@@ -292,7 +292,7 @@ impl Tracer<'_> {
             None => doubt(policy, &target.name)
                 .unwrap_or_else(|| "as declared: there is no record of drift".to_owned()),
         };
-        rows.push(vec!["  state".to_owned(), state]);
+        rows.push(vec!["  state".to_owned(), words::clean(&state)]);
         table::columns(&rows)
     }
 
@@ -305,12 +305,12 @@ impl Tracer<'_> {
         let mut text = String::new();
         match live {
             Some((id, object)) => {
-                let _ = writeln!(text, "{}", self.paint.bold(&id.to_string()));
+                let _ = writeln!(text, "{}", self.paint.bold(&words::clean(&id.to_string())));
                 for claim in claims(object) {
                     let _ = writeln!(
                         text,
                         "Deployer  {} (as the object says, which anybody could write)",
-                        deployer(&claim)
+                        words::clean(&deployer(&claim))
                     );
                 }
                 for manager in managers(object) {
@@ -332,12 +332,7 @@ impl Tracer<'_> {
         }
         text.push_str(&found.join("\n"));
         for trouble in troubles {
-            let _ = writeln!(
-                text,
-                "{} {}",
-                self.paint.warn("!"),
-                drift::redact::printable(trouble)
-            );
+            let _ = writeln!(text, "{} {}", self.paint.warn("!"), words::clean(trouble));
         }
         text
     }
@@ -418,7 +413,7 @@ fn managers(object: &Value) -> Vec<String> {
         .filter_map(|e| {
             let text = |key: &str| e.get(key).and_then(Value::as_str).unwrap_or_default();
             let sub = text("subresource");
-            let manager = drift::redact::printable(text("manager")).into_owned();
+            let manager = words::clean(text("manager"));
             (!manager.is_empty() && sub != "status").then(|| {
                 let sub = if sub.is_empty() {
                     String::new()

@@ -13,6 +13,7 @@ use crate::connect::Cluster;
 use crate::failure::Result;
 use crate::model::title;
 use crate::options::WatchOptions;
+use crate::output::words;
 use crate::paint::Paint;
 use crate::records;
 
@@ -90,7 +91,8 @@ fn tell(record: &DriftRecord, status: &DriftRecordStatus, word: &str, paint: Pai
         "CLOSED" | "GONE" => paint.new_value(&format!("{word:<7}")),
         _ => paint.bold(&format!("{word:<7}")),
     };
-    let by = match &*status.display.by {
+    let by = words::clean(&status.display.by);
+    let by = match &*by {
         "" => String::new(),
         by if by.starts_with("last ") => format!("  {by}"),
         by => format!("  by {by}"),
@@ -100,7 +102,7 @@ fn tell(record: &DriftRecord, status: &DriftRecordStatus, word: &str, paint: Pai
         paint.dim(&now.to_string()),
         severity.unwrap_or_default(),
         title(&record.spec.subject.kubernetes),
-        status.display.fields,
+        words::clean(&status.display.fields),
         paint.dim(&by),
         paint.dim(&format!("{:?}", status.state)),
     ));

@@ -77,7 +77,7 @@ fn one(text: &mut String, cluster: &ClusterReport, paint: Paint, now: Timestamp)
             "{} of {} at {}",
             target.path, target.source, target.revision
         );
-        let _ = writeln!(text, "  {what}");
+        let _ = writeln!(text, "  {}", words::clean(&what));
     }
     text.push('\n');
     text.push_str(&summary(cluster, paint));
@@ -90,7 +90,7 @@ fn one(text: &mut String, cluster: &ClusterReport, paint: Paint, now: Timestamp)
         let _ = writeln!(text, "{}", paint.warn("Not checked"));
         for not in &cluster.not_checked {
             let _ = writeln!(text, "  {} {}", words::subject(not), paint.dim(&not.reason));
-            let _ = writeln!(text, "      {}", not.message);
+            let _ = writeln!(text, "      {}", words::clean(&not.message));
         }
         text.push('\n');
     }
@@ -114,7 +114,12 @@ fn summary(cluster: &ClusterReport, paint: Paint) -> String {
     for row in &cluster.namespaces {
         let name = row.namespace.as_deref().unwrap_or("(cluster)");
         all.merge(row.severities);
-        rows.push(counts(name, &row.summary, row.severities, paint));
+        rows.push(counts(
+            &words::clean(name),
+            &row.summary,
+            row.severities,
+            paint,
+        ));
     }
     if cluster.namespaces.len() != 1 {
         rows.push(counts("total", &cluster.summary, all, paint));
@@ -198,9 +203,10 @@ pub fn finding(finding: &Finding, paint: Paint, now: Timestamp) -> String {
         let basis = if field.basis == "Declared" {
             String::new()
         } else {
-            format!("  basis {}", field.basis)
+            words::clean(&format!("  basis {}", field.basis))
         };
-        let _ = writeln!(text, "  {}{}", paint.place(&field.path), paint.dim(&basis));
+        let path = words::clean(&field.path);
+        let _ = writeln!(text, "  {}{}", paint.place(&path), paint.dim(&basis));
         if words::has_declared(field) {
             let side = words::side(field, field.declared.as_ref());
             let line = field
@@ -270,5 +276,26 @@ mod tests {
             vec!["\u{1b}[1mlong\u{1b}[0m".to_owned(), "x".to_owned()],
         ];
         assert_eq!(columns(&rows), "A      B\n\u{1b}[1mlong\u{1b}[0m   x\n");
+    }
+
+    #[test]
+    fn what_repositories_hold_is_no_command_to_a_terminal() {
+        let red = "a\u{1b}[31m\nb";
+        let summary = serde_json::json!({"declared": 0, "inSync": 0, "drifted": 0, "unverified": 0, "unknown": 0});
+        let finding = serde_json::json!({
+            "subject": {"group": "", "kind": red, "namespace": "shop", "name": red}, "apiVersion": "v1", "standing": "Drifted",
+            "change": "Changed", "origin": null, "severity": null, "declaredAt": {"revision": red, "file": red},
+            "fields": [{"path": red, "change": "Changed", "basis": red, "by": {"evidence": "None", "manager": red}}],
+        });
+        let cluster = serde_json::json!({
+            "context": "", "server": "", "serverVersion": "", "summary": summary, "namespaces": [], "objects": [finding],
+            "targets": [{"source": red, "revision": red, "path": red, "summary": summary}],
+            "notChecked": [{"what": red, "reason": "", "message": red, "objects": 0}],
+        });
+        let cluster = serde_json::from_value(cluster).expect("a cluster");
+        let report = AuditReport::new(vec![cluster], Timestamp::UNIX_EPOCH);
+        let text = audit(&report, Paint::new(crate::paint::When::Never));
+        let safe = |line: &str| !line.contains(char::is_control) && !line.starts_with('b');
+        assert!(text.lines().all(safe), "{text:?}");
     }
 }

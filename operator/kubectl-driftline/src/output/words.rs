@@ -7,9 +7,14 @@ use serde_json::Value;
 
 use crate::model::{Finding, NotChecked, Outcome};
 
+/// A text of somebody else's, on one line and without what a terminal would obey: whoever writes to a repository or the cluster writes it.
+pub fn clean(text: &str) -> String {
+    drift::redact::printable(text).into_owned()
+}
+
 /// A value in one line, as JSON. Values are redacted and capped where they come from; control characters are JSON's escapes.
 pub fn value(value: &Value) -> String {
-    drift::redact::printable(&value.to_string()).into_owned()
+    clean(&value.to_string())
 }
 
 /// One side of a field.
@@ -52,7 +57,7 @@ pub fn actor(by: &Actor) -> String {
     if !by.message.is_empty() {
         words.push(by.message.clone());
     }
-    words.join(", ")
+    clean(&words.join(", "))
 }
 
 /// Who and when.
@@ -84,8 +89,8 @@ pub fn age(at: &Time, now: Timestamp) -> String {
 /// `deploy/web.yaml:31`.
 pub fn place(at: &DeclaredAt, line: Option<u32>) -> String {
     match line.or(at.line) {
-        Some(line) => format!("{}:{line}", at.file),
-        None => at.file.clone(),
+        Some(line) => format!("{}:{line}", clean(&at.file)),
+        None => clean(&at.file),
     }
 }
 
@@ -99,7 +104,8 @@ pub fn written(at: &DeclaredAt) -> Option<String> {
         .as_deref()
         .and_then(|d| d.get(..10))
         .map(|d| format!(", {d}"));
-    Some(format!("{author}{}, {short}", day.unwrap_or_default()))
+    let text = format!("{author}{}, {short}", day.unwrap_or_default());
+    Some(clean(&text))
 }
 
 /// What is the matter with the object as a whole.
@@ -147,7 +153,7 @@ pub fn subject(not: &NotChecked) -> String {
         0 | 1 => String::new(),
         n => format!(", {n} objects"),
     };
-    format!("{}{place}{count}", not.what)
+    clean(&format!("{}{place}{count}", not.what))
 }
 
 /// The last sentence.
@@ -165,5 +171,42 @@ pub fn count(n: u32, noun: &str) -> String {
         format!("1 {noun}")
     } else {
         format!("{n} {noun}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_is_no_command_to_a_terminal() {
+        let red = "a\u{1b}[31m\nb";
+        let not: NotChecked = serde_json::from_value(
+            json!({"what": red, "namespace": red, "reason": "", "message": "", "objects": 2}),
+        )
+        .expect("something");
+        let by: Actor = serde_json::from_value(
+            json!({"evidence": "ManagedFields", "manager": red, "user": red, "message": red}),
+        )
+        .expect("an actor");
+        let at: DeclaredAt = serde_json::from_value(
+            json!({"revision": red, "file": red, "commit": red, "author": red}),
+        )
+        .expect("a place");
+        let texts = [
+            subject(&not),
+            actor(&by),
+            place(&at, Some(3)),
+            place(&at, None),
+            written(&at).unwrap_or_default(),
+        ];
+        for text in texts {
+            assert!(
+                text.contains('a') && !text.contains(char::is_control),
+                "{text:?}"
+            );
+        }
     }
 }
