@@ -179,6 +179,7 @@ fn default_after() -> String {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// Until when, for example 2026-12-01T09:00:00Z.
+    #[x_kube(validation = Rule::new("self < timestamp('9000-01-01T00:00:00Z')").message("hold.until: a time before the year 9000"))]
     pub until: Time,
     /// Why.
     #[schemars(length(min = 1, max = 256))]

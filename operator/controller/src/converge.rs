@@ -9,6 +9,7 @@ mod weigh;
 pub(crate) mod words;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cluster::index::ScopeKey;
@@ -80,7 +81,8 @@ impl Writer {
     pub fn of(engine: &Engine, key: &Key) -> Option<Self> {
         let (policy, target) = engine.registry.target(key.0)?;
         let view = policy.view.lock();
-        let unfit = view.stalled.is_some() || view.is_unfit || view.end.leaving;
+        let unreadable = policy.unreadable.load(Ordering::Relaxed);
+        let unfit = view.stalled.is_some() || view.is_unfit || view.end.leaving || unreadable;
         let fit = (!unfit).then(|| Some((view.terms.clone(), view.account.clone()?)));
         let mut targets = view.targets.iter();
         let delivers = targets.any(|t| t.id == key.0 && t.delivers);
@@ -93,6 +95,19 @@ impl Writer {
             account,
             delivers,
         })
+    }
+}
+
+impl Writer {
+    /// True while the policy says the same.
+    fn is_still(&self, engine: &Engine, key: &Key) -> bool {
+        let same = |now: Self| {
+            now.policy.uid == self.policy.uid
+                && now.terms == self.terms
+                && now.account == self.account
+                && now.delivers == self.delivers
+        };
+        Self::of(engine, key).is_some_and(same)
     }
 }
 
@@ -304,6 +319,10 @@ async fn attempt(
         };
         if writer.delivers && deliver::must_wait(engine, key) {
             return Done::Waits(deliver::next_look(now), Why::Order);
+        }
+        // The policy may have been held, lowered or deleted since.
+        if !writer.is_still(engine, key) {
+            return Done::Nothing;
         }
         let is_commit = scene.is_commit();
         let spent = if is_commit {

@@ -143,6 +143,8 @@ impl Memory {
         let mut changed: HashMap<u64, BTreeMap<String, Option<ByteString>>> = HashMap::new();
         let mut taken = Vec::new();
         let mut known = Vec::new();
+        // First: a policy that is listed meanwhile is among all of them.
+        let is_listed = engine.registry.is_listed();
         // Of a policy that is wrong, or has not got that far, it is not known which targets it has.
         let mut unknown = Vec::new();
         for policy in engine.registry.all() {
@@ -172,7 +174,7 @@ impl Memory {
                 }
             }
         }
-        if engine.registry.is_listed() {
+        if is_listed {
             let stays = |key: &str| {
                 known.iter().any(|k| k == key) || unknown.iter().any(|uid| key.starts_with(&**uid))
             };

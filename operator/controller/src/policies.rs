@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use driftline_crds::DriftPolicy;
 use futures::StreamExt as _;
@@ -87,11 +88,24 @@ impl Policies {
         let policy = match object.0 {
             Ok(policy) => Arc::new(policy),
             Err(error) => {
-                tracing::error!(%error, "a DriftPolicy cannot be read; apply it again with the CRDs of this version");
+                let key = PolicyKey {
+                    namespace: error.metadata.namespace.clone().unwrap_or_default(),
+                    name: error.metadata.name.clone().unwrap_or_default(),
+                };
+                tracing::error!(policy = %key, %error, "a DriftPolicy cannot be read, and nothing is written for it; apply it again with the CRDs of this version");
+                if let Some(state) = self.engine.registry.get(&key) {
+                    state.unreadable.store(true, Ordering::Relaxed);
+                }
+                if let Some(listed) = &mut self.listed {
+                    listed.push(key);
+                }
                 return;
             }
         };
         let key = PolicyKey::of(&policy);
+        if let Some(state) = self.engine.registry.get(&key) {
+            state.unreadable.store(false, Ordering::Relaxed);
+        }
         if let Some(listed) = &mut self.listed {
             listed.push(key.clone());
         }
@@ -121,6 +135,9 @@ impl Policies {
         }
         self.stop(&key);
         self.statuses.seen(&key, policy.status.as_ref());
+        // Before anybody hears that all are listed: what is remembered of a policy that is not known goes.
+        let was_compared = actor::was_compared(&policy);
+        self.engine.registry.policy(&key, &uid, was_compared);
         let (spec, receiver) = watch::channel(policy);
         let task = tokio::spawn(actor::run(Arc::clone(&self.engine), key.clone(), receiver));
         self.running.insert(key, Running { uid, spec, task });

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use cluster::Account;
@@ -32,6 +33,8 @@ pub struct PolicyState {
     pub begun: Instant,
     /// It had compared something before this operator started.
     pub was_compared: bool,
+    /// Its object as it is now cannot be read: nothing is written by what it said before.
+    pub unreadable: AtomicBool,
 }
 
 /// How long it is waited for what a policy declares before objects are told that nobody declares; longer for one that has declared
@@ -163,6 +166,7 @@ impl Registry {
             seeking: Mutex::default(),
             begun: Instant::now(),
             was_compared,
+            unreadable: AtomicBool::new(false),
         });
         inner.policies.insert(key.clone(), Arc::clone(&state));
         state

@@ -197,7 +197,7 @@ async fn is_confirmed(engine: &Engine, target: TargetId, id: &ObjectId) -> bool 
     let Some((scope, _)) = engine.index.undeclared(target, id) else {
         return true;
     };
-    if let Some(policy) = undecided(engine, &scope).await {
+    if let Some(policy) = undecided(engine, &scope, None).await {
         let mut blocked = engine.beyond.blocked.lock();
         blocked.insert(target, (policy, Instant::now()));
         drop(blocked);
@@ -217,15 +217,22 @@ async fn is_confirmed(engine: &Engine, target: TargetId, id: &ObjectId) -> bool 
     read.is_ok()
 }
 
-/// A policy of which it is not known what it declares, and whose account may look at a scope: what it declared elsewhere would not
-/// count.
-async fn undecided(engine: &Engine, scope: &ScopeKey) -> Option<PolicyKey> {
+/// A policy besides one of which it is not known what it declares, and whose account may look at a scope: what it declared elsewhere
+/// would not count.
+pub async fn undecided(
+    engine: &Engine,
+    scope: &ScopeKey,
+    besides: Option<&PolicyKey>,
+) -> Option<PolicyKey> {
     if !engine.registry.is_listed() {
         return Some(PolicyKey::default());
     }
     let catalog = engine.catalog.catalog();
     let resource = catalog.resource(&scope.kind)?;
     for policy in engine.registry.undecided() {
+        if besides == Some(&policy.key) {
+            continue;
+        }
         let account = policy.view.lock().account.clone();
         let Some(account) = account else {
             return Some(policy.key.clone());

@@ -400,6 +400,52 @@ pub fn cut(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
+/// What an API server says of an object it refuses, without the values that it repeats.
+///
+/// Source: <https://pkg.go.dev/k8s.io/apimachinery/pkg/util/validation/field#Error.ErrorBody>.
+pub fn without_values(text: &str) -> String {
+    const MARKERS: [&str; 3] = [
+        "Invalid value: ",
+        "Unsupported value: ",
+        "Duplicate value: ",
+    ];
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    let first = |text: &str| {
+        let found = MARKERS.iter().filter_map(|m| Some(text.find(m)? + m.len()));
+        found.min()
+    };
+    while let Some(begin) = first(rest) {
+        let (before, after) = rest.split_at(begin);
+        kept.push_str(before);
+        kept.push_str("(withheld)");
+        rest = after.get(value_end(after)..).unwrap_or_default();
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// Where a value ends that begins a text: a quoted one with its quote, an object or list with the last bracket before what is said of it.
+fn value_end(text: &str) -> usize {
+    match text.chars().next() {
+        Some('"') => {
+            let mut escaped = false;
+            let closing = text.char_indices().skip(1).find(|(_, c)| {
+                let closes = *c == '"' && !escaped;
+                escaped = *c == '\\' && !escaped;
+                closes
+            });
+            closing.map_or(text.len(), |(at, _)| at + 1)
+        }
+        Some('{') => text.rfind("}: ").map_or(text.len(), |at| at + 1),
+        Some('[') => text.rfind("]: ").map_or(text.len(), |at| at + 1),
+        _ => text
+            .find(": ")
+            .or_else(|| text.find(", "))
+            .unwrap_or(text.len()),
+    }
+}
+
 #[cfg(test)]
 #[path = "redact_tests.rs"]
 mod tests;

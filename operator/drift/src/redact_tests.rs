@@ -290,6 +290,35 @@ fn what_follows_a_private_key_is_shown() {
     assert_eq!(formats::without_tokens(&clean), None);
 }
 
+#[test]
+fn what_a_server_repeats_of_a_refused_object_is_left_out() {
+    for (said, told) in [
+        (
+            r#"spec.password: Invalid value: "hun\"ter: 2": spec.password in body should match '^[a-z]+$'"#,
+            "spec.password: Invalid value: (withheld): spec.password in body should match '^[a-z]+$'",
+        ),
+        (
+            r#"[spec.a: Invalid value: "x": no, spec.template: Invalid value: {"args":["--key: v"]}: field is immutable]"#,
+            "[spec.a: Invalid value: (withheld): no, spec.template: Invalid value: (withheld): field is immutable]",
+        ),
+        (
+            r#"spec.type: Unsupported value: "secret": supported values: "A", "B""#,
+            r#"spec.type: Unsupported value: (withheld): supported values: "A", "B""#,
+        ),
+        (
+            "spec.n: Invalid value: 5: too many",
+            "spec.n: Invalid value: (withheld): too many",
+        ),
+        (
+            r#"spec.n: Invalid value: "unfinished"#,
+            "spec.n: Invalid value: (withheld)",
+        ),
+        ("nothing of the kind", "nothing of the kind"),
+    ] {
+        assert_eq!(without_values(said), told);
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_can_be_scrubbed(text in "[a-z=:/@'\" \n\\-é]{0,40}(password|token|ghp_x{36}|-----BEGIN PRIVATE KEY-----)?[a-z=:/@'\" \n\\-é]{0,40}") {

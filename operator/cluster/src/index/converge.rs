@@ -51,7 +51,12 @@ impl Index {
         let member = inner.find(key, target)?;
         let decl = inner.slab.get(member).filter(|d| d.left.is_none())?;
         let otherwise = |d: &super::Decl| {
-            d.target != target && d.left.is_none() && !d.is_undeclared() && d.digest != decl.digest
+            // What somebody declares who may not see it does not count.
+            d.target != target
+                && d.left.is_none()
+                && !d.is_undeclared()
+                && d.digest != decl.digest
+                && !inner.is_hidden(d.target, d.scope)
         };
         let disputed = inner.chain(key).any(|(_, d)| otherwise(d));
         if inner.denied.contains_key(&(target, decl.scope)) {

@@ -29,11 +29,23 @@ impl Index {
         own.filter_map(|(id, _)| inner.identity(id)).collect()
     }
 
+    /// What a target declared once and does not declare any more, as far as it is not known to be gone; also what is not told yet.
+    pub fn dropped(&self, target: TargetId) -> Vec<ObjectId> {
+        let inner = self.inner.lock();
+        let is_dropped = |d: &super::Decl| d.left.is_some() && !d.is_undeclared();
+        let all = inner.slab.iter();
+        let own = all.filter(|(_, d)| d.target == target && is_dropped(d));
+        own.filter_map(|(id, _)| inner.identity(id)).collect()
+    }
+
     /// True for an object that a target besides these declares.
     pub fn is_declared_by_others(&self, own: &[TargetId], id: &ObjectId) -> bool {
         let inner = self.inner.lock();
         let declares = |decl: &super::Decl| {
-            !own.contains(&decl.target) && decl.left.is_none() && !decl.is_undeclared()
+            !own.contains(&decl.target)
+                && decl.left.is_none()
+                && !decl.is_undeclared()
+                && !inner.is_hidden(decl.target, decl.scope)
         };
         let mut all = inner.chain(super::key_of_object(id));
         all.any(|(_, decl)| declares(decl))

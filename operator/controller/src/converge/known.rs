@@ -244,6 +244,15 @@ impl Converging {
         told.map(|told| *told = true).is_some()
     }
 
+    /// True while objects of these targets are being written.
+    pub fn is_busy(&self, targets: &[TargetId]) -> bool {
+        let inner = self.inner.lock();
+        inner
+            .running
+            .keys()
+            .any(|(target, _)| targets.contains(target))
+    }
+
     pub(super) fn done(&self, engine: &Engine, key: &Key) {
         let mut inner = self.inner.lock();
         let told = inner.running.remove(key) == Some(true);

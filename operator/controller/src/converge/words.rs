@@ -210,7 +210,7 @@ pub fn is_not_opted_in(error: &Error) -> bool {
 pub fn missing_verb(error: &Error) -> Option<&'static str> {
     let text = error.to_string();
     let lacks = |verb: &&str| text.contains(&format!("cannot {verb} resource"));
-    let verbs = ["patch", "create"].into_iter().find(lacks);
+    let verbs = ["patch", "create", "delete"].into_iter().find(lacks);
     verbs.filter(|_| error.category() == Category::Forbidden)
 }
 
@@ -226,12 +226,15 @@ pub fn refusal(error: &Error, place: Place<'_>, applied: bool) -> String {
             status,
             reason,
             ..
-        } if place.kind.group_kind.is_secret() && error.category() == Category::Refused => {
+        } if place.kind.group_kind.is_secret()
+            && missing_verb(error).is_none()
+            && !is_not_opted_in(error) =>
+        {
             format!(
                 "could not {action}: the API server says {status} {reason}; the rest is withheld, because it may name values of the Secret"
             )
         }
-        _ => error.to_string(),
+        _ => drift::redact::without_values(&error.to_string()),
     };
     let remedy = match missing_verb(error) {
         _ if is_not_opted_in(error) => format!(

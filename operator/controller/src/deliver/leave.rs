@@ -5,10 +5,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cluster::discovery::Served;
-use cluster::index::TargetId;
+use cluster::index::{ScopeKey, TargetId};
 use cluster::write::{self, Place};
 use cluster::{Account, Category, apply};
 use drift::converge::Terms;
@@ -25,11 +26,12 @@ use serde_json::{Value, json};
 use super::inventory::{self, Delivered};
 use super::prune::waits;
 use super::text;
-use crate::converge::{lead, read};
+use crate::converge::{lead, read, words};
 use crate::engine::Engine;
 use crate::events::{Events, Said};
 use crate::records::bounded;
 use crate::registry::{End, PolicyState};
+use crate::undeclared;
 
 /// How often it is looked for policies that go.
 const LOOK: Duration = Duration::from_secs(1);
@@ -130,12 +132,25 @@ async fn see_off(engine: &Engine, events: &Events, policy: &PolicyState, deletes
     if tried.is_some_and(|at| at.elapsed() < AGAIN) {
         return;
     }
+    let own: Vec<TargetId> = {
+        let view = policy.view.lock();
+        view.targets.iter().map(|t| t.id).collect()
+    };
+    if engine.converging.is_busy(&own) {
+        // What is being delivered at this moment is not noted down yet.
+        return;
+    }
     let Some(all) = delivered(engine, policy) else {
         // What was delivered is not known yet.
         return;
     };
     let mut left = Vec::new();
     for (target, id, what) in all {
+        // Somebody may have changed their mind.
+        let end = policy.view.lock().end;
+        if !end.leaving || !end.deletes || policy.unreadable.load(Ordering::Relaxed) {
+            return;
+        }
         if let Gone::Not(why) = delete(engine, policy, &target, &id, &what).await {
             left.push((id, why));
         }
@@ -173,7 +188,15 @@ async fn see_off(engine: &Engine, events: &Events, policy: &PolicyState, deletes
 /// What a policy's targets delivered, in the order in which it goes; `None` while that is not known.
 fn delivered(engine: &Engine, policy: &PolicyState) -> Option<Vec<(String, ObjectId, Delivered)>> {
     let mut all = HashMap::new();
+    let external = |name: &str| {
+        let view = policy.view.lock();
+        view.targets.iter().any(|t| t.name == name && !t.delivers)
+    };
     for target in inventory::targets(engine, &policy.uid)? {
+        if external(&target) {
+            // Something else delivers it by now.
+            continue;
+        }
         for (id, what) in inventory::of(engine, policy, &target)? {
             all.insert(id, (target.clone(), what));
         }
@@ -210,7 +233,7 @@ async fn delete(
     if engine.index.is_declared_by_others(&own, id) {
         return settled();
     }
-    match attempt(engine, (&terms, &account), id, what).await {
+    match attempt(engine, policy, (&terms, &account), id, what).await {
         Ok(()) => settled(),
         Err(why) => Gone::Not(why),
     }
@@ -219,6 +242,7 @@ async fn delete(
 /// Deletes an object where it is still the one that was delivered, and its declaration does not say that it stays.
 async fn attempt(
     engine: &Engine,
+    policy: &PolicyState,
     (terms, account): (&Terms, &Account),
     id: &ObjectId,
     what: &Delivered,
@@ -260,6 +284,12 @@ async fn attempt(
     if let Some((_, why)) = waits(engine, terms, &live) {
         return Err(why);
     }
+    let scope = ScopeKey::new(kind.clone(), id.namespace.clone());
+    if let Some(other) = undeclared::undecided(engine, &scope, Some(&policy.key)).await {
+        return Err(format!(
+            "it is not known yet whether policy {other} declares it"
+        ));
+    }
     let version = text(&live, "resourceVersion");
     let deletion = apply::delete(&engine.client, place, &what.uid, &version);
     match lead(engine, deletion).await {
@@ -267,10 +297,7 @@ async fn attempt(
         None => Err("this replica does not lead any more".to_owned()),
         Some(Err(error)) if error.category() == Category::NotFound => Ok(()),
         Some(Err(error)) if write::is_stale(&error) => Err("it changes meanwhile".to_owned()),
-        Some(Err(error)) => Err(format!(
-            "{error}. Let service account {account} delete {}",
-            resource.plural
-        )),
+        Some(Err(error)) => Err(words::refusal(&error, place, false)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cluster::apply;
@@ -23,6 +24,7 @@ use crate::engine::Engine;
 use crate::events::Events;
 use crate::records::whole_seconds;
 use crate::registry::{PolicyState, TargetView};
+use crate::undeclared;
 
 /// How often it is looked for what may go.
 const LOOK: Duration = Duration::from_secs(2);
@@ -65,15 +67,19 @@ async fn one(engine: &Engine, events: &Events, policy: &PolicyState, target: &Ta
     let may = |id: &ObjectId| inventory.contains_key(id) && may_go(&id.group_kind);
     let mut going: Vec<ObjectId> = orphans.into_iter().filter(may).collect();
     order(&mut going);
+    // What goes with them a moment later counts, too: a commit must not take away piece by piece what it may not at once.
+    let dropped = engine.index.dropped(target.id);
+    let mut dropped: Vec<ObjectId> = dropped.into_iter().filter(may).collect();
+    order(&mut dropped);
     let tally = engine.index.tally(target.id);
     let declared = usize::try_from(tally.declared()).unwrap_or(usize::MAX);
-    let digest = digest(&going, &inventory);
+    let digest = digest(&dropped, &inventory);
     let confirmed = policy.view.lock().confirmed.as_deref() == Some(digest.as_str());
-    let blocked = match loss(going.len(), inventory.len(), declared) {
+    let blocked = match loss(dropped.len(), inventory.len(), declared) {
         Loss::Everything => Some("nothing is declared any more, so the source may have vanished; delete it by hand if it is to go".to_owned()),
         Loss::TooMuch if !confirmed => Some(format!(
             "{} of {} delivered objects would go at once; to let just these go: kubectl annotate driftpolicy {} -n {} --overwrite {}={digest}",
-            going.len(),
+            dropped.len(),
             inventory.len(),
             policy.key.name,
             policy.key.namespace,
@@ -92,7 +98,8 @@ async fn one(engine: &Engine, events: &Events, policy: &PolicyState, target: &Ta
 /// True if what the target declares is what its source says now.
 fn is_current(engine: &Engine, policy: &PolicyState, target: &TargetView) -> bool {
     let view = policy.view.lock();
-    let fit = view.stalled.is_none() && !view.is_unfit;
+    let readable = !policy.unreadable.load(Ordering::Relaxed);
+    let fit = view.stalled.is_none() && !view.is_unfit && !view.end.leaving && readable;
     let heard = view.source_error.is_none() && !view.source_stale;
     let source = view.source.as_ref().map(|s| s.revision.clone());
     let current = source.is_some() && source == target.revision;
@@ -197,6 +204,13 @@ async fn attempt(
     if let Some(why) = waits(engine, &terms, &live) {
         return Err(why);
     }
+    // Another policy may have taken it over.
+    if undeclared::undecided(engine, &orphan.scope, Some(&policy.key))
+        .await
+        .is_some()
+    {
+        return Ok(false);
+    }
     match may_see(engine, place).await {
         Ok(true) => {}
         Ok(false) => return Err(blocked(words::unseen(place))),
@@ -209,10 +223,7 @@ async fn attempt(
         // It has changed meanwhile, and is looked at again.
         Some(Err(error)) if write::is_stale(&error) => Ok(false),
         None => Ok(false),
-        Some(Err(error)) => Err(blocked(format!(
-            "{error}. Let service account {account} delete {}",
-            place.resource.plural
-        ))),
+        Some(Err(error)) => Err(blocked(words::refusal(&error, place, false))),
     }
 }
 
