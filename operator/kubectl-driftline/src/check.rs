@@ -17,6 +17,8 @@ use crate::progress::Progress;
 use crate::records::{self, Scope};
 use crate::status;
 
+/// How long it is waited for what drifts to be named.
+const NAMED: Duration = Duration::from_secs(3);
 /// How often it is looked whether the operator has answered.
 const EVERY: Duration = Duration::from_millis(250);
 
@@ -38,17 +40,21 @@ pub async fn run(cluster: &Cluster, options: &CheckOptions, paint: Paint) -> Res
     let progress = Progress::new(false);
     progress.say(&format!("waiting for the operator to check {name}"));
     let deadline = Instant::now() + Duration::from_secs(options.timeout);
+    let mut answered = None;
     let policy = loop {
         let read = api
             .get(name)
             .await
             .map_err(|e| Failure::of_kube(&action, &e))?;
-        let answered = read
-            .status
-            .as_ref()
-            .and_then(|s| s.last_handled_check.as_deref());
-        if answered == Some(&*word) {
-            break read;
+        if let Some(status) = &read.status
+            && status.last_handled_check.as_deref() == Some(&*word)
+        {
+            // The counts are exact at once; what drifts is named as soon as its record is written.
+            let at = *answered.get_or_insert_with(Instant::now);
+            let drifts = status.summary.as_ref().is_some_and(|s| s.drifted > 0);
+            if !drifts || !status.worst.is_empty() || at.elapsed() > NAMED {
+                break read;
+            }
         }
         if Instant::now() > deadline {
             progress.clear();
@@ -57,7 +63,7 @@ pub async fn run(cluster: &Cluster, options: &CheckOptions, paint: Paint) -> Res
                     "the operator did not check policy {}/{name} within {} s",
                     cluster.namespace, options.timeout
                 ),
-                "is it running? kubectl driftline doctor says more; --timeout waits longer",
+                "is it running? kubectl get pods -A -l app.kubernetes.io/name=driftline; --timeout waits longer",
             ));
         }
         sleep(EVERY).await;

@@ -56,7 +56,7 @@ impl Failure {
             ),
             kube::Error::Api(status) => Self::new(
                 format!("could not {action}: {}", status.message),
-                "kubectl driftline doctor finds out more",
+                "look at the API server with kubectl; docs/troubleshooting.md has more",
             ),
             other => Self::new(
                 format!("could not {action}: {}", chain(other)),

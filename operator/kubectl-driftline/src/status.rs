@@ -190,7 +190,7 @@ fn details(policy: &DriftPolicy, paint: Paint, now: Timestamp) -> String {
     }
     let Some(status) = &policy.status else {
         say(format!(
-            "\n{} {name}: no operator has looked at it yet; is one running? kubectl driftline doctor",
+            "\n{} {name}: no operator has looked at it yet; is one running? kubectl get pods -A -l app.kubernetes.io/name=driftline",
             paint.warn("!")
         ));
         return text;
