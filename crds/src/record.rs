@@ -167,6 +167,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// True where something was written, and nothing is left to do.
+    pub fn is_done(self) -> bool {
+        matches!(self, Self::Reverted | Self::Delivered | Self::Pruned)
+    }
+
     /// The word used in records.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -11,7 +11,7 @@ use super::{say, workload};
 /// Nothing that is waited for may take longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two edits: the operator writes a policy's status at most ten times a second, and the next edit should find it at rest.
-const PAUSE: Duration = Duration::from_millis(150);
+pub const PAUSE: Duration = Duration::from_millis(150);
 
 /// Times from just before the PATCH was sent.
 #[derive(Debug, Default)]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::edits::PAUSE;
 use super::report::Sample;
 use super::sightings::{Seen, Sightings};
 use super::world::{World, edit};
@@ -10,8 +11,6 @@ use super::{Result, say, workload};
 
 /// Nothing that is waited for may take longer.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two edits.
-const PAUSE: Duration = Duration::from_millis(150);
 
 /// Times from just before the PATCH was sent.
 #[derive(Debug, Default)]

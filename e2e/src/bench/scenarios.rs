@@ -530,7 +530,7 @@ async fn storm(world: &World, subject: &Subject, rows: &mut Rows<'_>) -> Result<
             && p.records == p.drifted.min(500)
     };
     let mut sightings = Sightings::start(&world.client, None).await?;
-    world.edit_all(false).await?;
+    world.edit_some(spec.objects).await?;
     let edited = Instant::now();
     let (at, _) = sightings.policy(STORM, all).await?;
     let after = at.saturating_duration_since(edited).as_secs_f64();

@@ -112,13 +112,6 @@ impl World {
         bulk(&some, "edited", edits).await
     }
 
-    /// Edits all objects, several at a time.
-    pub async fn edit_all(&self, undo: bool) -> Result<()> {
-        let kind = self.spec.kind;
-        let edits = |number| edit(self.client.clone(), kind, number, undo);
-        bulk(&self.spec, if undo { "mended" } else { "edited" }, edits).await
-    }
-
     /// Rolls out the next release, several objects at a time.
     pub async fn roll_out(&self) -> Result<()> {
         let kind = self.spec.kind;

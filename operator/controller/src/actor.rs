@@ -19,7 +19,7 @@ use crate::deliver::leave;
 use crate::engine::Engine;
 use crate::evidence;
 use crate::exceptions;
-use crate::policy::{self, Policy, PolicyKey};
+use crate::policy::{self, Policy};
 use crate::records::whole_seconds;
 use crate::registry::PolicyState;
 use crate::sources::{SourceState, Subscription};
@@ -65,22 +65,18 @@ struct Actor {
     seen_attempts: u64,
 }
 
-/// True for a policy that has compared something before.
-pub fn was_compared(policy: &DriftPolicy) -> bool {
-    let status = policy.status.as_ref();
-    status.is_some_and(|s| s.targets.iter().any(|t| t.revision.is_some()))
-}
-
 /// Runs a policy until dropped.
-pub async fn run(engine: Arc<Engine>, key: PolicyKey, mut spec: watch::Receiver<Arc<DriftPolicy>>) {
-    let uid = spec.borrow().metadata.uid.clone().unwrap_or_default();
+pub async fn run(
+    engine: Arc<Engine>,
+    state: Arc<PolicyState>,
+    mut spec: watch::Receiver<Arc<DriftPolicy>>,
+) {
+    let key = state.key.clone();
     let handled_check = spec
         .borrow()
         .status
         .as_ref()
         .and_then(|s| s.last_handled_check.clone());
-    let was_compared = was_compared(&spec.borrow());
-    let state = engine.registry.policy(&key, &uid, was_compared);
     let mut actor = Actor {
         engine,
         state,

@@ -9,7 +9,6 @@ mod weigh;
 pub(crate) mod words;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cluster::index::ScopeKey;
@@ -81,11 +80,9 @@ impl Writer {
     pub fn of(engine: &Engine, key: &Key) -> Option<Self> {
         let (policy, target) = engine.registry.target(key.0)?;
         let view = policy.view.lock();
-        let unreadable = policy.unreadable.load(Ordering::Relaxed);
-        let unfit = view.stalled.is_some() || view.is_unfit || view.end.leaving || unreadable;
-        let fit = (!unfit).then(|| Some((view.terms.clone(), view.account.clone()?)));
-        let mut targets = view.targets.iter();
-        let delivers = targets.any(|t| t.id == key.0 && t.delivers);
+        let fit = view.may_write();
+        let fit = fit.then(|| Some((view.terms.clone(), view.account.clone()?)));
+        let delivers = view.delivers(key.0);
         drop(view);
         let (terms, account) = fit??;
         Some(Self {
@@ -96,9 +93,7 @@ impl Writer {
             delivers,
         })
     }
-}
 
-impl Writer {
     /// True while the policy says the same.
     fn is_still(&self, engine: &Engine, key: &Key) -> bool {
         let same = |now: Self| {
@@ -268,11 +263,7 @@ pub(crate) fn tell(
         }
         Outcome::Blocked | Outcome::Contested => {}
     }
-    let is_done = matches!(
-        outcome,
-        Outcome::Reverted | Outcome::Delivered | Outcome::Pruned
-    );
-    if news || is_done {
+    if news || outcome.is_done() {
         words::event(engine, events, about, said);
     }
 }

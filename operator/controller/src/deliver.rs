@@ -16,7 +16,6 @@ use drift::converge::{History, Plan, Terms};
 use drift::deliver::{self, Outstanding};
 use drift::ownership::Owners;
 use drift::{FieldPath, Graded, ObjectId};
-use driftline_crds::Outcome;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -78,11 +77,8 @@ impl Delivering {
         let undelivered = engine.index.undelivered(target).into_iter();
         let undelivered = undelivered.filter(|id| !inner.resting.contains(&(target, id.clone())));
         let failed = |id: &ObjectId| {
-            let said = engine.converging.said(target, id).map(|s| s.outcome);
-            !matches!(
-                said,
-                None | Some(Outcome::Reverted | Outcome::Delivered | Outcome::Pruned)
-            )
+            let said = engine.converging.said(target, id);
+            said.is_some_and(|s| !s.outcome.is_done())
         };
         let known = Outstanding::of(undelivered.map(|id| {
             let failed = failed(&id);
@@ -97,8 +93,7 @@ impl Delivering {
 
 /// True for a target whose commits Driftline rolls out.
 pub fn delivers(policy: &PolicyState, target: TargetId) -> bool {
-    let view = policy.view.lock();
-    view.targets.iter().any(|t| t.id == target && t.delivers)
+    policy.view.lock().delivers(target)
 }
 
 /// True while others have to be delivered before an object.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use driftline_crds::DriftPolicy;
 use futures::StreamExt as _;
@@ -94,7 +93,7 @@ impl Policies {
                 };
                 tracing::error!(policy = %key, %error, "a DriftPolicy cannot be read, and nothing is written for it; apply it again with the CRDs of this version");
                 if let Some(state) = self.engine.registry.get(&key) {
-                    state.unreadable.store(true, Ordering::Relaxed);
+                    state.view.lock().unreadable = true;
                 }
                 if let Some(listed) = &mut self.listed {
                     listed.push(key);
@@ -104,7 +103,7 @@ impl Policies {
         };
         let key = PolicyKey::of(&policy);
         if let Some(state) = self.engine.registry.get(&key) {
-            state.unreadable.store(false, Ordering::Relaxed);
+            state.view.lock().unreadable = false;
         }
         if let Some(listed) = &mut self.listed {
             listed.push(key.clone());
@@ -136,10 +135,11 @@ impl Policies {
         self.stop(&key);
         self.statuses.seen(&key, policy.status.as_ref());
         // Before anybody hears that all are listed: what is remembered of a policy that is not known goes.
-        let was_compared = actor::was_compared(&policy);
-        self.engine.registry.policy(&key, &uid, was_compared);
+        let status = policy.status.as_ref();
+        let was_compared = status.is_some_and(|s| s.targets.iter().any(|t| t.revision.is_some()));
+        let state = self.engine.registry.policy(&key, &uid, was_compared);
         let (spec, receiver) = watch::channel(policy);
-        let task = tokio::spawn(actor::run(Arc::clone(&self.engine), key.clone(), receiver));
+        let task = tokio::spawn(actor::run(Arc::clone(&self.engine), state, receiver));
         self.running.insert(key, Running { uid, spec, task });
     }
 

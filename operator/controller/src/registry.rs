@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use cluster::Account;
@@ -33,8 +32,6 @@ pub struct PolicyState {
     pub begun: Instant,
     /// It had compared something before this operator started.
     pub was_compared: bool,
-    /// Its object as it is now cannot be read: nothing is written by what it said before.
-    pub unreadable: AtomicBool,
 }
 
 /// How long it is waited for what a policy declares before objects are told that nobody declares; longer for one that has declared
@@ -78,6 +75,8 @@ pub struct View {
     pub history: Option<History>,
     /// The policy is wrong, or cannot be worked with until somebody mends something: reason and message.
     pub stalled: Option<(String, String)>,
+    /// Its object as it is now cannot be read: nothing is written by what it said before.
+    pub unreadable: bool,
     /// The policy itself is wrong: it declares nothing.
     pub is_unfit: bool,
     /// The source did not answer the last time: reason and message.
@@ -90,6 +89,19 @@ pub struct View {
     pub end: End,
     /// The digest of writes that somebody confirmed.
     pub confirmed: Option<String>,
+}
+
+impl View {
+    /// True where anything may be written by what the policy says.
+    pub fn may_write(&self) -> bool {
+        self.stalled.is_none() && !self.is_unfit && !self.end.leaving && !self.unreadable
+    }
+
+    /// True for a target whose commits Driftline rolls out.
+    pub fn delivers(&self, target: TargetId) -> bool {
+        let mut all = self.targets.iter();
+        all.any(|t| t.id == target && t.delivers)
+    }
 }
 
 /// How a policy ends, as its object says.
@@ -166,7 +178,6 @@ impl Registry {
             seeking: Mutex::default(),
             begun: Instant::now(),
             was_compared,
-            unreadable: AtomicBool::new(false),
         });
         inner.policies.insert(key.clone(), Arc::clone(&state));
         state

@@ -1,5 +1,6 @@
 //! What commands tell, before it becomes text: an audit's report, and drift in the words of records.
 
+use drift::{GroupKind, ObjectId};
 use driftline_crds::{
     Actor, Baseline, DeclaredAt, DriftRecordStatus, Field, KubernetesSubject, Origin, RecordChange,
     Severity, Summary,
@@ -242,19 +243,10 @@ impl Finding {
 
 /// `apps/Deployment shop/web`, as messages name objects.
 pub fn title(subject: &KubernetesSubject) -> String {
-    let group = if subject.group.is_empty() {
-        String::new()
-    } else {
-        format!("{}/", subject.group)
-    };
-    let namespace = subject
-        .namespace
-        .as_ref()
-        .map(|n| format!("{n}/"))
-        .unwrap_or_default();
+    let kind = GroupKind::new(&subject.group, &subject.kind);
+    let id = ObjectId::new(kind, subject.namespace.as_deref(), &subject.name);
     // The API server lets names of roles and their like hold almost any character.
-    let text = format!("{group}{} {namespace}{}", subject.kind, subject.name);
-    drift::redact::printable(&text).into_owned()
+    drift::redact::printable(&id.to_string()).into_owned()
 }
 
 /// Something that could not be checked.

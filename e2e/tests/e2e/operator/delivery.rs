@@ -282,15 +282,7 @@ async fn an_operator_that_is_killed_in_the_middle_delivers_the_rest_once() {
     let team = Team::new(&world, "crashes").await;
     opt_in(&team).await;
     let names: Vec<String> = (0..60).map(|n| format!("c{n}")).collect();
-    let texts: Vec<(String, String)> = names
-        .iter()
-        .map(|n| (format!("deploy/{n}.yaml"), config_map(n)))
-        .collect();
-    let files: Vec<(&str, &str)> = texts
-        .iter()
-        .map(|(p, t)| (p.as_str(), t.as_str()))
-        .collect();
-    team.commit(&files).await;
+    commit_config_maps(&team, &names).await;
     delivers(&team).await;
     until(&team, "configmap", "c5", |_| true).await;
     world.kill_operator().await;
@@ -339,6 +331,14 @@ fn config_map(name: &str) -> String {
     SETTINGS.replace("name: settings", &format!("name: {name}"))
 }
 
+/// Declares a ConfigMap of each name, in a file of its own.
+async fn commit_config_maps(team: &Team<'_>, names: &[impl AsRef<str>]) {
+    let file = |name: &str| (format!("deploy/{name}.yaml"), config_map(name));
+    let all: Vec<(String, String)> = names.iter().map(|n| file(n.as_ref())).collect();
+    let files: Vec<(&str, &str)> = all.iter().map(|(p, t)| (&**p, &**t)).collect();
+    team.commit(&files).await;
+}
+
 /// Grants what the example grants for pruning; gives its policy.
 async fn may_delete(team: &Team<'_>) -> Value {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -374,15 +374,7 @@ async fn what_was_delivered_goes_with_its_declaration_and_too_much_only_when_con
     let all = ["a", "b", "c", "d", "e", "f", "g"];
     // Not delivered by anybody here, so it stays.
     team.apply(&config_map("g")).await;
-    let texts: Vec<(String, String)> = all
-        .iter()
-        .map(|n| (format!("deploy/{n}.yaml"), config_map(n)))
-        .collect();
-    let files: Vec<(&str, &str)> = texts
-        .iter()
-        .map(|(p, t)| (p.as_str(), t.as_str()))
-        .collect();
-    team.commit(&files).await;
+    commit_config_maps(&team, &all).await;
     prunes(&team, &policy).await;
     team.in_sync().await;
 
@@ -439,9 +431,7 @@ async fn a_source_that_breaks_or_vanishes_prunes_nothing_nor_goes_what_others_cr
     let team = Team::new(World::shared().await, "prunes-not").await;
     opt_in(&team).await;
     let policy = may_delete(&team).await;
-    let all = ["a", "b", "c", "d"].map(|n| (format!("deploy/{n}.yaml"), config_map(n)));
-    let files: Vec<(&str, &str)> = all.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-    team.commit(&files).await;
+    commit_config_maps(&team, &["a", "b", "c", "d"]).await;
     prunes(&team, &policy).await;
     team.in_sync().await;
     let past = MOVES + std::time::Duration::from_secs(10);
@@ -599,21 +589,7 @@ async fn a_deleted_policy_takes_along_what_it_delivered_where_asked() {
     // What goes is not written to any more.
     team.kubectl(["delete", "configmap", "there"]).await;
 
-    let own = &team.namespace;
-    let right = format!(
-        "apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {{name: deletes, namespace: {own}}}
-rules: [{{apiGroups: [''], resources: [configmaps], verbs: [delete]}}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {{name: deletes, namespace: {own}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: deletes}}
-subjects: [{{kind: ServiceAccount, name: drift, namespace: {own}}}]
-"
-    );
-    team.apply(&right).await;
+    may_delete(&team).await;
     until_policy(&team, "the policy's end", Value::is_null).await;
     assert_eq!(names_of_config_maps(&team).await, ["kept"]);
 }

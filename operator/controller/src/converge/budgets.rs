@@ -13,6 +13,7 @@ use kube::api::PatchParams;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
+use super::words;
 use crate::engine::Engine;
 use crate::policy::PolicyKey;
 use crate::records::{WriteError, bounded, whole_seconds};
@@ -198,8 +199,7 @@ impl Purse {
             hash.update([0]);
             hash.update(drift.to_be_bytes());
         }
-        let digest = hash.finalize();
-        digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+        words::confirmation(hash)
     }
 
     fn status(&self, budget: &Budget, now: Timestamp) -> Option<BudgetStatus> {

@@ -87,12 +87,7 @@ impl Converging {
         known.since = Some(offer.since);
         offer.by.clone_into(&mut known.by);
         let tried = (offer.drift, offer.terms);
-        let stands = known.said.as_ref().is_some_and(|s| {
-            !matches!(
-                s.outcome,
-                Outcome::Reverted | Outcome::Delivered | Outcome::Pruned
-            )
-        });
+        let stands = known.said.as_ref().is_some_and(|s| !s.outcome.is_done());
         if stands && known.tried.as_ref() == Some(&tried) {
             return;
         }
@@ -213,10 +208,7 @@ impl Converging {
         let mut inner = self.inner.lock();
         let known = inner.known.entry(key.clone()).or_default();
         known.rounds = rounds;
-        if matches!(
-            said.outcome,
-            Outcome::Reverted | Outcome::Delivered | Outcome::Pruned
-        ) {
+        if said.outcome.is_done() {
             known.confirmed = None;
         }
         let same = known

@@ -8,6 +8,7 @@ use drift::undeclared::Declarer;
 use driftline_crds::{Converged, Outcome};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
+use sha2::{Digest as _, Sha256};
 
 use crate::engine::Engine;
 use crate::events::{Events, Said};
@@ -106,6 +107,12 @@ fn spent(terms: &Terms) -> String {
         "as much was put back as spec.revert.budget allows ({} in {:#}); status.budget of the policy says how to let the rest through now",
         budget.objects, budget.per
     )
+}
+
+/// A value for the annotation that confirms what was hashed: short enough to be copied by hand.
+pub fn confirmation(of: Sha256) -> String {
+    let digest = of.finalize();
+    digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
 /// Says that a budget is spent, and how to go on.

@@ -29,8 +29,13 @@ pub struct Delivered {
 }
 
 impl Delivered {
+    /// Its kind, in the version that it was delivered in.
+    pub fn kind(&self) -> Option<GroupVersionKind> {
+        GroupVersionKind::parse(&self.api_version, &self.kind)
+    }
+
     fn id(&self) -> Option<ObjectId> {
-        let kind = GroupVersionKind::parse(&self.api_version, &self.kind)?;
+        let kind = self.kind()?;
         let namespace = self.namespace.as_deref();
         Some(ObjectId::new(kind.group_kind, namespace, &self.name))
     }

@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cluster::discovery::Served;
@@ -147,8 +146,11 @@ async fn see_off(engine: &Engine, events: &Events, policy: &PolicyState, deletes
     let mut left = Vec::new();
     for (target, id, what) in all {
         // Somebody may have changed their mind.
-        let end = policy.view.lock().end;
-        if !end.leaving || !end.deletes || policy.unreadable.load(Ordering::Relaxed) {
+        let is_still = {
+            let view = policy.view.lock();
+            view.end.leaving && view.end.deletes && !view.unreadable
+        };
+        if !is_still {
             return;
         }
         if let Gone::Not(why) = delete(engine, policy, &target, &id, &what).await {
@@ -248,7 +250,7 @@ async fn attempt(
     what: &Delivered,
 ) -> Result<(), String> {
     let catalog = engine.catalog.catalog();
-    let Some(mut kind) = GroupVersionKind::parse(&what.api_version, &what.kind) else {
+    let Some(mut kind) = what.kind() else {
         return Ok(());
     };
     if catalog.served(&kind) == Served::No
@@ -302,11 +304,9 @@ async fn attempt(
 }
 
 async fn namespace_goes(engine: &Engine, policy: &PolicyState) -> bool {
-    let kind = GroupVersionKind::parse("v1", "Namespace");
+    let kind = GroupVersionKind::new("", "v1", "Namespace");
     let catalog = engine.catalog.catalog();
-    let Some((kind, resource)) =
-        kind.and_then(|k| Some((catalog.resource(&k)?, k)).map(|(r, k)| (k, r)))
-    else {
+    let Some(resource) = catalog.resource(&kind) else {
         return false;
     };
     let (client, name) = (&engine.client, &policy.key.namespace);

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cluster::apply;
@@ -44,12 +43,12 @@ pub async fn run(engine: Arc<Engine>, events: Events) {
         }
         tokio::time::sleep(LOOK).await;
         for policy in engine.registry.all() {
-            let view = policy.view.lock().clone();
-            if view.end.leaving {
-                continue;
-            }
-            let targets = view.targets;
-            for target in targets.iter().filter(|t| t.delivers && t.prunes) {
+            let targets: Vec<TargetView> = {
+                let view = policy.view.lock();
+                let all = view.targets.iter();
+                all.filter(|t| t.delivers && t.prunes).cloned().collect()
+            };
+            for target in &targets {
                 one(&engine, &events, &policy, target).await;
             }
         }
@@ -98,22 +97,24 @@ async fn one(engine: &Engine, events: &Events, policy: &PolicyState, target: &Ta
 /// True if what the target declares is what its source says now.
 fn is_current(engine: &Engine, policy: &PolicyState, target: &TargetView) -> bool {
     let view = policy.view.lock();
-    let readable = !policy.unreadable.load(Ordering::Relaxed);
-    let fit = view.stalled.is_none() && !view.is_unfit && !view.end.leaving && readable;
     let heard = view.source_error.is_none() && !view.source_stale;
     let source = view.source.as_ref().map(|s| s.revision.clone());
     let current = source.is_some() && source == target.revision;
-    fit && heard && current && target.ready == Some(true) && engine.index.is_settled(target.id)
+    view.may_write()
+        && heard
+        && current
+        && target.ready == Some(true)
+        && engine.index.is_settled(target.id)
 }
 
+/// Names just these objects, for somebody who confirms that they go.
 fn digest(going: &[ObjectId], inventory: &Inventory) -> String {
     let mut hash = Sha256::new();
     for delivered in going.iter().filter_map(|id| inventory.get(id)) {
         hash.update(delivered.uid.as_bytes());
         hash.update([0]);
     }
-    let digest = hash.finalize();
-    digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+    words::confirmation(hash)
 }
 
 async fn delete(
@@ -170,10 +171,10 @@ async fn attempt(
     let Some(delivered) = inventory.get(id) else {
         return Ok(false);
     };
-    let kind = drift::GroupVersionKind::parse(&delivered.api_version, &delivered.kind);
-    let Some((kind, resource)) =
-        kind.and_then(|k| Some((catalog.resource(&k)?, k)).map(|(r, k)| (k, r)))
-    else {
+    let Some(kind) = delivered.kind() else {
+        return Ok(false);
+    };
+    let Some(resource) = catalog.resource(&kind) else {
         return Ok(false);
     };
     let place = Place {
