@@ -313,7 +313,7 @@ pub struct Field {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_value")]
     pub live: Option<Value>,
-    /// A value was cut at 256 bytes.
+    /// A value is longer than 256 bytes: shown is what differs, with … where the rest is left out.
     #[serde(default, skip_serializing_if = "is_false")]
     pub truncated: bool,
     /// Values are withheld because they are or may be secret.

@@ -1,8 +1,9 @@
 //! The one place where a declared or live value becomes something to show: in a record, an event, a log, a metric.
-//! Values of Secrets are withheld whole, other values that look like credentials too, long ones are cut.
+//! Values of Secrets are withheld whole, other values that look like credentials too, of long ones what differs is shown.
 
 mod formats;
 mod references;
+mod shorten;
 
 use serde_json::{Map, Value};
 
@@ -29,7 +30,7 @@ pub struct Shown {
     pub declared: Option<Value>,
     /// The live value; absent where there is none or it is withheld.
     pub live: Option<Value>,
-    /// A value was cut at [`MAX_VALUE_BYTES`].
+    /// A value is longer than [`MAX_VALUE_BYTES`]: shown is what differs, or its beginning.
     pub truncated: bool,
     /// The values, or parts of them, are withheld.
     pub sensitive: bool,
@@ -57,10 +58,18 @@ pub fn show(kind: &GroupKind, objects: [Option<&Value>; 2], drift: &FieldDrift) 
     let mut side = |value: Option<&Value>, other: Option<&Value>| {
         let other = other.unwrap_or(&Value::Null);
         let clean = references::masked(value?, other, &mut shown.sensitive);
-        Some(present(&clean, &mut shown.truncated, &mut shown.sensitive))
+        Some(scrub(&clean, &mut shown.sensitive))
     };
     let (declared, live) = (drift.declared.as_ref(), drift.live.as_ref());
-    (shown.declared, shown.live) = (side(declared, live), side(live, declared));
+    let sides = [side(declared, live), side(live, declared)];
+    shown.truncated = sides.iter().flatten().any(shorten::is_long);
+    [shown.declared, shown.live] = match sides {
+        [Some(declared), Some(live)] if shown.truncated => {
+            shorten::both(&declared, &live).map(Some)
+        }
+        sides if shown.truncated => sides.map(|side| side.as_ref().map(shorten::alone)),
+        sides => sides,
+    };
     shown
 }
 
@@ -220,24 +229,6 @@ pub fn is_credential_name(name: &str) -> bool {
     .any(|s| plain.ends_with(s));
     let short = plain.ends_with("pass") && !plain.ends_with("bypass");
     !reference && (short || CREDENTIAL_WORDS.iter().any(|word| plain.contains(word)))
-}
-
-fn present(value: &Value, truncated: &mut bool, sensitive: &mut bool) -> Value {
-    let clean = scrub(value, sensitive);
-    let length = match &clean {
-        Value::String(s) => s.len(),
-        Value::Array(_) | Value::Object(_) => clean.to_string().len(),
-        _ => 0,
-    };
-    if length <= MAX_VALUE_BYTES {
-        return clean;
-    }
-    *truncated = true;
-    let text = match clean {
-        Value::String(s) => s,
-        other => other.to_string(),
-    };
-    Value::String(cut(&text, MAX_VALUE_BYTES).to_owned())
 }
 
 /// Withholds parts of a value: `value` beside a `name` that is a credential's, members named like one, passwords in URLs.
