@@ -313,9 +313,12 @@ pub struct Field {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_value")]
     pub live: Option<Value>,
-    /// A value is longer than 256 bytes: shown is what differs, with … where the rest is left out.
+    /// A value was cut at 256 bytes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub truncated: bool,
+    /// What differs, where values were cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<Excerpt>,
     /// Values are withheld because they are or may be secret.
     #[serde(default, skip_serializing_if = "is_false")]
     pub sensitive: bool,
@@ -327,6 +330,17 @@ pub struct Field {
     /// The line on which it is declared, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
+}
+
+/// What of two long values differs, with … where the rest is left out.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Excerpt {
+    /// Of the declared value, as JSON.
+    #[schemars(schema_with = "any_value")]
+    pub declared: Value,
+    /// Of the live value, as JSON.
+    #[schemars(schema_with = "any_value")]
+    pub live: Value,
 }
 
 fn is_false(b: &bool) -> bool {

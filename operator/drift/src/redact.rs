@@ -1,5 +1,5 @@
 //! The one place where a declared or live value becomes something to show: in a record, an event, a log, a metric.
-//! Values of Secrets are withheld whole, other values that look like credentials too, of long ones what differs is shown.
+//! Values of Secrets are withheld whole, other values that look like credentials too, long ones are cut.
 
 mod formats;
 mod references;
@@ -30,8 +30,10 @@ pub struct Shown {
     pub declared: Option<Value>,
     /// The live value; absent where there is none or it is withheld.
     pub live: Option<Value>,
-    /// A value is longer than [`MAX_VALUE_BYTES`]: shown is what differs, or its beginning.
+    /// A value was cut at [`MAX_VALUE_BYTES`].
     pub truncated: bool,
+    /// Of two values of which one was cut, what differs: declared and live.
+    pub excerpt: Option<[Value; 2]>,
     /// The values, or parts of them, are withheld.
     pub sensitive: bool,
 }
@@ -46,6 +48,7 @@ pub fn show(kind: &GroupKind, objects: [Option<&Value>; 2], drift: &FieldDrift) 
             declared: None,
             live: None,
             truncated: false,
+            excerpt: None,
             sensitive: true,
         };
     }
@@ -53,6 +56,7 @@ pub fn show(kind: &GroupKind, objects: [Option<&Value>; 2], drift: &FieldDrift) 
         declared: None,
         live: None,
         truncated: false,
+        excerpt: None,
         sensitive: false,
     };
     let mut side = |value: Option<&Value>, other: Option<&Value>| {
@@ -63,13 +67,10 @@ pub fn show(kind: &GroupKind, objects: [Option<&Value>; 2], drift: &FieldDrift) 
     let (declared, live) = (drift.declared.as_ref(), drift.live.as_ref());
     let sides = [side(declared, live), side(live, declared)];
     shown.truncated = sides.iter().flatten().any(shorten::is_long);
-    [shown.declared, shown.live] = match sides {
-        [Some(declared), Some(live)] if shown.truncated => {
-            shorten::both(&declared, &live).map(Some)
-        }
-        sides if shown.truncated => sides.map(|side| side.as_ref().map(shorten::alone)),
-        sides => sides,
-    };
+    if let ([Some(declared), Some(live)], true) = (&sides, shown.truncated) {
+        shown.excerpt = Some(shorten::both(declared, live));
+    }
+    [shown.declared, shown.live] = sides.map(|side| side.map(shorten::cut_long));
     shown
 }
 

@@ -197,6 +197,7 @@ fn ordinary_values_are_shown_as_they_are() {
                 declared: Some(value.clone()),
                 live: Some(value),
                 truncated: false,
+                excerpt: None,
                 sensitive: false
             }
         );
@@ -319,6 +320,28 @@ fn what_a_server_repeats_of_a_refused_object_is_left_out() {
     }
 }
 
+#[test]
+fn of_values_that_are_cut_what_differs_is_shown() {
+    let rules = |verbs: &[&str]| {
+        let resources = ["configmaps", "secrets", "nodes", "pods", "services"];
+        let get = json!({"apiGroups": [""], "resources": resources, "verbs": ["get"]});
+        json!([get, get, get, {"apiGroups": ["apps"], "resources": resources, "verbs": verbs}])
+    };
+    let mut rule = drift("rules", rules(&["list"]), rules(&["list", "impersonate"]));
+    let kind = GroupKind::new("rbac.authorization.k8s.io", "ClusterRole");
+    let shown = show(&kind, [None, None], &rule);
+    assert!(shown.truncated);
+    assert_eq!(shown.declared, shown.live.clone());
+    let last = |verbs: &[&str]| json!(["… 3 the same", {"apiGroups": ["apps"], "resources": "…", "verbs": verbs}]);
+    assert_eq!(
+        shown.excerpt,
+        Some([last(&["list"]), last(&["list", "impersonate"])])
+    );
+
+    rule.live = None;
+    assert_eq!(show(&kind, [None, None], &rule).excerpt, None);
+}
+
 proptest! {
     #[test]
     fn any_text_can_be_scrubbed(text in "[a-z=:/@'\" \n\\-é]{0,40}(password|token|ghp_x{36}|-----BEGIN PRIVATE KEY-----)?[a-z=:/@'\" \n\\-é]{0,40}") {
@@ -337,6 +360,6 @@ proptest! {
     fn a_secret_shows_nothing(key in ".{1,8}", value in "[a-z]{6,20}") {
         let path = FieldPath(vec![Step::Field("data".into()), Step::Field(key)]);
         let shown = show(&GroupKind::new("", "Secret"), [None, None], &FieldDrift { path, change: Change::Changed, declared: Some(json!(value)), live: Some(json!(value)) });
-        prop_assert_eq!(shown, Shown { declared: None, live: None, truncated: false, sensitive: true });
+        prop_assert_eq!(shown, Shown { declared: None, live: None, truncated: false, excerpt: None, sensitive: true });
     }
 }

@@ -3,8 +3,8 @@
 use cluster::index::Change;
 use drift::{Evidence, ObjectChange, ObjectId, Report, ReportedField};
 use driftline_crds::{
-    Baseline, BaselineEvidence, Display, DriftRecordStatus, Field, KubernetesSubject, Origin,
-    Owner, RecordChange, RecordState, Severity,
+    Baseline, BaselineEvidence, Display, DriftRecordStatus, Excerpt, Field, KubernetesSubject,
+    Origin, Owner, RecordChange, RecordState, Severity,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -111,6 +111,7 @@ fn baseline(change: &Change, report: &Report) -> Option<Baseline> {
 
 fn field(field: &ReportedField, before: Option<&DriftRecordStatus>, now: Timestamp) -> Field {
     let (declared, live) = (field.shown.declared.clone(), field.shown.live.clone());
+    let excerpt = field.shown.excerpt.clone();
     let change = field.change.as_str().to_owned();
     let same = before.and_then(|b| {
         b.fields
@@ -135,6 +136,7 @@ fn field(field: &ReportedField, before: Option<&DriftRecordStatus>, now: Timesta
         declared,
         live,
         truncated: field.shown.truncated,
+        excerpt: excerpt.map(|[declared, live]| Excerpt { declared, live }),
         sensitive: field.shown.sensitive,
         since: Some(since),
         by,

@@ -1,4 +1,4 @@
-//! What of two long values differs: what is the same on both sides is left out first, so that somebody who reads both sees what changed.
+//! Long values: how they begin, and what of two of them differs, so that somebody who reads both sees what changed.
 
 use std::borrow::Cow;
 
@@ -28,9 +28,13 @@ fn length(value: &Value) -> usize {
     }
 }
 
-/// A value that has no counterpart, cut.
-pub fn alone(value: &Value) -> Value {
-    cut(&text(value), MAX_VALUE_BYTES).into()
+/// A value as it is; of a long one the beginning.
+pub fn cut_long(value: Value) -> Value {
+    if is_long(&value) {
+        cut(&text(&value), MAX_VALUE_BYTES).into()
+    } else {
+        value
+    }
 }
 
 /// Both without what is the same on both sides, each at most [`MAX_VALUE_BYTES`] long; they differ if the values do.
