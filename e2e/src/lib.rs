@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+pub mod browser;
 pub mod cache;
 mod control_plane;
 mod credentials;
@@ -34,6 +35,7 @@ mod ports;
 mod processes;
 mod progress;
 mod proxy;
+pub mod published;
 pub mod ssh;
 mod supervisor;
 mod tls;

@@ -110,6 +110,22 @@ async fn check_settled(
     }
 }
 
+/// A policy or binding; `None` if there is none of that name.
+pub(crate) async fn find(
+    client: &Client,
+    plural: &str,
+    kind: &str,
+    name: &str,
+) -> Result<Option<Value>> {
+    let url = format!("/apis/{API_VERSION}/{plural}/{}", call::escape(name));
+    call::if_found(call::get_json(client, &url, &format!("read {kind} {name}"), call::CALL).await)
+}
+
+/// That there is none of that name, and what to do.
+pub(crate) fn absent(kind: &str, name: &str) -> String {
+    format!("{kind} {name} does not exist; install it from the chart")
+}
+
 /// A policy or binding; else why there is none.
 pub(crate) async fn read(
     client: &Client,
@@ -117,13 +133,11 @@ pub(crate) async fn read(
     kind: &str,
     name: &str,
 ) -> std::result::Result<Value, String> {
-    let url = format!("/apis/{API_VERSION}/{plural}/{}", call::escape(name));
-    let answer: Result<Value> =
-        call::get_json(client, &url, &format!("read {kind} {name}"), call::CALL).await;
-    answer.map_err(|error| match error.status() {
-        Some(404) => format!("{kind} {name} does not exist; install it from the chart"),
-        _ => unreadable(&error),
-    })
+    match find(client, plural, kind, name).await {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) => Err(absent(kind, name)),
+        Err(error) => Err(unreadable(&error)),
+    }
 }
 
 pub(crate) fn unreadable(error: &Error) -> String {

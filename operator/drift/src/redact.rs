@@ -74,6 +74,58 @@ pub fn show(kind: &GroupKind, objects: [Option<&Value>; 2], drift: &FieldDrift) 
     shown
 }
 
+/// A whole object as it may be shown, without the server's bookkeeping; nothing is cut.
+pub fn object(kind: &GroupKind, object: &Value) -> Value {
+    const SERVERS: [&str; 6] = [
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "managedFields",
+        "selfLink",
+    ];
+    let mut clean = scrub(object, &mut false);
+    if let Some(members) = clean.as_object_mut() {
+        members.remove("status");
+        if let Some(metadata) = members.get_mut("metadata").and_then(Value::as_object_mut) {
+            SERVERS.iter().for_each(|key| {
+                metadata.remove(*key);
+            });
+            if let Some(annotations) = metadata
+                .get_mut("annotations")
+                .and_then(Value::as_object_mut)
+            {
+                // A copy of the whole object, Secrets' values included.
+                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+            }
+        }
+    }
+    hide(kind, &mut FieldPath::default(), &mut clean);
+    clean
+}
+
+/// Withholds what [`withheld`] names, below a place.
+fn hide(kind: &GroupKind, at: &mut FieldPath, value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members {
+                at.0.push(Step::Field(key.clone()));
+                hide(kind, at, member);
+                at.0.pop();
+            }
+        }
+        Value::Array(items) => {
+            for (n, item) in items.iter_mut().enumerate() {
+                at.0.push(Step::Index(n));
+                hide(kind, at, item);
+                at.0.pop();
+            }
+        }
+        _ if withheld(kind, at) => *value = WITHHELD.into(),
+        _ => {}
+    }
+}
+
 /// A text of somebody else's, such as a commit's message, as it may be shown.
 pub fn text(text: &str) -> String {
     match scrub(&Value::String(text.to_owned()), &mut false) {

@@ -363,3 +363,27 @@ proptest! {
         prop_assert_eq!(shown, Shown { declared: None, live: None, truncated: false, excerpt: None, sensitive: true });
     }
 }
+
+#[test]
+fn a_whole_object_is_shown_without_what_is_secret_or_the_servers() {
+    let secret = GroupKind::new("", "Secret");
+    let live = json!({"metadata": {"name": "a", "uid": "u", "resourceVersion": "1", "managedFields": [{}],
+        "annotations": {"kubectl.kubernetes.io/last-applied-configuration": CANARY, "x": CANARY}},
+        "data": {"x": CANARY, "y": {"z": [CANARY]}}, "status": {"a": 1}});
+    let shown = object(&secret, &live);
+    assert!(!shown.to_string().contains(CANARY), "{shown}");
+    assert_eq!(shown["data"]["x"], WITHHELD);
+    assert_eq!(
+        shown["metadata"],
+        json!({"name": "a", "annotations": {"x": WITHHELD}})
+    );
+    assert!(shown.get("status").is_none());
+    let other = GroupKind::new("apps", "Deployment");
+    let live = json!({"spec": {"replicas": 2, "env": [{"name": "DB_PASSWORD", "value": CANARY}, {"name": "A", "value": "b"}],
+        "url": format!("https://u:{CANARY}@h/x"), "adminPassword": CANARY}, "data": {"token": CANARY, "other": "x"}});
+    let shown = object(&other, &live);
+    assert!(!shown.to_string().contains(CANARY), "{shown}");
+    assert_eq!(shown["spec"]["replicas"], 2);
+    assert_eq!(shown["spec"]["env"][1]["value"], "b");
+    assert_eq!(shown["data"]["other"], "x");
+}

@@ -53,6 +53,15 @@ pub async fn connect(connection: &Connection, context: Option<&str>) -> Result<C
 }
 
 async fn config(connection: &Connection, context: Option<&str>) -> Result<(Config, String)> {
+    if connection.in_cluster {
+        let config = Config::incluster().map_err(|e| {
+            Failure::new(
+                format!("this is not inside a cluster: {e}"),
+                "leave out --in-cluster; in a Pod, let the service account's token be mounted (automountServiceAccountToken)",
+            )
+        })?;
+        return Ok((config, String::new()));
+    }
     let explicit = connection.kubeconfig.is_some();
     let read = match &connection.kubeconfig {
         Some(path) => Kubeconfig::read_from(path),

@@ -26,6 +26,11 @@ impl Failure {
         &self.what
     }
 
+    /// The next step.
+    pub fn next(&self) -> &str {
+        &self.next
+    }
+
     /// An answer of the API server that cannot be gone on with.
     pub fn of_cluster(error: &cluster::Error) -> Self {
         use cluster::Category as C;

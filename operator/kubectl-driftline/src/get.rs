@@ -18,7 +18,9 @@ use crate::records::{self, Known, Scope};
 /// Where they cannot be listed.
 pub async fn run(cluster: &Cluster, options: &GetOptions, paint: Paint) -> Result<u8> {
     let scope = options.scope.of(cluster);
-    let mut found = records::records(cluster, scope).await?;
+    let all = records::records(cluster, scope).await?;
+    let code = all.code();
+    let mut found = all.items;
     found.retain(|k| {
         (options.all || k.is_open())
             && options
@@ -41,7 +43,7 @@ pub async fn run(cluster: &Cluster, options: &GetOptions, paint: Paint) -> Resul
         ListFormat::Yaml => output::yaml(&as_list(found))?,
     };
     crate::print(&text);
-    Ok(0)
+    Ok(code)
 }
 
 /// As kubectl writes a list.

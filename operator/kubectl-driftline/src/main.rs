@@ -1,11 +1,13 @@
 //! The program `kubectl-driftline`, which kubectl runs as `kubectl driftline`.
 
+mod adopt;
 mod audit;
 mod backport;
 mod check;
 mod completion;
 mod connect;
 mod diff;
+mod doctor;
 mod explain;
 mod failure;
 mod get;
@@ -87,6 +89,10 @@ async fn command(cli: Cli) -> Result<u8> {
         Command::Explain(options) => explain::run(&cluster().await?, options, paint).await,
         Command::Check(options) => check::run(&cluster().await?, options, paint).await,
         Command::Trace(options) => trace::run(&cluster().await?, options, paint).await,
+        Command::Adopt(options) => adopt::run(&cluster().await?, options, paint).await,
+        Command::Doctor(options) => {
+            doctor::run(&cli.connection, &cluster().await?, options, paint).await
+        }
         Command::Watch(options) => watch::run(&cluster().await?, options, paint).await,
         Command::Worker(_) | Command::WorkerJob => Ok(0),
     }

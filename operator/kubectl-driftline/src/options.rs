@@ -46,6 +46,10 @@ pub enum Command {
     Trace(TraceOptions),
     /// Drift as it comes and goes
     Watch(WatchOptions),
+    /// Write policies for what Argo CD and Flux deploy. Only reads the cluster
+    Adopt(AdoptOptions),
+    /// Whether the installation works, and what mends what does not
+    Doctor(DoctorOptions),
     /// Completion for a shell
     Completion(CompletionOptions),
     /// What could follow on a command line, for kubectl
@@ -81,6 +85,9 @@ pub struct Connection {
     /// The namespace. Default: that of the context
     #[arg(short, long, global = true, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
+    /// Inside a cluster: as the Pod's service account, whatever kubeconfig there is. Without a kubeconfig that is the default in a Pod
+    #[arg(long, global = true, conflicts_with_all = ["kubeconfig", "context", "cluster", "user"])]
+    pub in_cluster: bool,
     /// Act as this user
     #[arg(long = "as", global = true, value_name = "USER")]
     pub impersonate: Option<String>,
@@ -159,14 +166,23 @@ pub struct AuditOptions {
     pub no_blame: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  kubectl driftline diff --git . --worktree\n  kubectl driftline diff deployment/web -n shop        # of what the operator recorded\n\nKUBECTL_EXTERNAL_DIFF names a program that is given two folders instead, as for kubectl diff. Exit codes are those of audit."
+    after_help = "Examples:\n  kubectl driftline diff ./deploy -n shop               # a folder, as its files are\n  kubectl driftline diff --git URL --path deploy        # a repository\n  kubectl driftline diff deployment/web -n shop         # of what the operator recorded\n  kubectl driftline diff --policy shop --target app     # the same of a policy or one of its targets\n\nKUBECTL_EXTERNAL_DIFF names a program that is given two folders instead, as for kubectl diff. Exit codes are those of audit; what an\nexception allows or a hold keeps is shown, and is no drift."
 )]
 pub struct DiffOptions {
-    /// An object; all that drift if not given
-    #[arg(value_name = "KIND/NAME")]
+    /// An object; or a folder, as ./FOLDER. All that drift if not given
+    #[arg(value_name = "KIND/NAME|FOLDER")]
     pub what: Option<String>,
+    /// Show all of what runs, not only what differs
+    #[arg(long)]
+    pub full: bool,
+    /// Of all that this policy declares, as the operator recorded it
+    #[arg(long, value_name = "NAME", conflicts_with = "what")]
+    pub policy: Option<String>,
+    /// Of this target of the policy
+    #[arg(long, value_name = "NAME", requires = "policy")]
+    pub target: Option<String>,
     #[command(flatten)]
     pub source: SourceOptions,
     /// A Helm release as NAMESPACE/NAME, compared with the manifest that Helm keeps of it; needs no repository
@@ -375,6 +391,82 @@ pub struct TraceOptions {
 pub struct WatchOptions {
     #[command(flatten)]
     pub scope: ScopeOptions,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl driftline adopt -A --output-dir policies\n  kubectl driftline adopt -n argocd -l team=shop > shop.yaml\n\nExits with 0 where all was translated, 2 where something was not, which is told, 3 where nothing was written. Read what it\nwrites before you commit it."
+)]
+pub struct AdoptOptions {
+    /// Of all namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Of those with these labels, as kubectl takes them
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// The folder for the files, one for each policy. Default: they are printed
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    pub output_dir: Option<PathBuf>,
+    /// Say what would be written, and write nothing
+    #[arg(long, requires = "output_dir")]
+    pub dry_run: bool,
+    /// Write over files that are there
+    #[arg(long, requires = "output_dir")]
+    pub force: bool,
+    /// The policies' namespace. In the operator's own they need no service account
+    #[arg(long, value_name = "NAMESPACE", default_value = "driftline-system")]
+    pub policy_namespace: String,
+    /// The policies' service account, in their namespace
+    #[arg(long, value_name = "NAME")]
+    pub service_account: Option<String>,
+    /// How they are printed
+    #[arg(short, long, value_enum)]
+    pub output: Option<AdoptFormat>,
+}
+
+/// How policies are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AdoptFormat {
+    /// As kubectl applies them
+    Yaml,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: kubectl driftline doctor\n\nExits with 0 where nothing fails (there may be warnings), 1 where something fails, 2 where nothing is known to fail and not\neverything could be looked at, 3 where there is no cluster to look at."
+)]
+pub struct DoctorOptions {
+    /// Where the operator is installed. Default: looked for
+    #[arg(long, value_name = "NAMESPACE")]
+    operator_namespace: Option<String>,
+    /// A repository that has to be reached from here. Repeatable
+    #[arg(long, value_name = "URL")]
+    pub git: Vec<String>,
+    /// A private key for Git over ssh. Default: ~/.ssh/id_ed25519, id_ecdsa, id_rsa
+    #[arg(long, value_name = "FILE")]
+    pub ssh_key: Option<PathBuf>,
+    /// Certificates that are trusted for Git over https instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub git_ca: Option<PathBuf>,
+    /// How it is written
+    #[arg(short, long, value_enum, default_value_t = DoctorFormat::Table)]
+    pub output: DoctorFormat,
+}
+
+impl DoctorOptions {
+    /// Where the operator is, if that was said.
+    pub fn operator_namespace(&self) -> Option<&str> {
+        self.operator_namespace.as_deref()
+    }
+}
+
+/// How findings are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DoctorFormat {
+    /// For a terminal
+    Table,
+    /// For machines
+    Json,
 }
 
 #[derive(Debug, Args)]

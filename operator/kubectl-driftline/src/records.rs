@@ -4,6 +4,7 @@ use driftline_crds::{DriftPolicy, DriftRecord, DriftRecordStatus, KubernetesSubj
 use kube::api::ListParams;
 use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::connect::Cluster;
 use crate::failure::{Failure, Result};
@@ -32,27 +33,132 @@ where
     }
 }
 
-/// All objects of a kind.
+/// Objects of a kind, and those that this program cannot read.
+pub struct Listed<K> {
+    /// Those that can be read.
+    pub items: Vec<K>,
+    /// The others.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// An object that does not decode: of another version of Driftline, or written past its schema.
+pub struct Unreadable {
+    kind: String,
+    plural: String,
+    namespace: String,
+    name: String,
+    /// What is the matter with it.
+    pub why: String,
+}
+
+impl Unreadable {
+    /// `DriftPolicy shop/web`.
+    pub fn name(&self) -> String {
+        format!("{} {}/{}", self.kind, self.namespace, self.name)
+    }
+
+    /// What to do.
+    pub fn remedy(&self) -> String {
+        format!(
+            "use the kubectl-driftline of the operator's version, or mend it: `kubectl edit {}.{} {} -n {}`",
+            self.plural,
+            driftline_crds::GROUP,
+            self.name,
+            self.namespace
+        )
+    }
+}
+
+impl<K> Listed<K> {
+    /// Names those that cannot be read on standard error: they hide nothing of the rest.
+    pub fn tell(&self) {
+        use std::io::Write as _;
+        for one in &self.unreadable {
+            let text = format!(
+                "warning: {} cannot be read: {}; {}",
+                one.name(),
+                one.why,
+                one.remedy()
+            );
+            let _ = writeln!(std::io::stderr(), "{}", drift::redact::printable(&text));
+        }
+    }
+
+    /// The exit code of a command that only shows them: 2 where not all could be read.
+    pub fn code(&self) -> u8 {
+        if self.unreadable.is_empty() { 0 } else { 2 }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Page {
+    #[serde(default)]
+    metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta,
+    #[serde(default)]
+    items: Vec<Value>,
+}
+
+/// All objects of a kind, each read by itself.
 ///
 /// # Errors
 /// Where they cannot be listed; where the kind is not there, says how to install the operator.
-pub async fn list<K>(cluster: &Cluster, scope: Scope<'_>) -> Result<Vec<K>>
+pub async fn list<K>(cluster: &Cluster, scope: Scope<'_>) -> Result<Listed<K>>
 where
     K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
         + Clone
         + std::fmt::Debug
         + DeserializeOwned,
 {
-    let api: Api<K> = api(cluster, scope);
-    let mut found = Vec::new();
+    let mut listed = Listed {
+        items: Vec::new(),
+        unreadable: Vec::new(),
+    };
+    let namespace = match scope {
+        Scope::All => None,
+        Scope::In(namespace) => Some(namespace),
+    };
+    let requests = kube::core::Request::new(K::url_path(&(), namespace));
     let mut parameters = ListParams::default().limit(PAGE);
     loop {
-        let page = api.list(&parameters).await.map_err(|e| refused::<K>(&e))?;
-        found.extend(page.items);
+        let request = requests.list(&parameters).map_err(|e| {
+            Failure::new(
+                format!("{} cannot be asked for: {e}", K::plural(&())),
+                "check -n",
+            )
+        })?;
+        let page: Page = cluster
+            .client
+            .request(request)
+            .await
+            .map_err(|e| refused::<K>(&e))?;
+        for item in page.items {
+            take(item, &mut listed);
+        }
         match page.metadata.continue_.filter(|next| !next.is_empty()) {
             Some(next) => parameters = parameters.continue_token(&next),
-            None => return Ok(found),
+            None => return Ok(listed),
         }
+    }
+}
+
+fn take<K>(item: Value, listed: &mut Listed<K>)
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let of = |key: &str| {
+        let text = item.pointer(key).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let (namespace, name) = (of("/metadata/namespace"), of("/metadata/name"));
+    match serde_json::from_value(item) {
+        Ok(item) => listed.items.push(item),
+        Err(error) => listed.unreadable.push(Unreadable {
+            kind: K::kind(&()).into_owned(),
+            plural: K::plural(&()).into_owned(),
+            namespace,
+            name,
+            why: error.to_string(),
+        }),
     }
 }
 
@@ -73,7 +179,7 @@ fn refused<K: Resource<DynamicType = ()>>(error: &kube::Error) -> Failure {
     }
 }
 
-/// The policies of a scope, or one of them.
+/// The policies of a scope, or one of them. Names those that cannot be read.
 ///
 /// # Errors
 /// Where they cannot be listed, or there is none of that name.
@@ -81,20 +187,29 @@ pub async fn policies(
     cluster: &Cluster,
     scope: Scope<'_>,
     name: Option<&str>,
-) -> Result<Vec<DriftPolicy>> {
-    let mut all: Vec<DriftPolicy> = list(cluster, scope).await?;
+) -> Result<Listed<DriftPolicy>> {
+    let mut listed = list::<DriftPolicy>(cluster, scope).await?;
     let Some(name) = name else {
-        all.sort_by_key(|p| (p.namespace(), p.name_any()));
-        return Ok(all);
+        listed.items.sort_by_key(|p| (p.namespace(), p.name_any()));
+        listed.tell();
+        return Ok(listed);
     };
-    all.retain(|p| p.name_any() == name);
-    if all.is_empty() {
-        return Err(Failure::new(
+    listed.items.retain(|p| p.name_any() == name);
+    listed.unreadable.retain(|u| u.name == name);
+    match (listed.items.is_empty(), listed.unreadable.first()) {
+        (true, Some(broken)) => Err(Failure::new(
+            format!("{} cannot be read: {}", broken.name(), broken.why),
+            broken.remedy(),
+        )),
+        (true, None) => Err(Failure::new(
             format!("there is no DriftPolicy {name:?}{}", place(scope)),
             "list what there is: kubectl driftline status -A",
-        ));
+        )),
+        (false, _) => {
+            listed.tell();
+            Ok(listed)
+        }
     }
-    Ok(all)
 }
 
 /// `in namespace shop`, or nothing.
@@ -130,13 +245,14 @@ impl Known {
     }
 }
 
-/// The records of a scope, the gravest first, among equals the oldest.
+/// The records of a scope, the gravest first, among equals the oldest. Names those that cannot be read.
 ///
 /// # Errors
 /// Where they cannot be listed.
-pub async fn records(cluster: &Cluster, scope: Scope<'_>) -> Result<Vec<Known>> {
-    let all: Vec<DriftRecord> = list(cluster, scope).await?;
-    let mut known: Vec<Known> = all.into_iter().filter_map(Known::of).collect();
+pub async fn records(cluster: &Cluster, scope: Scope<'_>) -> Result<Listed<Known>> {
+    let all = list::<DriftRecord>(cluster, scope).await?;
+    all.tell();
+    let mut known: Vec<Known> = all.items.into_iter().filter_map(Known::of).collect();
     known.sort_by(|a, b| {
         let key = |k: &Known| (!k.is_open(), std::cmp::Reverse(k.status.severity));
         key(a)
@@ -144,7 +260,10 @@ pub async fn records(cluster: &Cluster, scope: Scope<'_>) -> Result<Vec<Known>> 
             .then_with(|| a.status.first_seen.cmp(&b.status.first_seen))
             .then_with(|| a.record.name_any().cmp(&b.record.name_any()))
     });
-    Ok(known)
+    Ok(Listed {
+        items: known,
+        unreadable: all.unreadable,
+    })
 }
 
 /// An object as a user names it: `deployment/web`, `deployments.apps/web`.
@@ -216,12 +335,12 @@ impl<'a> Named<'a> {
 /// Where there is none, or more than one.
 pub async fn find(cluster: &Cluster, text: &str) -> Result<Known> {
     let (mut found, scope) = match records(cluster, Scope::All).await {
-        Ok(all) => (all, Scope::All),
+        Ok(all) => (all.items, Scope::All),
         // Whoever may not list everywhere may do so at home.
         Err(everywhere) => {
             let scope = Scope::In(&cluster.namespace);
             let there = records(cluster, scope).await;
-            (there.map_err(|_| everywhere)?, scope)
+            (there.map_err(|_| everywhere)?.items, scope)
         }
     };
     match Named::parse(text) {

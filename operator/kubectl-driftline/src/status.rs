@@ -20,13 +20,14 @@ use crate::records::{self, Scope};
 pub async fn run(cluster: &Cluster, options: &StatusOptions, paint: Paint) -> Result<u8> {
     let scope = options.scope.of(cluster);
     let found = records::policies(cluster, scope, options.policy.as_deref()).await?;
+    let code = found.code();
     let text = match options.output {
-        PolicyFormat::Table => shown(&found, scope, paint),
-        PolicyFormat::Json => output::json(&as_list(found))?,
-        PolicyFormat::Yaml => output::yaml(&as_list(found))?,
+        PolicyFormat::Table => shown(&found.items, scope, paint),
+        PolicyFormat::Json => output::json(&as_list(found.items))?,
+        PolicyFormat::Yaml => output::yaml(&as_list(found.items))?,
     };
     crate::print(&text);
-    Ok(0)
+    Ok(code)
 }
 
 fn as_list(found: Vec<DriftPolicy>) -> serde_json::Value {
@@ -51,11 +52,17 @@ pub fn condition<'a>(policy: &'a DriftPolicy, kind: &str) -> Option<(&'a str, &'
     Some((&found.status, &found.reason, &found.message))
 }
 
-/// What a policy's counts mean.
+/// What a policy's counts mean. What drifts under a hold is no drift to a pipeline, as for the condition `Drifted`.
 pub fn outcome(policy: &DriftPolicy) -> Outcome {
-    let ready = condition(policy, "Ready").is_some_and(|(status, ..)| status == "True");
+    let is_true =
+        |kind| condition(policy, kind).is_some_and(|(status, ..): (&str, _, _)| status == "True");
     match policy.status.as_ref().and_then(|s| s.summary) {
-        Some(summary) => model::outcome(&summary, !ready),
+        Some(mut summary) => {
+            if is_true("Held") {
+                summary.drifted = 0;
+            }
+            model::outcome(&summary, !is_true("Ready"))
+        }
         None => Outcome::Unknown,
     }
 }

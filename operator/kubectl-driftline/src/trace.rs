@@ -40,24 +40,30 @@ pub async fn run(cluster: &Cluster, options: &TraceOptions, paint: Paint) -> Res
         .map_err(|e| Failure::of_cluster(&e))?;
     let live = live(cluster, &catalog, &named).await?;
     let (policies, everywhere) = policies(cluster).await?;
-    let all: Vec<DriftRecord> = if everywhere {
-        records::list(cluster, Scope::All).await?
+    let scope = if everywhere {
+        Scope::All
     } else {
-        records::list(cluster, Scope::In(&cluster.namespace)).await?
+        Scope::In(&cluster.namespace)
     };
+    let all = records::list::<DriftRecord>(cluster, scope).await?;
+    all.tell();
     let tracer = Tracer {
         cluster,
         catalog: &catalog,
         named: &named,
         options,
-        records: &all,
+        records: &all.items,
         paint,
     };
     let mut found = Vec::new();
-    let mut troubles = Vec::new();
+    let mut troubles: Vec<String> = policies
+        .unreadable
+        .iter()
+        .map(|u| format!("{} cannot be read: {}", u.name(), u.why))
+        .collect();
     let local = Local::start(&options.programs).await?;
     let mut number = 0;
-    for policy in &policies {
+    for policy in &policies.items {
         for target in &policy.spec.targets {
             number += 1;
             progress.say(&format!(
@@ -97,7 +103,7 @@ pub async fn run(cluster: &Cluster, options: &TraceOptions, paint: Paint) -> Res
 }
 
 /// The policies that may be read; true if those of all namespaces.
-async fn policies(cluster: &Cluster) -> Result<(Vec<DriftPolicy>, bool)> {
+async fn policies(cluster: &Cluster) -> Result<(records::Listed<DriftPolicy>, bool)> {
     match records::policies(cluster, Scope::All, None).await {
         Ok(all) => Ok((all, true)),
         Err(everywhere) => {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use driftline_crds::{DriftRecord, DriftRecordStatus, RecordState};
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Api, ResourceExt as _};
@@ -25,7 +26,7 @@ pub async fn run(cluster: &Cluster, options: &WatchOptions, paint: Paint) -> Res
     let scope = options.scope.of(cluster);
     // Says clearly what is missing; a watch would only try again.
     records::records(cluster, scope).await?;
-    let api: Api<DriftRecord> = records::api(cluster, scope);
+    let api: Api<DeserializeGuard<DriftRecord>> = records::api(cluster, scope);
     let mut events = std::pin::pin!(watcher(api, Config::default()).default_backoff());
     let mut known: HashMap<String, DriftRecordStatus> = HashMap::new();
     let mut listing = true;
@@ -34,6 +35,8 @@ pub async fn run(cluster: &Cluster, options: &WatchOptions, paint: Paint) -> Res
             Ok(Event::Init) => listing = true,
             Ok(Event::InitDone) => listing = false,
             Ok(Event::InitApply(record) | Event::Apply(record)) => {
+                // Those that cannot be read were named at the start; the others go on.
+                let Ok(record) = record.0 else { continue };
                 let before = known.get(&key(&record));
                 if let Some(status) = &record.status {
                     let quiet =
@@ -45,6 +48,7 @@ pub async fn run(cluster: &Cluster, options: &WatchOptions, paint: Paint) -> Res
                 }
             }
             Ok(Event::Delete(record)) => {
+                let Ok(record) = record.0 else { continue };
                 if let Some(status) = known
                     .remove(&key(&record))
                     .filter(|s| s.state != RecordState::Closed)

@@ -1,6 +1,8 @@
 //! The command line as a user runs it: the program itself, against a real API server, its output read as it is shown.
 
+mod adopt;
 mod audit;
+mod doctor;
 mod operator;
 mod refusals;
 pub(crate) mod support;

@@ -159,36 +159,63 @@ fn own_objects(client: &Client, options: &GuardOptions) -> Trigger {
 
 /// How old policy and binding are, if everything is in order; else what is not.
 async fn check(client: &Client, options: &GuardOptions) -> std::result::Result<Duration, String> {
-    let name = &options.policy_name;
-    let again = "install it again from the chart";
-    let live_policy = installed::read(
-        client,
-        "validatingadmissionpolicies",
-        "ValidatingAdmissionPolicy",
-        name,
-    )
-    .await?;
-    if let Some(why) = policy::policy_differs(&live_policy, name, &options.account) {
-        return Err(format!("{why}; {again}"));
-    }
-    let live_binding = installed::read(
-        client,
-        "validatingadmissionpolicybindings",
-        "ValidatingAdmissionPolicyBinding",
-        name,
-    )
-    .await?;
-    if let Some(why) = policy::binding_differs(&live_binding, name) {
-        return Err(format!("{why}; {again}"));
-    }
-    let rights = read_rights(client)
+    let age = inspect(client, &options.account, &options.policy_name)
         .await
-        .map_err(|error| unreadable(&error))?;
-    if let Some(why) = rights.too_wide(&options.account) {
-        return Err(why);
-    }
+        .map_err(|error| unreadable(&error))??;
     canaries(client, &options.account).await?;
-    Ok(age(&live_policy).min(age(&live_binding)))
+    Ok(age)
+}
+
+/// How old policy and binding are, if they and the account's roles are in order; else what is not. Only reads; what other authorizers
+/// than RBAC may grant does not show.
+///
+/// # Errors
+/// Where something cannot be read.
+pub async fn inspect(
+    client: &Client,
+    account: &Account,
+    policy_name: &str,
+) -> Result<std::result::Result<Duration, String>> {
+    let name = policy_name;
+    let again = "install it again from the chart";
+    let kind = "ValidatingAdmissionPolicy";
+    let found = installed::find(client, "validatingadmissionpolicies", kind, name).await?;
+    let Some(live_policy) = found else {
+        return Ok(Err(installed::absent(kind, name)));
+    };
+    if let Some(why) = policy::policy_differs(&live_policy, name, account) {
+        return Ok(Err(format!("{why}; {again}")));
+    }
+    let kind = "ValidatingAdmissionPolicyBinding";
+    let plural = "validatingadmissionpolicybindings";
+    let Some(live_binding) = installed::find(client, plural, kind, name).await? else {
+        return Ok(Err(installed::absent(kind, name)));
+    };
+    if let Some(why) = policy::binding_differs(&live_binding, name) {
+        return Ok(Err(format!("{why}; {again}")));
+    }
+    if let Some(why) = Grants::read(client).await?.0.too_wide(account) {
+        return Ok(Err(why));
+    }
+    Ok(Ok(age(&live_policy).min(age(&live_binding))))
+}
+
+/// What roles and bindings grant, as they were read.
+pub struct Grants(rights::Rights);
+
+impl Grants {
+    /// Reads all roles and bindings.
+    ///
+    /// # Errors
+    /// Where they cannot be listed.
+    pub async fn read(client: &Client) -> Result<Self> {
+        read_rights(client).await.map(Self)
+    }
+
+    /// Whether roles let an account do this.
+    pub fn allow(&self, account: &Account, attributes: Attributes<'_>) -> bool {
+        self.0.allow(account, attributes)
+    }
 }
 
 /// Rights that other authorizers than RBAC may give do not show in roles. Asking for a few that would be fatal finds the crude cases.

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
 
+use crate::access::Attributes;
 use crate::account::Account;
 
 /// Groups in which the account must hold nothing that changes anything.
@@ -51,11 +52,31 @@ struct Rule {
     verbs: Vec<String>,
     api_groups: Vec<String>,
     resources: Vec<String>,
+    resource_names: Vec<String>,
     #[serde(rename = "nonResourceURLs")]
     non_resource_urls: Vec<String>,
 }
 
 impl Rule {
+    /// As the API server's RBAC authorizer decides.
+    fn allows(&self, of: Attributes<'_>) -> bool {
+        let has = |list: &[String], wanted: &str| list.iter().any(|w| w == "*" || w == wanted);
+        let resource = match of.subresource {
+            "" => of.resource.to_owned(),
+            sub => format!("{}/{sub}", of.resource),
+        };
+        let named = has(&self.resources, &resource)
+            || (!of.subresource.is_empty()
+                && self.resources.contains(&format!("*/{}", of.subresource)));
+        has(&self.verbs, of.verb)
+            && has(&self.api_groups, of.group)
+            && named
+            && (self.resource_names.is_empty()
+                || of
+                    .name
+                    .is_some_and(|n| self.resource_names.iter().any(|w| w == n)))
+    }
+
     fn only_reads(&self) -> bool {
         self.verbs.iter().all(|v| READING.contains(&v.as_str()))
     }
@@ -137,8 +158,31 @@ pub(super) struct Rights {
 }
 
 impl Rights {
+    /// Whether the rules of roles let an account do this, in a namespace or the whole cluster.
+    pub(super) fn allow(&self, account: &Account, of: Attributes<'_>) -> bool {
+        self.reaching(account)
+            .filter(|(binding, ..)| {
+                let place = &binding.metadata.namespace;
+                place.is_empty() || of.namespace == Some(place)
+            })
+            .any(|(_, _, rules)| rules.iter().any(|rule| rule.allows(of)))
+    }
+
     /// The first grant that the admission policy cannot be trusted to keep to dry runs, in words with the remedy.
     pub(super) fn too_wide(&self, account: &Account) -> Option<String> {
+        self.reaching(account).find_map(|(binding, reach, rules)| {
+            let why = rules
+                .iter()
+                .find_map(|rule| self.rule_too_wide(rule, reach))?;
+            Some(self.sentence(binding, account, reach, &why))
+        })
+    }
+
+    /// The bindings that reach an account, with the rules that they bind.
+    fn reaching<'a>(
+        &'a self,
+        account: &'a Account,
+    ) -> impl Iterator<Item = (&'a Binding, Reach, &'a [Rule])> {
         let cluster_roles: HashMap<&str, &Role> = self
             .cluster_roles
             .iter()
@@ -149,26 +193,17 @@ impl Rights {
             .iter()
             .map(|r| ((r.metadata.namespace.as_str(), r.metadata.name.as_str()), r))
             .collect();
-        for binding in self.cluster_role_bindings.iter().chain(&self.role_bindings) {
-            let Some(reach) = binding.reach(account) else {
-                continue;
-            };
+        let bindings = self.cluster_role_bindings.iter().chain(&self.role_bindings);
+        bindings.filter_map(move |binding| {
+            let reach = binding.reach(account)?;
             let reference = &binding.role_ref;
             let role = match reference.kind.as_str() {
                 "ClusterRole" => cluster_roles.get(reference.name.as_str()),
                 _ => roles.get(&(binding.metadata.namespace.as_str(), reference.name.as_str())),
             };
-            let rules = role
-                .and_then(|role| role.rules.as_deref())
-                .unwrap_or_default();
-            if let Some(why) = rules
-                .iter()
-                .find_map(|rule| self.rule_too_wide(rule, reach))
-            {
-                return Some(self.sentence(binding, account, reach, &why));
-            }
-        }
-        None
+            let rules = role.and_then(|role| role.rules.as_deref());
+            Some((binding, reach, rules.unwrap_or_default()))
+        })
     }
 
     fn sentence(&self, binding: &Binding, account: &Account, reach: Reach, why: &str) -> String {
@@ -275,6 +310,37 @@ mod tests {
 
     fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
         json!([{"apiGroups": groups, "resources": resources, "verbs": verbs}])
+    }
+
+    #[test]
+    fn what_a_rule_allows_is_what_the_api_server_would_allow() {
+        let of = |verb, resource, subresource, name| Attributes {
+            verb,
+            group: "apps",
+            resource,
+            subresource,
+            namespace: Some("shop"),
+            name,
+        };
+        let rules = json!([
+            {"apiGroups": ["apps"], "resources": ["deployments", "*/scale"], "verbs": ["get"]},
+            {"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": ["one"], "verbs": ["*"]},
+        ]);
+        let subject = json!({"kind": "ServiceAccount", "name": "driftline-dry-run", "namespace": "driftline-system"});
+        let rights = rights(rules, subject);
+        for (wanted, of) in [
+            (true, of("get", "deployments", "", None)),
+            (false, of("list", "deployments", "", None)),
+            (false, of("get", "deployments", "status", None)),
+            (true, of("get", "statefulsets", "scale", None)),
+            (true, of("delete", "statefulsets", "", Some("one"))),
+            (false, of("delete", "statefulsets", "", Some("two"))),
+            (false, of("list", "statefulsets", "", None)),
+        ] {
+            assert_eq!(rights.allow(&account(), of), wanted, "{of:?}");
+        }
+        let other = Account::new("driftline-system", "other");
+        assert!(!rights.allow(&other, of("get", "deployments", "", None)));
     }
 
     #[test]

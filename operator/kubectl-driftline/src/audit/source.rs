@@ -47,6 +47,21 @@ pub enum NamedBy {
     Policy,
 }
 
+/// The name and commit of a repository's head, if it can be had from here.
+///
+/// # Errors
+/// Where it cannot.
+pub async fn reach(
+    local: &Local,
+    url: &str,
+    options: &SourceOptions,
+    by: NamedBy,
+) -> Result<String> {
+    let place = place(local, url, 0, options)?;
+    let (revision, _) = fetch(local, &place, Reference::Head, options, by).await?;
+    Ok(revision.name)
+}
+
 /// Where a source is.
 struct Place {
     url: String,
@@ -198,7 +213,8 @@ fn is_scp(text: &str) -> bool {
         .is_some_and(|(host, _)| host.contains('@') && !host.contains('/'))
 }
 
-fn without_credentials(url: &str) -> String {
+/// A URL without what opens it.
+pub fn without_credentials(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => {
             let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
