@@ -26,7 +26,7 @@ demo-down: .tools ## End what make demo left running
 	@$(DEBUG)/demo down
 
 .PHONY: test
-test: .tools .go .sshd .python ## Run all tests; the first time, builds the control plane too
+test: .tools .go .sshd .python .browser ## Run all tests; the first time, builds the control plane too
 	@$(CARGO) build --workspace --bins
 	@echo "Control plane and tools for the tests:"
 	@$(DEBUG)/cluster tools
@@ -116,3 +116,7 @@ build: .tools ## Build the release binaries
 .PHONY: .sshd
 .sshd:
 	@command -v sshd >/dev/null || test -x /usr/sbin/sshd || { printf "error: missing on this machine:\n  sshd, for the tests of Git over ssh\nOn Debian: apt-get install openssh-server\n" >&2; exit 1; }
+
+.PHONY: .browser
+.browser:
+	@test -n "$$DRIFTLINE_BROWSER" || command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || command -v google-chrome-stable >/dev/null || { printf "error: missing on this machine:\n  Chromium, in which the tests open reports (DRIFTLINE_BROWSER names it elsewhere)\nOn Debian: apt-get install chromium-headless-shell\n" >&2; exit 1; }

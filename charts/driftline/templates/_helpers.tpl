@@ -53,7 +53,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "driftline.image" -}}
 {{- $image := .Values.image }}
 {{- if not $image.repository }}
-{{- fail "image.repository: there is no published image yet; build one that holds driftline, helm and kustomize, and name it with --set image.repository=…" }}
+{{- fail "image.repository: there is no published image yet; build one that holds driftline, kubectl-driftline, helm and kustomize, and name it with --set image.repository=…" }}
 {{- end }}
 {{- if $image.digest }}
 {{- printf "%s@%s" $image.repository $image.digest }}

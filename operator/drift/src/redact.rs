@@ -91,12 +91,16 @@ pub fn object(kind: &GroupKind, object: &Value) -> Value {
             SERVERS.iter().for_each(|key| {
                 metadata.remove(*key);
             });
-            if let Some(annotations) = metadata
+            let annotations = metadata
                 .get_mut("annotations")
-                .and_then(Value::as_object_mut)
-            {
-                // A copy of the whole object, Secrets' values included.
-                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+                .and_then(Value::as_object_mut);
+            // A copy of the whole object, Secrets' values included.
+            let emptied = annotations.is_some_and(|a| {
+                a.remove("kubectl.kubernetes.io/last-applied-configuration");
+                a.is_empty()
+            });
+            if emptied {
+                metadata.remove("annotations");
             }
         }
     }

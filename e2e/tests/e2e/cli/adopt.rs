@@ -93,7 +93,7 @@ spec:
     targetRevision: v1.2.0
     helm:
       valueFiles: ["$values/envs/prod.yaml", defaults.yaml]
-      valuesObject: {image: {tag: "1.0"}, database: {password: canary-value}, y: "no", on: {a: "0755"}}
+      valuesObject: {image: {tag: "1.0"}, database: {password: canary-value}, "y": "no", "on": {a: "0755"}}
       parameters: [{name: replicas, value: "3"}]
   - {repoURL: https://git.example.com/charts.git, targetRevision: v1.2.0, ref: values}
   - {repoURL: https://charts.example.com, chart: redis, targetRevision: 1.0.0}

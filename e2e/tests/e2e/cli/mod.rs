@@ -3,6 +3,9 @@
 mod adopt;
 mod audit;
 mod doctor;
+mod html;
 mod operator;
 mod refusals;
+mod schema;
 pub(crate) mod support;
+mod tables;

@@ -217,6 +217,46 @@ subjects: [{kind: ServiceAccount, name: drift}]
             })
             .await;
         assert_eq!(status["summary"]["unverified"], 0, "{status}");
+        self.audit_agrees(&record).await;
+    }
+
+    /// An audit of the same repository tells the same of the object as the operator's record.
+    async fn audit_agrees(&self, record: &Value) {
+        let team = &self.team;
+        let url = team.server.url("shop");
+        let audit = [
+            "audit",
+            "--git",
+            &url,
+            "--path",
+            "deploy",
+            "-n",
+            &team.namespace,
+            "-o",
+            "json",
+        ];
+        let run = crate::cli::support::run(team.world.plane().kubeconfig_path(), &audit).await;
+        assert_eq!(run.code, 1, "{}{}", run.out, run.err);
+        let report = run.json();
+        let objects = report["clusters"][0]["objects"].as_array().unwrap();
+        let told = objects.iter().find(|o| o["subject"]["name"] == "one");
+        let told = told.unwrap_or_else(|| panic!("{report}"));
+        let status = &record["status"];
+        for key in ["origin", "severity", "change", "baseline"] {
+            assert_eq!(told[key], status[key], "{key}: {told}\n{status}");
+        }
+        let fields = |of: &Value| -> Vec<Vec<Value>> {
+            let keys = ["path", "change", "origin", "declared", "live", "by"];
+            let all = of["fields"].as_array().unwrap().iter();
+            all.map(|f| keys.map(|k| f[k].clone()).into()).collect()
+        };
+        assert_eq!(fields(told), fields(status), "{told}\n{status}");
+        let summary = &report["summary"];
+        assert_eq!(
+            (&summary["pending"], &summary["drifted"]),
+            (&json!(1), &json!(1)),
+            "{summary}"
+        );
     }
 
     /// Waits until both objects are told, without anybody knowing who moved.

@@ -15,13 +15,16 @@ const CHECK: &str = "definitions";
 /// Fields that are named in a message.
 const NAMED: usize = 3;
 
-/// Looks at each definition.
-pub async fn checks(client: &Client, installation: &Installation) -> Vec<Finding> {
+/// Looks at each definition. True unless none of them is there.
+pub async fn checks(client: &Client, installation: &Installation) -> (bool, Vec<Finding>) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let (mut bad, mut good) = (Vec::new(), Vec::new());
+    let mut defined = false;
     for (_, wanted) in driftline_crds::definitions() {
         let name = wanted.name_any();
-        match reading::one(&api, &name).await {
+        let seen = reading::one(&api, &name).await;
+        defined |= !matches!(seen, Seen::Absent);
+        match seen {
             Seen::There(live) => match trouble(&live, &wanted, installation) {
                 Some(finding) => bad.push(finding),
                 None => good.push(format!("{name} ({})", versions(&live).join(", "))),
@@ -47,7 +50,7 @@ pub async fn checks(client: &Client, installation: &Installation) -> Vec<Finding
             ),
         );
     }
-    bad
+    (defined, bad)
 }
 
 fn versions(definition: &CustomResourceDefinition) -> Vec<String> {

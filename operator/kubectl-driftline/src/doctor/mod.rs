@@ -52,12 +52,24 @@ async fn examine(
     let (server, clock) = clock::server(client).await?;
     let mut report = Report::new(cluster, &server);
     report.extend(clock::checks(&server, &clock));
+    for url in &options.git {
+        progress.say(&format!(
+            "asking {}",
+            output::words::clean(&git::shown(url))
+        ));
+        report.extend([git::check(url, options).await]);
+    }
     progress.say("reading what is installed");
     let (installation, found) = installation::find(client, options.operator_namespace()).await;
     report.operator = installation.version.clone();
     report.namespace.clone_from(&installation.namespace);
     report.extend(found);
-    report.extend(definitions::checks(client, &installation).await);
+    let (defined, definitions) = definitions::checks(client, &installation).await;
+    if installation.deployment.is_none() && !defined {
+        // Nothing is installed: that one finding says all of it.
+        return Ok(report);
+    }
+    report.extend(definitions);
     report.extend(operator::checks(client, &installation, &clock).await);
     report.extend(admission::checks(client, &installation).await);
     progress.say("reading roles and bindings");
