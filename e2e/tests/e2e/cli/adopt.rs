@@ -226,14 +226,14 @@ async fn what_others_deploy_becomes_policies_that_are_admitted() {
             "",
         )
         .await;
-    let admitted: Value = serde_json::from_str(&admitted).unwrap();
+    let admitted: Vec<Value> = serde_json::Deserializer::from_str(&admitted)
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     let of = |name: &str| {
-        let items = admitted["items"].as_array().unwrap().iter();
-        items
-            .clone()
-            .find(|p| p["metadata"]["name"] == name)
-            .unwrap()["spec"]
-            .clone()
+        let mut all = admitted.iter();
+        let found = all.find(|p| p["metadata"]["name"] == name);
+        found.unwrap_or_else(|| panic!("{name} was not admitted: {admitted:?}"))["spec"].clone()
     };
     let shop = of("argocd-shop");
     assert_eq!(

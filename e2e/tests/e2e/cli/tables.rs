@@ -50,8 +50,35 @@ async fn an_audit_reads_as_it_did() {
     assert_eq!(rest.join("\n"), AUDIT.trim_matches('\n'), "\n{shown}");
 }
 
-const AUDIT: &str = r#"
+const AUDIT: &str = r##"
   . of FOLDER at files
 
 NAMESPACE  DECLARED  IN SYNC  DRIFTED  CRITICAL  HIGH  MEDIUM  LOW  PENDING  NOT CHECKED
-"#;
+(cluster)  1  -  -  -  -  -  -  -  1
+NS  3  -  3  -  2  1  -  -  -
+total  4  -  3  -  2  1  -  -  1
+
+HIGH apps/Deployment NS/web  1 field differs; edited live
+  declared in web.yaml:12
+  spec.template.spec.containers[name=web].image
+    - "shop/web:1.4.2"  line 12
+    + "shop/web:hotfix"  kubectl-set, TIME
+
+HIGH Secret NS/password  1 field differs; edited live
+  declared in settings.yaml:11
+  data.value
+    - (withheld)  line 11
+    + (withheld)  kubectl-patch, TIME
+
+MEDIUM ConfigMap NS/settings  1 field differs; edited live
+  declared in settings.yaml:5
+  data.greeting
+    - "hello"  line 5
+    + "<img src=x onerror=alert(1)>&\"'`|"  kubectl-patch, TIME
+
+Not checked
+  Widget of example.com/v1 KindNotServed
+      the cluster does not serve this kind in this version: is its CRD missing, or the apiVersion too old?
+
+There is drift. 3 objects checked: 0 as declared, 3 drifted, 1 object could not be checked.
+"##;

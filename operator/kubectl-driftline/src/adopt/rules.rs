@@ -212,7 +212,7 @@ mod tests {
             ..Rule::default()
         };
         assert_eq!(policy_rules(std::slice::from_ref(&rule), "why").len(), 3);
-        assert!(too_many(&[rule.clone()]).is_none());
+        assert!(too_many(std::slice::from_ref(&rule)).is_none());
         assert!(too_many(&vec![rule; 30]).is_some_and(|t| t.starts_with("26 ignore rules")));
         let all = policy_rules(&[Rule::default()], "why");
         assert_eq!(all[0]["match"]["names"], json!(["*"]));

@@ -12,6 +12,8 @@ use super::reading::{self, Seen};
 use super::report::{Finding, Level};
 
 const CHECK: &str = "definitions";
+/// What installs them.
+const APPLY: &str = "apply the definitions of the operator's version: `kubectl apply --server-side --force-conflicts -f crds/`";
 /// Fields that are named in a message.
 const NAMED: usize = 3;
 
@@ -33,10 +35,7 @@ pub async fn checks(client: &Client, installation: &Installation) -> (bool, Vec<
                 CHECK,
                 Level::Failure,
                 format!("{name} is not defined"),
-                format!(
-                    "apply the definitions: {} or `kubectl apply --server-side -f crds/`",
-                    installation.upgrade()
-                ),
+                APPLY.to_owned(),
             )),
             Seen::Hidden(why) => bad.push(reading::hidden(CHECK, &name, &why)),
         }
@@ -64,10 +63,7 @@ fn trouble(
     installation: &Installation,
 ) -> Option<Finding> {
     let name = live.name_any();
-    let apply = format!(
-        "apply the definitions of the operator's version: {} or `kubectl apply --server-side -f crds/`",
-        installation.upgrade()
-    );
+    let apply = APPLY.to_owned();
     let bad =
         |level, message: String, remedy: String| Some(Finding::bad(CHECK, level, message, remedy));
     let conditions = live

@@ -65,13 +65,12 @@ impl Installation {
 
     /// The command that installs the chart's objects again.
     pub fn upgrade(&self) -> String {
-        let label = self
-            .deployment
-            .as_ref()
-            .and_then(|d| d.labels().get(INSTANCE_LABEL));
+        let labels = self.deployment.as_ref().map(ResourceExt::labels);
+        let label = labels.and_then(|l| l.get(INSTANCE_LABEL));
         let release = label.map_or("driftline", |r| r);
         format!(
-            "`helm upgrade {release} charts/driftline -n {} --reuse-values`",
+            "`helm upgrade {release} charts/driftline -n {} --reset-then-reuse-values` \
+             (where Helm 4 tells of a conflict with what was changed by hand, with --force-conflicts)",
             self.namespace
         )
     }
