@@ -217,6 +217,12 @@ subjects: [{kind: ServiceAccount, name: drift}]
             })
             .await;
         assert_eq!(status["summary"]["unverified"], 0, "{status}");
+    }
+
+    /// The same, and an audit tells the same of the object as the operator's record.
+    async fn is_told_by_both(&self, evidence: &str) {
+        self.is_told(evidence).await;
+        let record = self.team.record("ConfigMap", "one", |_| true).await;
         self.audit_agrees(&record).await;
     }
 
@@ -287,7 +293,7 @@ async fn what_argo_cd_synced_tells_an_edit_from_a_commit() {
     let months = Months::new(shared().await, "argo").await;
     months.application(|_| {}).await;
     months.team.policy(|_| {}).await;
-    months.is_told("ArgoCD").await;
+    months.is_told_by_both("ArgoCD").await;
     assert_eq!(months.team.open_records().await.len(), 1);
     // Once it was seen in sync, Driftline knows for itself.
     let next = |text: &str| text.replace("level: info", "level: warn");
@@ -415,7 +421,7 @@ async fn what_flux_applied_tells_an_edit_from_a_commit() {
     let months = Months::new(shared().await, "flux").await;
     months.kustomization(|_, _| {}).await;
     months.team.policy(|_| {}).await;
-    months.is_told("Flux").await;
+    months.is_told_by_both("Flux").await;
     months.team.check().await;
     months.team.world.assert_nothing_missed().await;
 }
