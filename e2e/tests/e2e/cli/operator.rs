@@ -79,6 +79,9 @@ async fn drift_is_listed_explained_and_brought_back_into_git() {
     let grave = team.driftline(&["get", "--severity", "critical"]).await;
     grave.shows(&["No drift is recorded"]);
 
+    // What drifts is named a moment after it is counted.
+    let named = |s: &serde_json::Value| s["worst"].as_array().is_some_and(|w| !w.is_empty());
+    team.status("the worst is named", named).await;
     let status = team.driftline(&["status"]).await;
     status.shows(&[
         "POLICY",
