@@ -4,6 +4,7 @@
 
 mod chart;
 mod cli;
+mod container;
 mod demo;
 mod differential;
 mod harness;
