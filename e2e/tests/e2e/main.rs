@@ -7,6 +7,7 @@ mod cli;
 mod container;
 mod demo;
 mod differential;
+mod docs;
 mod harness;
 mod hostile;
 mod operator;
