@@ -3,10 +3,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
@@ -51,8 +53,17 @@ func checkDashboard(text []byte) error {
 	// The kinds of panels and queries.
 	plugins.RegisterDefaultPlugins()
 	var parsed dashboard.Dashboard
-	if err := parsed.UnmarshalJSONStrict(text); err != nil {
+	if err := parsed.UnmarshalJSONStrict(text); !isNone(err) {
 		return err
 	}
-	return parsed.Validate()
+	if err := parsed.Validate(); !isNone(err) {
+		return err
+	}
+	return nil
+}
+
+// The schema's own code gives an empty list of errors for none.
+func isNone(err error) bool {
+	var found cog.BuildErrors
+	return err == nil || errors.As(err, &found) && len(found) == 0
 }

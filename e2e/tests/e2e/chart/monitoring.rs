@@ -191,6 +191,10 @@ async fn the_dashboard_is_one_of_grafanas_schema_over_metrics_that_there_are() {
     let path = chart().join("files/dashboard.json");
     let text = std::fs::read_to_string(&path).unwrap();
     tool("schema").await.args([&path]).run().await.unwrap();
+    let odd = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    std::fs::write(odd.path(), text.replacen('{', "{\"unheardOf\": 1,", 1)).unwrap();
+    let refused = tool("schema").await.args([odd.path()]).run().await;
+    assert!(refused.unwrap_err().to_string().contains("unheardOf"));
     let served = served();
     let alerts = std::fs::read_to_string(chart().join("files/alerts.yaml")).unwrap();
     for (what, text) in [("dashboard", &text), ("alerts", &alerts)] {
