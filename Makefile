@@ -66,11 +66,23 @@ cluster-down: .tools ## End the control plane of make cluster
 	@$(DEBUG)/cluster down
 
 .PHONY: generate
-generate: .tools ## Write the files that are made from code: crds/*.yaml, the chart's copies, the tables in docs
-	@DRIFTLINE_GENERATE=1 $(CARGO) test --quiet -p driftline-crds -p drift -p kubectl-driftline -- yaml_is_up_to_date the_guide_shows the_report_schema
+generate: .tools ## Write the files that are made from code: crds/*.yaml, the chart's copies and README, the tables in docs
+	@DRIFTLINE_GENERATE=1 $(CARGO) test --quiet --workspace --lib --bins --tests -- up_to_date the_guide_shows
 	@rm -f charts/driftline/files/crds/*.yaml
 	@cp crds/*.yaml charts/driftline/files/crds/
-	@echo "Written: crds/*.yaml, charts/driftline/files/crds/*.yaml, docs/policy.md, docs/never-drift.md, docs/audit-report.schema.json. See what changed: git diff --stat"
+	@echo "Written: crds/*.yaml, charts/driftline/files/crds/*.yaml, charts/driftline/README.md, docs/policy.md, docs/never-drift.md, docs/metrics.md, docs/audit-report.schema.json. See what changed: git diff --stat"
+
+.PHONY: manifests
+manifests: ## Print the chart as plain manifests for kubectl apply, with image IMAGE:TAG and values SET="name=value ..."; takes helm
+	@charts/manifests.sh --set image.repository="$(IMAGE)" $(if $(TAG),--set image.tag="$(TAG)") $(foreach value,$(SET),--set '$(value)')
+
+.PHONY: rootfs
+rootfs: .tools .go ## Lay out the image's root file system in target/rootfs, where there is no container engine
+	@$(CARGO) build --release --workspace --bins
+	@container/tools.sh $(TARGET)/rootfs-tools
+	@rm -rf $(TARGET)/rootfs
+	@container/rootfs.sh $(TARGET)/release $(TARGET)/rootfs-tools $(TARGET)/rootfs
+	@du -sh $(TARGET)/rootfs
 
 .PHONY: lint
 lint: .tools ## Check formatting, lints, and (where cargo-deny is installed) licences and advisories

@@ -206,6 +206,21 @@ pub enum RecordState {
     Closed,
 }
 
+impl RecordState {
+    /// The word used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "Open",
+            Self::Pending => "Pending",
+            Self::Excepted => "Excepted",
+            Self::Held => "Held",
+            Self::Blocked => "Blocked",
+            Self::Contested => "Contested",
+            Self::Closed => "Closed",
+        }
+    }
+}
+
 /// What is the matter with the object as a whole.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecordChange {
@@ -232,6 +247,18 @@ pub enum Origin {
     Diverged,
     /// It is not known what was in force when the two last agreed.
     Unknown,
+}
+
+impl Origin {
+    /// The word used in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LiveEdited => "LiveEdited",
+            Self::GitAhead => "GitAhead",
+            Self::Diverged => "Diverged",
+            Self::Unknown => "Unknown",
+        }
+    }
 }
 
 /// The last state in which what runs was what Git declared.

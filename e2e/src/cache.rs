@@ -25,6 +25,8 @@ pub struct Artifact {
     title: &'static str,
     /// The packages to build.
     packages: &'static [&'static str],
+    /// Build tags.
+    tags: &'static [&'static str],
     /// Values set into variables by the linker.
     variables: &'static [(&'static str, &'static str)],
     /// Other names under which a binary can be called.
@@ -40,6 +42,7 @@ pub static CONTROL_PLANE: Artifact = Artifact {
     module: "controlplane",
     title: "the Kubernetes control plane",
     packages: &["."],
+    tags: &[],
     variables: &[
         ("k8s.io/component-base/version.gitVersion", "v1.37.2"),
         ("k8s.io/component-base/version.gitMajor", "1"),
@@ -63,6 +66,7 @@ pub static OLD_CONTROL_PLANE: Artifact = Artifact {
     module: "controlplane-old",
     title: "the control plane of Kubernetes 1.30",
     packages: &["."],
+    tags: &[],
     variables: &[
         ("k8s.io/component-base/version.gitVersion", "v1.30.14"),
         ("k8s.io/component-base/version.gitMajor", "1"),
@@ -88,6 +92,7 @@ pub const TOOLS: Artifact = Artifact {
         "helm.sh/helm/v4/cmd/helm",
         "sigs.k8s.io/kustomize/kustomize/v5",
     ],
+    tags: &[],
     variables: &[
         ("helm.sh/helm/v4/internal/version.version", "v4.3.1"),
         ("sigs.k8s.io/kustomize/api/provenance.version", "v5.8.2"),
@@ -97,11 +102,24 @@ pub const TOOLS: Artifact = Artifact {
     expectation: "about 2 min on two cores",
 };
 
+/// promtool, and a check of dashboards and of objects of the Prometheus operator by their own types. No service discovery is built in: rules need none.
+pub const MONITORING: Artifact = Artifact {
+    module: "monitoring",
+    title: "promtool and a check of dashboards and monitors",
+    packages: &["github.com/prometheus/prometheus/cmd/promtool", "."],
+    tags: &["remove_all_sd"],
+    variables: &[],
+    links: &[],
+    compiled: 900,
+    expectation: "about 3 min on two cores",
+};
+
 /// The program that runs a control plane and leaves nothing behind.
 pub const SUPERVISOR: Artifact = Artifact {
     module: "supervisor",
     title: "the supervisor of test processes",
     packages: &["."],
+    tags: &[],
     variables: &[],
     links: &[],
     compiled: 200,
@@ -170,6 +188,7 @@ impl Artifact {
         }
         digest.update(self.linker_flags());
         digest.update(self.packages.join(" "));
+        digest.update(self.tags.join(" "));
         for (link, binary) in self.links {
             digest.update(format!("{link}>{binary}\0"));
         }
@@ -223,7 +242,9 @@ impl Artifact {
     fn compile(&self, bin: &Path, log_file: &Path) -> Result<()> {
         let mut log = File::create(log_file).doing("creating", log_file)?;
         let mut go = Command::new("go")
-            .args(["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags"])
+            .args(["build", "-v", "-trimpath", "-buildvcs=false", "-tags"])
+            .arg(self.tags.join(","))
+            .arg("-ldflags")
             .arg(self.linker_flags())
             .arg("-o")
             // With the slash it is a directory, for one package as for several.

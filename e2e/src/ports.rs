@@ -1,7 +1,7 @@
 //! Ports for servers that come back on the port they had.
 
 use std::collections::HashSet;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -35,6 +35,11 @@ pub(crate) fn bind() -> Result<TcpListener> {
         }
     }
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing("binding a port of", "127.0.0.1")
+}
+
+/// An address that [`bind`] could have had, for a program that binds it itself.
+pub(crate) fn free() -> Result<SocketAddr> {
+    bind()?.local_addr().doing("binding a port of", "127.0.0.1")
 }
 
 fn is_new(port: u16) -> bool {

@@ -43,8 +43,12 @@ app.kubernetes.io/name: {{ include "driftline.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* Those of the chart come last: they win. */}}
 {{- define "driftline.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{- toYaml . }}
+{{ end }}
+{{- ""}}helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "driftline.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -53,7 +57,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "driftline.image" -}}
 {{- $image := .Values.image }}
 {{- if not $image.repository }}
-{{- fail "image.repository: there is no published image yet; build one that holds driftline, kubectl-driftline, helm and kustomize, and name it with --set image.repository=…" }}
+{{- fail "image.repository: there is no published image yet; build one with the Dockerfile of the repository, and name it with --set image.repository=…" }}
 {{- end }}
 {{- if $image.digest }}
 {{- printf "%s@%s" $image.repository $image.digest }}

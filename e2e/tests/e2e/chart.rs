@@ -4,10 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod dry_run;
+mod matrix;
+pub(crate) mod monitoring;
+mod readme;
 mod rights;
 mod served;
 mod stamp;
-mod support;
+pub(crate) mod support;
 mod teams;
 mod upgrade;
 
@@ -209,8 +212,21 @@ async fn the_api_server_takes_what_every_option_renders() {
             ("rbac.aggregateToUsers", "false"),
         ],
         &[
-            ("podDisruptionBudget.enabled", "true"),
+            ("podDisruptionBudget.enabled", "false"),
+            ("commonLabels.team", "platform"),
+        ],
+        &[
             ("podDisruptionBudget.maxUnavailable", "50%"),
+            ("networkPolicy.enabled", "true"),
+            ("dashboard.enabled", "true"),
+        ],
+        &[
+            ("topologySpreadConstraints[0].topologyKey", "rack"),
+            ("topologySpreadConstraints[0].maxSkew", "1"),
+            (
+                "topologySpreadConstraints[0].whenUnsatisfiable",
+                "DoNotSchedule",
+            ),
         ],
         &[
             ("priorityClassName", "system-cluster-critical"),
@@ -221,6 +237,7 @@ async fn the_api_server_takes_what_every_option_renders() {
             ("nodeSelector.a", "b"),
             ("tolerations[0].operator", "Exists"),
             ("worker.cache.bytes", "8589934592"),
+            ("worker.cache.sizeLimit", "16Gi"),
         ],
         &[
             ("read.customResources[0].apiGroups", "{cert-manager.io}"),
@@ -237,7 +254,7 @@ async fn the_api_server_takes_what_every_option_renders() {
             "--set".to_owned(),
             IMAGE.to_owned(),
             "--set".to_owned(),
-            "crds.install=false".to_owned(),
+            "crds.enabled=false".to_owned(),
         ];
         for (name, value) in *set {
             arguments.extend(["--set".to_owned(), format!("{name}={value}")]);

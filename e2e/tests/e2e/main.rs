@@ -4,8 +4,10 @@
 
 mod chart;
 mod cli;
+mod container;
 mod demo;
 mod differential;
+mod docs;
 mod harness;
 mod hostile;
 mod operator;

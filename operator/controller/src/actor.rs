@@ -405,7 +405,10 @@ impl Actor {
         }
         let mut whole = true;
         for target in &mut self.targets {
+            let begun = Instant::now();
             let failures = verify(&self.engine, target.id).await;
+            let metrics = &self.engine.metrics;
+            metrics.checked(begun.elapsed(), failures.is_empty());
             for (scope, error) in &failures {
                 tracing::warn!(policy = %self.state.key, %scope.kind, %error, "a kind could not be verified; trying again");
             }

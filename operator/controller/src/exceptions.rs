@@ -81,21 +81,19 @@ impl Known {
         (Exceptions::new(exceptions), ends)
     }
 
-    /// How many there are, by state.
-    pub fn counts(&self) -> Vec<(&'static str, i64)> {
-        let mut counts: BTreeMap<&'static str, i64> = BTreeMap::new();
-        for exception in self.all.lock().values() {
-            let state = exception.status.as_ref().map(|s| s.state);
-            let word = match state {
-                None => continue,
-                Some(ExceptionState::Active) => "active",
-                Some(ExceptionState::Expiring) => "expiring",
-                Some(ExceptionState::Expired) => "expired",
-                Some(ExceptionState::Invalid) => "invalid",
+    /// Which policy each is about, its state as it was told, and when it ends.
+    pub fn standings(&self) -> Vec<(PolicyKey, &'static str, Timestamp)> {
+        let all = self.all.lock();
+        let told = all.values().filter_map(|exception| {
+            let word = match exception.status.as_ref()?.state {
+                ExceptionState::Active => "active",
+                ExceptionState::Expiring => "expiring",
+                ExceptionState::Expired => "expired",
+                ExceptionState::Invalid => "invalid",
             };
-            *counts.entry(word).or_default() += 1;
-        }
-        counts.into_iter().collect()
+            Some((policy_of(exception), word, exception.spec.expires_at.0))
+        });
+        told.collect()
     }
 
     fn of(&self, policy: &PolicyKey) -> Vec<Arc<DriftException>> {

@@ -52,10 +52,7 @@ async fn readyz(State(served): State<Served>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(served): State<Served>) -> impl IntoResponse {
-    let text = served
-        .engine
-        .metrics
-        .text(&served.engine, &served.records.open_counts());
+    let text = served.engine.metrics.text(&served.engine, &served.records);
     (
         [(
             header::CONTENT_TYPE,

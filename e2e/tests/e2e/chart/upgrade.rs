@@ -18,9 +18,18 @@ async fn an_upgrade_brings_new_definitions_and_removing_the_release_keeps_polici
         .status()
         .unwrap();
     assert!(copied.success());
-    let definition = old_chart.join("files/crds/driftpolicies.yaml");
-    let text = std::fs::read_to_string(&definition).unwrap();
-    std::fs::write(&definition, text.replace("    - dp\n", "    - olddp\n")).unwrap();
+    let change = |file: &str, from: &str, to: &str| {
+        let path = old_chart.join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{file}");
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+    };
+    change(
+        "files/crds/driftpolicies.yaml",
+        "    - dp\n",
+        "    - olddp\n",
+    );
+    change("Chart.yaml", "\nversion: ", "\nversion: 0.0.1-before.");
 
     let installed = Installed::new(&old_chart).await;
     let client = installed.admin().await;
@@ -67,9 +76,25 @@ async fn an_upgrade_brings_new_definitions_and_removing_the_release_keeps_polici
         json!(1)
     );
     still_there().await;
-    upgrade(&["--set", "crds.install=false"]).await;
+    // And back: the definition, and what stands on it.
+    let rollback = installed
+        .helm()
+        .args(["rollback", "driftline", "1", "--namespace", NAMESPACE]);
+    rollback.run().await.unwrap();
+    let spec = get(&client, definition).await["spec"].clone();
+    assert_eq!(spec["names"]["shortNames"], json!(["olddp"]));
+    assert_eq!(
+        get(&client, &deployment).await["spec"]["replicas"],
+        json!(2)
+    );
+    still_there().await;
+    upgrade(&["--set", "crds.enabled=false"]).await;
     still_there().await;
     upgrade(&[]).await;
+    // A policy whose end takes the operator's help: nothing of the release's end asks for that.
+    let mut ends = policy("ends");
+    ends["metadata"]["finalizers"] = json!(["driftline.dev/delete"]);
+    must(&client, Method::POST, policies, ends).await;
 
     installed
         .helm()
@@ -89,8 +114,24 @@ async fn an_upgrade_brings_new_definitions_and_removing_the_release_keeps_polici
         })
         .await;
     }
+    let ends = get(&client, &format!("{policies}/ends")).await;
+    assert_eq!(ends["metadata"]["deletionTimestamp"], json!(null));
     installed.install(&chart(), &[]).await;
     still_there().await;
+
+    // Somebody who wants all of it gone.
+    let all = json!({"metadata": {"finalizers": null}});
+    must(&client, Method::PATCH, &format!("{policies}/ends"), all).await;
+    upgrade(&["--set", "crds.keep=false"]).await;
+    still_there().await;
+    let uninstall = installed
+        .helm()
+        .args(["uninstall", "driftline", "--namespace", NAMESPACE]);
+    uninstall.run().await.unwrap();
+    eventually("the definitions being gone", async || {
+        call(&client, Method::GET, definition, None, None).await.0 == 404
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -147,7 +188,7 @@ async fn definitions_belong_to_one_release_and_are_handed_over_on_request_only()
         .run()
         .await
         .unwrap();
-    install(&["--set", "crds.install=false"])
+    install(&["--set", "crds.enabled=false"])
         .run()
         .await
         .unwrap();

@@ -13,6 +13,7 @@ mod faults;
 mod healed;
 mod kinds;
 mod limits;
+mod measured;
 mod missed;
 mod objects;
 mod preview;

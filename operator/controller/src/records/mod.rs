@@ -5,6 +5,7 @@ mod deployers;
 mod excepted;
 mod orphans;
 mod store;
+mod times;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -35,8 +36,8 @@ use crate::registry::{PolicyState, TargetView};
 use edge::content::subject;
 pub use edge::content::whole_seconds;
 use edge::written;
-pub use store::Standing;
-use store::{Entry, Store};
+use store::Store;
+pub use store::{Entry, Standing};
 
 /// Open records that a policy has at most; more drifted objects are counted, without records.
 pub const MAX_OPEN: usize = 500;
@@ -511,6 +512,9 @@ impl Records {
             (false, _) => Some(Note::Opened),
             (true, _) => ended.then_some(Note::Reopened),
         };
+        if note == Some(Note::Opened) {
+            times::found(&self.engine.metrics, policy, &status);
+        }
         if let Some(note) = note {
             let subject = &record.spec.subject.kubernetes;
             self.events
@@ -656,6 +660,7 @@ impl Records {
             Err(error) => return Err(error),
         }
         if !entry.is_pending() {
+            times::over(&self.engine.metrics, &status, note);
             self.events
                 .tell(&self.engine, policy, &subject(&entry.id), &status, note);
         }
@@ -817,19 +822,9 @@ impl Records {
         }
     }
 
-    /// Open records of each policy, for metrics.
-    pub fn open_counts(&self) -> Vec<(String, u32)> {
-        self.engine
-            .registry
-            .all()
-            .iter()
-            .map(|p| {
-                (
-                    p.key.to_string(),
-                    u32::try_from(self.store.open(&p.key)).unwrap_or(u32::MAX),
-                )
-            })
-            .collect()
+    /// Shows every record that is not closed.
+    pub fn each_open(&self, see: impl FnMut(&Entry)) {
+        self.store.each_open(see);
     }
 
     /// How many objects an exception of a policy allows something of.

@@ -203,9 +203,10 @@ impl Store {
         self.inner.lock().full.remove(policy)
     }
 
-    /// How many records a policy has open.
-    pub fn open(&self, policy: &PolicyKey) -> usize {
-        self.count(|e| e.policy == *policy && e.is_open() && !e.is_pending())
+    /// Shows every record that is not closed.
+    pub fn each_open(&self, see: impl FnMut(&Entry)) {
+        let inner = self.inner.lock();
+        inner.entries.values().filter(|e| e.is_open()).for_each(see);
     }
 
     /// How many records are so.
