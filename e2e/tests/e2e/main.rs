@@ -4,6 +4,7 @@
 
 mod chart;
 mod cli;
+mod coexist;
 mod demo;
 mod differential;
 mod harness;

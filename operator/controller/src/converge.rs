@@ -42,6 +42,8 @@ const ATTEMPTS: u32 = 5;
 const AGAIN: Duration = Duration::from_secs(60);
 /// The same for what failed because the API server was not well; doubled each time.
 const SOON: Duration = Duration::from_secs(1);
+/// How often it is looked whether an object still asks to be left alone.
+const GLASS: Duration = Duration::from_secs(30);
 /// What waits for longer than this is looked at in between.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -186,7 +188,9 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
         }
         Done::Failed(why) => ((Outcome::Blocked, why), Some(after_failures(failures))),
         Done::Waits(until, why) => {
-            let wait = until.duration_since(now).unsigned_abs().min(LONG);
+            // Nobody tells that an object does not ask for it any more: that is no drift.
+            let most = if why == Why::BrokenGlass { GLASS } else { LONG };
+            let wait = until.duration_since(now).unsigned_abs().min(most);
             let said = words::waiting(why, rounds.at(now), until, &writer.terms, &standing.by);
             (said, Some(wait))
         }
