@@ -45,6 +45,11 @@ prove-cases: .tools .go .python ## Prove on a real API server that the cases of 
 	eval "$$($(DEBUG)/cluster --directory "$(CURDIR)/.driftline/prove" up | grep '^export ')"; \
 	PATH="$$tools:$$PATH" PYTHONDONTWRITEBYTECODE=1 python3 e2e/cases/lib/prove.py $(CASES)
 
+.PHONY: coexist
+coexist: .tools .go .redis ## Try policies on top of the real Argo CD and the real Flux, which are built the first time (about 15 min)
+	@$(CARGO) build --workspace --bins
+	@$(CARGO) test --workspace --test e2e -- --ignored --nocapture coexist
+
 .PHONY: bench
 bench: .tools .go ## Measure the release build against the real control plane
 	@$(CARGO) build --release --workspace --bins
@@ -132,3 +137,7 @@ build: .tools ## Build the release binaries
 .PHONY: .browser
 .browser:
 	@test -n "$$DRIFTLINE_BROWSER" || command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || command -v google-chrome-stable >/dev/null || { printf "error: missing on this machine:\n  Chromium, in which the tests open reports (DRIFTLINE_BROWSER names it elsewhere)\nOn Debian: apt-get install chromium-headless-shell\n" >&2; exit 1; }
+
+.PHONY: .redis
+.redis:
+	@command -v redis-server >/dev/null || { printf "error: missing on this machine:\n  redis-server, for Argo CD\nOn Debian: apt-get install redis-server\n" >&2; exit 1; }

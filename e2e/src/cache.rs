@@ -114,6 +114,33 @@ pub const MONITORING: Artifact = Artifact {
     expectation: "about 3 min on two cores",
 };
 
+/// Argo CD: one binary, which plays the part that it is called by.
+pub const ARGO_CD: Artifact = Artifact {
+    module: "argocd",
+    title: "Argo CD",
+    packages: &["github.com/argoproj/argo-cd/v3/cmd"],
+    tags: &[],
+    variables: &[("github.com/argoproj/argo-cd/v3/common.version", "v3.2.11")],
+    links: &[
+        ("argocd-application-controller", "cmd"),
+        ("argocd-repo-server", "cmd"),
+    ],
+    compiled: 1900,
+    expectation: "about 10 min on two cores",
+};
+
+/// The controller of Flux's Kustomizations.
+pub const FLUX: Artifact = Artifact {
+    module: "flux",
+    title: "Flux's kustomize-controller",
+    packages: &["github.com/fluxcd/kustomize-controller"],
+    tags: &[],
+    variables: &[],
+    links: &[],
+    compiled: 1700,
+    expectation: "about 4 min on two cores",
+};
+
 /// The program that runs a control plane and leaves nothing behind.
 pub const SUPERVISOR: Artifact = Artifact {
     module: "supervisor",
@@ -153,6 +180,29 @@ impl Artifact {
             self.build(&cache, &target)?;
         }
         Ok(bin)
+    }
+
+    /// The directory of one of the modules that the binaries are built from, in Go's cache.
+    ///
+    /// # Errors
+    /// If Go is missing, or the module cannot be had.
+    pub fn module(&self, path: &str) -> Result<PathBuf> {
+        let output = Command::new("go")
+            .args(["mod", "download", "-json", path])
+            .current_dir(self.sources())
+            .env("GOWORK", "off")
+            .output()
+            .map_err(|source| Error::GoMissing {
+                what: self.title.to_owned(),
+                source,
+            })?;
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let directory = answer["Dir"].as_str().map(PathBuf::from);
+        directory.ok_or_else(|| Error::Tool {
+            command: format!("go mod download {path}"),
+            status: output.status,
+            stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        })
     }
 
     /// Where the module's sources are.

@@ -1,9 +1,10 @@
-//! A proxy before the API server that keeps watch events back, as no real server should.
+//! A proxy before the API server that keeps watch events back, as no real server should, or answers late or not at all.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -30,6 +31,21 @@ struct Shared {
     client: Client,
     withheld: AtomicUsize,
     needle: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
+    troubled: AtomicUsize,
+}
+
+/// What goes wrong with requests on purpose.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// Of which method.
+    pub method: http::Method,
+    /// Whose path contains this.
+    pub path: String,
+    /// How long they wait before anything is done.
+    pub delay: Duration,
+    /// The answer; without one they are passed on.
+    pub status: Option<StatusCode>,
 }
 
 impl Proxy {
@@ -58,6 +74,8 @@ impl Proxy {
             client,
             withheld: AtomicUsize::new(0),
             needle: Mutex::new(None),
+            trouble: Mutex::new(None),
+            troubled: AtomicUsize::new(0),
         });
         let router = axum::Router::new()
             .fallback(pass_on)
@@ -85,6 +103,18 @@ impl Proxy {
         *needle.unwrap_or_else(PoisonError::into_inner) = text.map(str::to_owned);
     }
 
+    /// From now on makes trouble for requests.
+    pub fn trouble(&self, trouble: Option<Trouble>) {
+        let now = self.shared.trouble.lock();
+        *now.unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// How many requests it has made trouble for.
+    #[must_use]
+    pub fn troubled(&self) -> usize {
+        self.shared.troubled.load(Ordering::Relaxed)
+    }
+
     /// How many events it has kept back.
     #[must_use]
     pub fn withheld(&self) -> usize {
@@ -104,6 +134,12 @@ async fn pass_on(State(shared): State<Arc<Shared>>, request: http::Request<Body>
     // What is compressed cannot be looked into.
     parts.headers.remove(header::ACCEPT_ENCODING);
     let is_watch = parts.uri.query().is_some_and(|q| q.contains("watch="));
+    if let Some(trouble) = shared.trouble_for(&parts) {
+        tokio::time::sleep(trouble.delay).await;
+        if let Some(status) = trouble.status {
+            return (status, "on purpose").into_response();
+        }
+    }
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
@@ -138,6 +174,19 @@ fn thinned(body: Body, shared: Arc<Shared>) -> Body {
 }
 
 impl Shared {
+    fn trouble_for(&self, request: &http::request::Parts) -> Option<Trouble> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let meant = trouble
+            .as_ref()
+            .filter(|t| t.method == request.method && request.uri.path().contains(&t.path));
+        let found = meant.cloned();
+        drop(trouble);
+        if found.is_some() {
+            self.troubled.fetch_add(1, Ordering::Relaxed);
+        }
+        found
+    }
+
     fn keeps_back(&self, line: &[u8]) -> bool {
         let needle = self.needle.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(line);

@@ -4,6 +4,7 @@
 
 mod chart;
 mod cli;
+mod coexist;
 mod container;
 mod demo;
 mod differential;

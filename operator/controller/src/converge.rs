@@ -40,6 +40,10 @@ const CONCURRENCY: usize = 8;
 const ATTEMPTS: u32 = 5;
 /// How long it takes until what was refused is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
+/// The same for what failed because the API server was not well; doubled each time.
+const SOON: Duration = Duration::from_secs(1);
+/// How often it is looked whether an object still asks to be left alone.
+const GLASS: Duration = Duration::from_secs(30);
 /// What waits for longer than this is looked at in between.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -115,7 +119,11 @@ enum Done {
     /// Its deployer puts it back.
     Healed(Timestamp, Arc<Declarer>),
     Blocked(Rounds, String),
+    /// The API server was not well, or did not answer.
+    Failed(String),
     Waits(Timestamp, Why),
+    /// Not by this replica now, or not on these terms: nothing is known against it.
+    Later,
 }
 
 async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
@@ -134,13 +142,23 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     if writer.delivers {
         engine.delivering.ended(key, matches!(done, Done::Nothing));
     }
-    if let Done::Waits(until, Why::Order) = done {
-        let wait = until.duration_since(now).unsigned_abs();
-        return look_again(engine, key, wait, now);
+    match done {
+        Done::Waits(until, Why::Order) => {
+            let wait = until.duration_since(now).unsigned_abs();
+            return look_again(engine, key, wait, now);
+        }
+        // What is handed in only once must not be lost by it.
+        Done::Later => return look_again(engine, key, SOON, now),
+        _ => {}
     }
+    let failures = match done {
+        Done::Failed(_) => engine.converging.failed(key),
+        _ => engine.converging.went_well(key),
+    };
     let budgets = &engine.converging.budgets;
     if matches!(done, Done::Waits(_, Why::Budget)) {
-        if budgets.waits(&writer.policy, object(key), standing.drift) {
+        let which = (standing.drift, standing.opened);
+        if budgets.waits(&writer.policy, object(key), which) {
             words::stopped(engine, events, &writer.policy, &writer.terms, now);
             engine.metrics.budget_stops.inc();
         }
@@ -150,7 +168,7 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     }
     let mut rung = driftline_crds::Enforcement::Revert;
     let ((outcome, reason), again) = match done {
-        Done::Nothing => return,
+        Done::Nothing | Done::Later => return,
         Done::Reverted(now, note) => {
             rounds = now;
             ((Outcome::Reverted, note), None)
@@ -168,8 +186,11 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
             rounds = now;
             ((Outcome::Blocked, why), Some(AGAIN))
         }
+        Done::Failed(why) => ((Outcome::Blocked, why), Some(after_failures(failures))),
         Done::Waits(until, why) => {
-            let wait = until.duration_since(now).unsigned_abs().min(LONG);
+            // Nobody tells that an object does not ask for it any more: that is no drift.
+            let most = if why == Why::BrokenGlass { GLASS } else { LONG };
+            let wait = until.duration_since(now).unsigned_abs().min(most);
             let said = words::waiting(why, rounds.at(now), until, &writer.terms, &standing.by);
             (said, Some(wait))
         }
@@ -204,6 +225,12 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     if let Some(wait) = again {
         look_again(engine, key, wait, now);
     }
+}
+
+/// How long it takes until what failed so many times in a row is tried again.
+fn after_failures(failures: u32) -> Duration {
+    let doubled = SOON.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    doubled.min(AGAIN)
 }
 
 /// Has an object looked at again after a while, once.
@@ -303,6 +330,7 @@ async fn attempt(
             }
             Weighed::Waits(until, why) => return Done::Waits(until, why),
             Weighed::Healed(until, by) => return Done::Healed(until, by),
+            Weighed::Blocked(why) if why.passes() => return Done::Failed(why.to_string()),
             Weighed::Blocked(why) => return Done::Blocked(rounds, why.to_string()),
         };
         let Some(place) = scene.place(&writer.account, id) else {
@@ -310,10 +338,6 @@ async fn attempt(
         };
         if writer.delivers && deliver::must_wait(engine, key) {
             return Done::Waits(deliver::next_look(now), Why::Order);
-        }
-        // The policy may have been held, lowered or deleted since.
-        if !writer.is_still(engine, key) {
-            return Done::Nothing;
         }
         let is_commit = scene.is_commit();
         let spent = if is_commit {
@@ -324,16 +348,25 @@ async fn attempt(
                 Err(done) => return done,
             }
         };
+        let take_back = || {
+            if let Some(at) = spent {
+                engine.converging.budgets.take_back(&writer.policy, at);
+            }
+        };
+        // The policy may have been held, lowered or deleted since.
+        if !writer.is_still(engine, key) {
+            take_back();
+            return Done::Later;
+        }
         let wrote = write(engine, place, &scene).await;
-        if !matches!(wrote, Wrote::Done(_))
-            && let Some(at) = spent
-        {
-            engine.converging.budgets.take_back(&writer.policy, at);
+        if !matches!(wrote, Wrote::Done(_)) {
+            take_back();
         }
         match wrote {
-            Wrote::NotLeading => return Done::Nothing,
+            Wrote::NotLeading => return Done::Later,
             Wrote::Stale => {}
             Wrote::Refused(why) => return Done::Blocked(rounds, why),
+            Wrote::Failed(why) => return Done::Failed(why),
             Wrote::Done(live) => {
                 // A commit is nobody's fight.
                 let rounds = if is_commit {
@@ -391,12 +424,9 @@ async fn spend(
     let Some(budget) = &writer.terms.budget else {
         return Ok(None);
     };
-    if !engine.may_write() {
-        return Err(Done::Nothing);
-    }
     let budgets = &engine.converging.budgets;
-    if !budgets.is_taken_over(&writer.policy) {
-        return Err(Done::Nothing);
+    if !engine.may_write() || !budgets.is_taken_over(&writer.policy) {
+        return Err(Done::Later);
     }
     let confirmed = standing.is_confirmed;
     match budgets
@@ -407,7 +437,7 @@ async fn spend(
         Asked::Nothing(until) => Err(Done::Waits(until, Why::Budget)),
         Asked::Failed(why) => {
             let why = format!("what is spent of the budget could not be noted down first: {why}");
-            Err(Done::Blocked(standing.history.rounds, why))
+            Err(Done::Failed(why))
         }
     }
 }
@@ -418,6 +448,8 @@ enum Wrote {
     /// The object is not any more as it was judged.
     Stale,
     Refused(String),
+    /// The API server was not well, or did not answer.
+    Failed(String),
     NotLeading,
 }
 
@@ -450,7 +482,12 @@ async fn write(engine: &Engine, place: Place<'_>, scene: &Scene) -> Wrote {
         }
         Some(Err(error)) => {
             let applied = matches!(act, Ok(Act::Apply(_)));
-            Wrote::Refused(words::refusal(&error, place, applied))
+            let why = words::refusal(&error, place, applied);
+            // A webhook that fails is a 500 too; it takes somebody to mend it.
+            match error.is_retryable() && error.status() != Some(500) {
+                true => Wrote::Failed(why),
+                false => Wrote::Refused(why),
+            }
         }
     }
 }

@@ -18,6 +18,10 @@ const DURATION: Duration = Duration::from_secs(15);
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// How often the lease is renewed or looked at.
 const PERIOD: Duration = Duration::from_secs(5);
+/// How long one attempt at that may take, and how long after one that failed it is tried again: a single call that hangs must not cost
+/// the lease.
+const ATTEMPT: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// When this process last renewed its lease.
 #[derive(Debug, Clone, Default)]
@@ -71,15 +75,15 @@ impl Elector {
     /// Runs the election and publishes whether this replica leads. Gives the lease up when `stop` is told.
     pub async fn run(mut self, leading: watch::Sender<bool>, mut stop: watch::Receiver<bool>) {
         loop {
-            let leads = match tokio::time::timeout(PERIOD, self.turn()).await {
-                Ok(Ok(leads)) => leads,
+            let (leads, pause) = match tokio::time::timeout(ATTEMPT, self.turn()).await {
+                Ok(Ok(leads)) => (leads, PERIOD),
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "the lease could not be read or renewed");
-                    self.still_good()
+                    (self.still_good(), AGAIN)
                 }
                 Err(_) => {
                     tracing::warn!("the lease could not be read or renewed in time");
-                    self.still_good()
+                    (self.still_good(), AGAIN)
                 }
             };
             leading.send_if_modified(|before| {
@@ -89,7 +93,7 @@ impl Elector {
                 std::mem::replace(before, leads) != leads
             });
             tokio::select! {
-                () = tokio::time::sleep(PERIOD) => {}
+                () = tokio::time::sleep(pause) => {}
                 _ = stop.changed() => {
                     leading.send_replace(false);
                     if leads {

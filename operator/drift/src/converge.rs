@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::compare::{Change, FieldDrift};
-use crate::grade::{Grade, Graded};
+use crate::grade::{Grade, Graded, Ignored};
 use crate::judge::{JudgedField, ObjectChange};
 use crate::origin::{Evidence, Origin};
 
@@ -124,11 +124,11 @@ pub enum Why {
 const HEALED: SignedDuration = SignedDuration::from_secs(60);
 const UNLISTED: SignedDuration = SignedDuration::from_secs(15);
 
-/// What to do about what was found; `removes` says whether what was added goes.
+/// What to do about what was found; where what was added goes, `removes` says what of it rules ignore.
 pub fn plan(
     terms: &Terms,
     graded: &Graded,
-    removes: bool,
+    removes: Option<&Ignored>,
     history: History,
     now: Timestamp,
 ) -> Plan {
@@ -171,7 +171,7 @@ pub(crate) fn unless_it_waits(
 }
 
 /// What is to be done once nothing stands in the way.
-fn wanted(terms: &Terms, graded: &Graded, removes: bool) -> Plan {
+fn wanted(terms: &Terms, graded: &Graded, removes: Option<&Ignored>) -> Plan {
     let finding = &graded.finding;
     // What only the deployer knows says where drift comes from, and is no licence.
     let own = finding.evidence.is_none_or(|e| e == Evidence::Own);
@@ -193,8 +193,8 @@ fn wanted(terms: &Terms, graded: &Graded, removes: bool) -> Plan {
             let declared = declared.into_iter().filter(allowed);
             let mut fields: Vec<FieldDrift> =
                 declared.map(|(field, _)| field.drift.clone()).collect();
-            if removes {
-                fields.extend(removals(&added, allowed));
+            if let Some(ignored) = removes {
+                fields.extend(removals(&added, ignored, allowed));
             }
             if fields.is_empty() {
                 Plan::Rest
@@ -250,6 +250,7 @@ pub fn left(terms: &Terms, graded: &Graded, removes: bool) -> Left {
 /// What was added as a whole goes as a whole, and only where all of it may.
 fn removals<'a>(
     added: &[(&'a JudgedField, &'a Grade)],
+    ignored: &Ignored,
     allowed: impl Fn(&(&'a JudgedField, &'a Grade)) -> bool,
 ) -> Vec<FieldDrift> {
     let mut wholes: BTreeMap<String, Option<FieldDrift>> = BTreeMap::new();
@@ -262,7 +263,7 @@ fn removals<'a>(
             ..field.drift.clone()
         };
         let whole = wholes.entry(key).or_insert(Some(drift));
-        if !allowed(one) {
+        if !allowed(one) || ignored.is_within(&field.outermost()) {
             *whole = None;
         }
     }

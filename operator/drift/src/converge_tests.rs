@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::grade::NOTHING;
 use crate::judge::{Basis, Finding};
 use crate::severity::Severity;
 
@@ -124,7 +125,7 @@ fn fought(rounds: Rounds) -> History {
 }
 
 fn planned(terms: &Terms, graded: &Graded, history: History, now: Timestamp) -> Plan {
-    plan(terms, graded, false, history, now)
+    plan(terms, graded, None, history, now)
 }
 
 #[test]
@@ -267,15 +268,26 @@ fn what_was_added_goes_as_a_whole_and_only_where_that_is_asked_for() {
         ],
     );
     let terms = revert(vec![Origin::LiveEdited]);
-    let paths = |graded: &Graded| match plan(&terms, graded, true, History::default(), at(0)) {
-        Plan::PutBack(fields) => fields.iter().map(|f| f.path.to_string()).collect(),
-        _ => Vec::new(),
-    };
+    let paths =
+        |graded: &Graded| match plan(&terms, graded, Some(&NOTHING), History::default(), at(0)) {
+            Plan::PutBack(fields) => fields.iter().map(|f| f.path.to_string()).collect(),
+            _ => Vec::new(),
+        };
     let whole = "spec.template.spec.containers[name=spy]";
     assert_eq!(paths(&sidecar), ["metadata.labels.x", whole]);
-    let rest = plan(&terms, &sidecar, false, History::default(), at(0));
+    let rest = plan(&terms, &sidecar, None, History::default(), at(0));
     assert_eq!(rest, Plan::Rest);
     // A part of it that may stay keeps the whole.
+    let ignored = Ignored {
+        places: vec![
+            "spec.template.spec.containers[name=spy].env"
+                .parse()
+                .expect("a path"),
+        ],
+        ..Ignored::default()
+    };
+    let kept = plan(&terms, &sidecar, Some(&ignored), History::default(), at(0));
+    assert!(matches!(kept, Plan::PutBack(f) if f.len() == 1));
     sidecar.grades[1].exception = Some("x".into());
     assert_eq!(paths(&sidecar), ["metadata.labels.x"]);
 }
@@ -288,7 +300,7 @@ proptest! {
         calm(&mut graded.rung);
         graded.grades.iter_mut().for_each(|g| calm(&mut g.rung));
         let terms = Terms { rung: Rung::Observe, ..revert(origins) };
-        prop_assert_eq!(plan(&terms, &graded, removes, fought(Rounds::noted(times, at(0))), at(1)), Plan::Rest);
+        prop_assert_eq!(plan(&terms, &graded, removes.then_some(&NOTHING), fought(Rounds::noted(times, at(0))), at(1)), Plan::Rest);
     }
 
     #[test]

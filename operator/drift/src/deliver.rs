@@ -34,19 +34,23 @@ pub fn plan(
     let Some(fields) = wanted(terms, graded, ours) else {
         return Plan::Rest;
     };
-    if !puts_back(graded) {
+    if !puts_back(graded, &fields) {
         // Grace and budget are for what somebody edited; a commit is nobody's drift.
         (history.since, history.spent_until) = (None, None);
     }
     unless_it_waits(Plan::Apply(fields), terms, history, now)
 }
 
-/// True where somebody edited what runs, so that delivering it puts that back.
-pub fn puts_back(graded: &Graded) -> bool {
+/// True where somebody edited what these fields hold, or deleted the object, so that delivering it puts that back. What was edited and
+/// stays, because an exception or a rule says so, does not count.
+pub fn puts_back(graded: &Graded, fields: &[FieldDrift]) -> bool {
     let finding = &graded.finding;
     let own = finding.evidence.is_none_or(|e| e == Evidence::Own);
-    let edited =
-        |f: &JudgedField| f.origin == Origin::LiveEdited && f.drift.change != Change::Added;
+    let edited = |f: &JudgedField| {
+        f.origin == Origin::LiveEdited
+            && f.drift.change != Change::Added
+            && fields.iter().any(|w| w.path == f.drift.path)
+    };
     let is_edited = match finding.change {
         ObjectChange::Changed => finding.fields.iter().any(edited),
         _ => finding.origin == Origin::LiveEdited,

@@ -115,6 +115,18 @@ fn a_commit_waits_for_holds_and_not_for_grace_or_budget() {
     let waits = |plan: Plan| matches!(plan, Plan::Wait(..));
     assert!(!waits(planned(&terms, Origin::GitAhead)));
     assert!(waits(planned(&terms, Origin::LiveEdited)));
+    // An edit that stays makes no revert of it.
+    let mut both = finding(
+        ObjectChange::Changed,
+        Origin::LiveEdited,
+        &[
+            (Change::Changed, Origin::LiveEdited),
+            (Change::Changed, Origin::GitAhead),
+        ],
+    );
+    assert!(waits(plan(&terms, &both, |_| true, history, at(1))));
+    both.grades[0].exception = Some("x".into());
+    assert!(!waits(plan(&terms, &both, |_| true, history, at(1))));
     let held = Terms {
         held_until: Some(at(9)),
         ..reverts()

@@ -35,6 +35,20 @@ pub struct Ignored {
     pub whole: Option<ObjectChange>,
 }
 
+/// Rules ignore nothing.
+pub static NOTHING: Ignored = Ignored {
+    places: Vec::new(),
+    more: false,
+    whole: None,
+};
+
+impl Ignored {
+    /// True if a place may hold something that is ignored.
+    pub fn is_within(&self, whole: &FieldPath) -> bool {
+        self.more || self.places.iter().any(|p| p.0.starts_with(&whole.0))
+    }
+}
+
 /// A finding after the rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graded {

@@ -16,7 +16,7 @@ async fn team(prefix: &str, files: &[(&str, &str)]) -> Team<'static> {
     team
 }
 
-async fn delivers(team: &Team<'_>) {
+pub(super) async fn delivers(team: &Team<'_>) {
     team.policy(|p| {
         p["spec"]["enforcement"] = json!("Revert");
         p["spec"]["targets"][0]["kubernetes"]["delivery"] = json!("Driftline");
@@ -25,7 +25,12 @@ async fn delivers(team: &Team<'_>) {
 }
 
 /// Waits until an object is there and as wanted.
-async fn until(team: &Team<'_>, kind: &str, name: &str, done: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn until(
+    team: &Team<'_>,
+    kind: &str,
+    name: &str,
+    done: impl Fn(&Value) -> bool,
+) -> Value {
     let deadline = std::time::Instant::now() + super::support::PATIENCE;
     loop {
         let query = [
@@ -325,7 +330,7 @@ async fn a_hold_stops_a_delivery_until_it_ends() {
 }
 
 /// So long an object is left that Git has dropped: it may move elsewhere.
-const MOVES: std::time::Duration = std::time::Duration::from_secs(60);
+pub(super) const MOVES: std::time::Duration = std::time::Duration::from_secs(60);
 
 fn config_map(name: &str) -> String {
     SETTINGS.replace("name: settings", &format!("name: {name}"))

@@ -10,7 +10,7 @@ use super::support::{POLICY, Team, World, condition};
 /// Longer than a revert takes.
 const WHILE: Duration = Duration::from_secs(3);
 
-fn exception(name: &str, spec: Value) -> String {
+pub(super) fn exception(name: &str, spec: Value) -> String {
     let mut object = json!({
         "apiVersion": "driftline.dev/v1alpha1", "kind": "DriftException", "metadata": {"name": name},
         "spec": {"policy": POLICY, "reason": "checkout incident", "ticket": "INC-42", "expiresAt": in_seconds(3600)},
@@ -324,6 +324,12 @@ async fn edited(team: &Team<'_>) -> usize {
     all.split_whitespace().filter(|l| *l == "debug").count()
 }
 
+async fn names_of_edited(team: &Team<'_>) -> Vec<String> {
+    let query = "jsonpath={.items[?(@.data.level==\"debug\")].metadata.name}";
+    let all = team.kubectl(["get", "configmaps", "-o", query]).await;
+    all.split_whitespace().map(str::to_owned).collect()
+}
+
 #[tokio::test]
 async fn a_budget_stops_and_says_how_to_go_on() {
     let world = World::shared().await;
@@ -360,15 +366,22 @@ async fn a_budget_stops_and_says_how_to_go_on() {
     confirm("0123456789abcdef").await;
     tokio::time::sleep(WHILE).await;
     assert_eq!(edited(&team).await, 3);
+    let waited = names_of_edited(&team).await;
     confirm(status["budget"]["confirm"].as_str().unwrap()).await;
     team.status("put back", |s| s["summary"]["drifted"] == 0)
         .await;
     assert_eq!(edited(&team).await, 0);
-    // Once, and it counts.
-    edit_all(&team, 1).await;
-    team.status("waiting again", |s| s["budget"]["waiting"] == 1)
+    // Once, and it counts: not even the very same edits go through again.
+    for name in &waited {
+        let edit = json!({"data": {"level": "debug"}}).to_string();
+        team.kubectl(["patch", "configmap", name, "-p", &edit])
+            .await;
+    }
+    team.status("waiting again", |s| s["budget"]["waiting"] == 3)
         .await;
-    assert_eq!(edited(&team).await, 1);
+    team.check().await;
+    tokio::time::sleep(WHILE).await;
+    assert_eq!(names_of_edited(&team).await, waited);
 }
 
 #[tokio::test]
@@ -387,5 +400,87 @@ async fn a_budget_is_not_given_anew_with_a_new_leader() {
         .await;
     tokio::time::sleep(WHILE).await;
     assert_eq!(edited(&team).await, 4);
+    world.kill_operator().await;
+}
+
+#[tokio::test]
+async fn a_leader_that_ends_in_the_middle_of_a_budget_leaves_the_rest_of_it_to_the_next() {
+    let world: &'static World = Box::leak(Box::new(World::own(Default::default(), &[]).await));
+    let team = many("middle", world, 6, json!({"objects": 3, "per": "1h"})).await;
+    // What was in sync is saved each 20 s.
+    tokio::time::sleep(Duration::from_secs(22)).await;
+    edit_all(&team, 6).await;
+    let deadline = std::time::Instant::now() + super::support::PATIENCE;
+    while edited(&team).await == 6 {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{}",
+            world.log().await
+        );
+    }
+    world.kill_operator().await;
+    let left = edited(&team).await;
+    // An exception ends while nobody is there to see it.
+    scale(&team, 5).await;
+    let allowed = json!({"match": {"fields": ["spec.replicas"]}, "expiresAt": in_seconds(5)});
+    team.apply(&exception("forgotten", allowed)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    world.start_operator(&[]).await;
+    let status = team
+        .status("waiting", |s| s["budget"]["waiting"] == 4)
+        .await;
+    tokio::time::sleep(WHILE).await;
+    println!("{left} were left by the first leader: {status}");
+    // What was spent is noted down before it is written, so that one of it may have been spent in vain.
+    let now = edited(&team).await + usize::from(replicas(&team).await == 5);
+    assert!((4..=5).contains(&now), "{now}: {status}");
+    let confirm = status["budget"]["confirm"].as_str().unwrap();
+    let confirm = format!("driftline.dev/confirm={confirm}");
+    team.kubectl(["annotate", "driftpolicy", POLICY, "--overwrite", &confirm])
+        .await;
+    team.in_sync().await;
+    assert_eq!(replicas(&team).await, 2);
+    state_of(&team, "forgotten", "Expired").await;
+    world.kill_operator().await;
+}
+
+#[tokio::test]
+async fn an_exception_that_was_forgotten_for_a_month_has_ended() {
+    let world: &'static World = Box::leak(Box::new(World::own(Default::default(), &[]).await));
+    let team = super::revert::team_in(world, "month").await;
+    opt_in(&team).await;
+    let allowed =
+        json!({"match": {"fields": ["spec.replicas"]}, "expiresAt": in_seconds(3 * 24 * 3600)});
+    team.apply(&exception("month", allowed)).await;
+    state_of(&team, "month", "Active").await;
+    scale(&team, 5).await;
+    let record = team
+        .record_in("Excepted", "Deployment", "web", |_| true)
+        .await;
+    let record = record["metadata"]["name"].as_str().unwrap().to_owned();
+    // What was in sync is saved each 20 s.
+    tokio::time::sleep(Duration::from_secs(22)).await;
+    world.kill_operator().await;
+    // Nobody is there at the end: the definition is as it was, the time has come.
+    let over = json!({"spec": {"expiresAt": in_seconds(2)}});
+    super::revert::patch(&team, "driftexception", "month", over).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(replicas(&team).await, 5);
+    world.start_operator(&[]).await;
+    let closed = team.closed("Deployment", "web").await;
+    assert_eq!(closed["metadata"]["name"], record.as_str(), "{closed}");
+    assert_eq!(closed["status"]["enforcement"]["outcome"], "Reverted");
+    assert_eq!(closed["status"]["exception"], "month has ended", "{closed}");
+    assert_eq!(replicas(&team).await, 2);
+    state_of(&team, "month", "Expired").await;
+    let events = team
+        .kubectl([
+            "get",
+            "events.events.k8s.io",
+            "-o",
+            "jsonpath={.items[*].reason}",
+        ])
+        .await;
+    assert!(events.contains("ExceptionExpired"), "{events}");
     world.kill_operator().await;
 }

@@ -39,7 +39,7 @@ pub(super) async fn edit_settings(team: &Team<'_>) {
 }
 
 /// The account may write, and Driftline may act as it, as the example has it.
-pub(super) async fn opt_in(team: &Team<'_>) {
+pub(crate) async fn opt_in(team: &Team<'_>) {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let example = std::fs::read_to_string(root.join("examples/revert-opt-in.yaml")).unwrap();
     let example = example
@@ -66,14 +66,14 @@ pub(super) async fn team_in<'a>(world: &'a World, prefix: &str) -> Team<'a> {
     team
 }
 
-pub(super) async fn get(team: &Team<'_>, kind: &str, name: &str) -> Value {
+pub(crate) async fn get(team: &Team<'_>, kind: &str, name: &str) -> Value {
     let text = team
         .kubectl(["get", kind, name, "-o", "json", "--show-managed-fields"])
         .await;
     serde_json::from_str(&text).unwrap()
 }
 
-pub(super) fn managers(object: &Value) -> Vec<&str> {
+pub(crate) fn managers(object: &Value) -> Vec<&str> {
     let entries = object["metadata"]["managedFields"].as_array().unwrap();
     entries
         .iter()

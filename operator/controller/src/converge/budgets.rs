@@ -32,8 +32,8 @@ struct Purse {
     /// What whoever led before has spent is in it.
     taken_over: bool,
     spent: Spent,
-    /// What waits for room, by what it is, and which drift of it.
-    waiting: BTreeMap<String, u64>,
+    /// What waits for room, by what it is, which drift of it and when its record was opened: what drifts again is to be confirmed again.
+    waiting: BTreeMap<String, (u64, Option<Timestamp>)>,
     /// It was told that nothing more is put back.
     told: bool,
     /// One at a time notes down.
@@ -113,9 +113,14 @@ impl Budgets {
     }
 
     /// An object waits for room. True if it is the first, so that this has to be told.
-    pub fn waits(&self, policy: &PolicyState, object: String, drift: u64) -> bool {
+    pub fn waits(
+        &self,
+        policy: &PolicyState,
+        object: String,
+        which: (u64, Option<Timestamp>),
+    ) -> bool {
         self.with(policy, |purse| {
-            purse.waiting.insert(object, drift);
+            purse.waiting.insert(object, which);
             !std::mem::replace(&mut purse.told, true)
         })
     }
@@ -194,10 +199,13 @@ impl Budgets {
 impl Purse {
     fn digest(&self) -> String {
         let mut hash = Sha256::new();
-        for (object, drift) in &self.waiting {
+        for (object, (drift, opened)) in &self.waiting {
             hash.update(object.as_bytes());
             hash.update([0]);
             hash.update(drift.to_be_bytes());
+            // As the next leader reads it in the record: in whole seconds.
+            let opened = opened.map_or(0, Timestamp::as_second);
+            hash.update(opened.to_be_bytes());
         }
         words::confirmation(hash)
     }
@@ -229,4 +237,24 @@ async fn note_down(
     bounded(api.patch_status(name, &PatchParams::default(), &patch)).await?;
     engine.metrics.writes("policy_status").inc();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_confirmed_and_drifts_again_is_to_be_confirmed_again() {
+        let at = |second| Timestamp::from_second(second).ok();
+        let digest = |since| {
+            let waiting = BTreeMap::from([("1 ConfigMap shop/a".to_owned(), (7, since))]);
+            let purse = Purse {
+                waiting,
+                ..Purse::default()
+            };
+            purse.digest()
+        };
+        assert_eq!(digest(at(1_700_000_000)), digest(at(1_700_000_000)));
+        assert_ne!(digest(at(1_700_000_000)), digest(at(1_700_000_001)));
+    }
 }

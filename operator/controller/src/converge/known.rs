@@ -42,6 +42,7 @@ struct Known {
     rounds: Rounds,
     /// Since when it has drifted.
     since: Option<Timestamp>,
+    opened: Option<Timestamp>,
     /// Who changed it, in a few words.
     by: String,
     /// The drift that was last tried to end, by the digest of its report, and the terms then.
@@ -50,6 +51,8 @@ struct Known {
     confirmed: Option<u64>,
     /// When it is looked at again.
     again: Option<Timestamp>,
+    /// How often in a row the API server was not well.
+    failures: u32,
     said: Option<Converged>,
 }
 
@@ -59,6 +62,8 @@ pub struct Offer<'a> {
     pub drift: u64,
     pub terms: Terms,
     pub since: Timestamp,
+    /// When its record was opened, where it has one.
+    pub opened: Option<Timestamp>,
     pub by: &'a str,
     /// What its record says came of it.
     pub before: Option<&'a Converged>,
@@ -68,6 +73,8 @@ pub struct Offer<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
     pub history: History,
+    /// When its record was opened, where it has one.
+    pub opened: Option<Timestamp>,
     pub by: String,
     pub drift: u64,
     pub is_confirmed: bool,
@@ -85,6 +92,7 @@ impl Converging {
             known.rounds = Rounds::noted(before.attempts, before.at.0);
         }
         known.since = Some(offer.since);
+        known.opened = offer.opened;
         offer.by.clone_into(&mut known.by);
         let tried = (offer.drift, offer.terms);
         let stands = known.said.as_ref().is_some_and(|s| !s.outcome.is_done());
@@ -170,6 +178,23 @@ impl Converging {
         again.is_some()
     }
 
+    /// Counts how often in a row the API server was not well.
+    pub(super) fn failed(&self, key: &Key) -> u32 {
+        let mut inner = self.inner.lock();
+        let known = inner.known.entry(key.clone()).or_default();
+        known.failures = known.failures.saturating_add(1);
+        known.failures
+    }
+
+    /// Ends that count.
+    pub(super) fn went_well(&self, key: &Key) -> u32 {
+        let mut inner = self.inner.lock();
+        if let Some(known) = inner.known.get_mut(key) {
+            known.failures = 0;
+        }
+        0
+    }
+
     /// Those whose turn it is.
     pub(super) fn take(&self) -> Vec<Key> {
         let mut inner = self.inner.lock();
@@ -196,6 +221,7 @@ impl Converging {
                 rounds: known.rounds,
                 ..History::default()
             },
+            opened: known.opened,
             by: known.by.clone(),
             drift,
             is_confirmed: known.confirmed == Some(drift),

@@ -10,6 +10,7 @@ use cluster::index::{Material, ScopeKey};
 use cluster::write::Place;
 use cluster::{Account, Error};
 use drift::converge::{Act, History, Left, Plan, Why, act, left, plan};
+use drift::grade::NOTHING;
 use drift::patch::PatchError;
 use drift::undeclared::{Declarer, controller};
 use drift::{Graded, ObjectId};
@@ -56,6 +57,11 @@ pub(crate) enum Blocked {
 }
 
 impl Blocked {
+    /// True where the same may succeed later without anybody mending anything.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Unread(error) if error.is_retryable())
+    }
+
     /// In one word.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -96,9 +102,11 @@ impl Scene {
 
     /// True where it is written because Git has moved, and not because somebody edited it.
     pub fn is_commit(&self) -> bool {
+        let Plan::Apply(fields) = &self.planned else {
+            return false;
+        };
         let graded = self.material.graded.as_ref();
-        let puts_back = graded.is_some_and(drift::deliver::puts_back);
-        matches!(self.planned, Plan::Apply(_)) && !puts_back
+        graded.is_none_or(|graded| !drift::deliver::puts_back(graded, fields))
     }
 
     /// What goes to the API server.
@@ -148,7 +156,9 @@ pub(super) fn decide(
         }
         // What only others own goes as it does anywhere.
     }
-    plan(terms, graded, material.removes, history, now)
+    let ignored = material.ignored.as_ref().unwrap_or(&NOTHING);
+    let removes = material.removes.then_some(ignored);
+    plan(terms, graded, removes, history, now)
 }
 
 /// Reads an object once more and finds out what is to be done about it, by the writer's terms.

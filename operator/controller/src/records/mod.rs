@@ -342,7 +342,7 @@ impl Records {
             && crate::deliver::delivers(policy, change.target)
         {
             let before = known.as_ref().and_then(|e| e.status.as_ref());
-            self.put_back(policy, change, report, RecordState::Open, before, "")
+            self.put_back(policy, change, report, RecordState::Open, before, None)
                 .await?;
         }
         match (&change.state, known) {
@@ -455,7 +455,7 @@ impl Records {
             room = self.store.room(&policy.key, MAX_OPEN);
             if room.is_none() {
                 return self
-                    .put_back(policy, change, report, state, status_before, "")
+                    .put_back(policy, change, report, state, status_before, None)
                     .await;
             }
         }
@@ -477,7 +477,7 @@ impl Records {
         self.say_what_came_of_it(policy, change, &mut status, open_before);
         if was_open && before == Some(&status) {
             return self
-                .put_back(policy, change, report, state, before, &status.display.by)
+                .put_back(policy, change, report, state, before, Some(&status))
                 .await;
         }
         let record = content::record(policy, target, name, &change.id, status.severity);
@@ -520,7 +520,7 @@ impl Records {
             self.events
                 .tell(&self.engine, policy, subject, &status, note);
         }
-        self.put_back(policy, change, report, state, before, &status.display.by)
+        self.put_back(policy, change, report, state, before, Some(&status))
             .await?;
         self.store.put(
             name,
@@ -536,7 +536,7 @@ impl Records {
         Ok(())
     }
 
-    /// Hands drift on that may be to be put back, once it is told.
+    /// Hands drift on that may be to be put back, once it is told; `told` is what its record says now.
     async fn put_back(
         &self,
         policy: &PolicyState,
@@ -544,7 +544,7 @@ impl Records {
         report: &drift::Report,
         state: RecordState,
         before: Option<&DriftRecordStatus>,
-        by: &str,
+        told: Option<&DriftRecordStatus>,
     ) -> Result<(), WriteError> {
         let terms = policy.view.lock().terms.clone();
         if terms.writes() && state == RecordState::Open {
@@ -555,7 +555,8 @@ impl Records {
                 drift: report.digest,
                 terms,
                 since,
-                by,
+                opened: told.map(|t| t.first_seen.0),
+                by: told.map_or("", |t| &t.display.by),
                 before: before.and_then(|b| b.enforcement.as_ref()),
             };
             let object = (change.target, &change.id);

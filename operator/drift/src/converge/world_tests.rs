@@ -296,7 +296,8 @@ impl Operator {
             ..History::default()
         };
         self.graded(live).map_or(Plan::Rest, |graded| {
-            plan(&self.terms, &graded, self.removes, history, at(self.now))
+            let removes = self.removes.then_some(&crate::grade::NOTHING);
+            plan(&self.terms, &graded, removes, history, at(self.now))
         })
     }
 
