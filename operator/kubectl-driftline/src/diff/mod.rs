@@ -407,6 +407,10 @@ fn sides(finding: &Finding) -> (String, String) {
 }
 
 fn shown(field: &Field, value: Option<&Value>, side: usize) -> Value {
+    if let Some(excerpt) = &field.excerpt {
+        let differs = [&excerpt.declared, &excerpt.live];
+        return differs.get(side).copied().cloned().unwrap_or_default();
+    }
     match value {
         None => WITHHELD.get(side).copied().unwrap_or_default().into(),
         Some(Value::String(text)) if field.truncated => format!("{text}… (cut)").into(),

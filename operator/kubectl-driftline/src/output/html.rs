@@ -244,15 +244,10 @@ fn field(page: &mut String, field: &Field, now: Timestamp) {
     let line = field.line.map(|l| format!("line {l}")).unwrap_or_default();
     let who = words::actor_and_time(&field.by, now);
     if words::has_declared(field) {
-        side(
-            "del",
-            '-',
-            &words::side(field, field.declared.as_ref()),
-            &line,
-        );
+        side("del", '-', &words::declared(field), &line);
     }
     if words::has_live(field) {
-        side("add", '+', &words::side(field, field.live.as_ref()), &who);
+        side("add", '+', &words::live(field), &who);
     } else {
         side("", ' ', "gone", &who);
     }

@@ -135,12 +135,12 @@ fn finding(text: &mut String, finding: &Finding, now: Timestamp) {
     text.push_str("| Field | Declared | Live | Who |\n|---|---|---|---|\n");
     for field in &finding.fields {
         let declared = if words::has_declared(field) {
-            code(&words::side(field, field.declared.as_ref()))
+            code(&words::declared(field))
         } else {
             "not declared".to_owned()
         };
         let live = if words::has_live(field) {
-            code(&words::side(field, field.live.as_ref()))
+            code(&words::live(field))
         } else {
             "gone".to_owned()
         };

@@ -208,7 +208,7 @@ pub fn finding(finding: &Finding, paint: Paint, now: Timestamp) -> String {
         let path = words::clean(&field.path);
         let _ = writeln!(text, "  {}{}", paint.place(&path), paint.dim(&basis));
         if words::has_declared(field) {
-            let side = words::side(field, field.declared.as_ref());
+            let side = words::declared(field);
             let line = field
                 .line
                 .map(|l| format!("  line {l}"))
@@ -222,7 +222,7 @@ pub fn finding(finding: &Finding, paint: Paint, now: Timestamp) -> String {
         }
         let who = words::actor_and_time(&field.by, now);
         if words::has_live(field) {
-            let side = words::side(field, field.live.as_ref());
+            let side = words::live(field);
             let live = paint.new_value(&format!("+ {side}"));
             let _ = writeln!(text, "    {live}  {}", paint.dim(&who));
         } else {

@@ -17,13 +17,31 @@ pub fn value(value: &Value) -> String {
     clean(&value.to_string())
 }
 
-/// One side of a field.
-pub fn side(field: &Field, value_of: Option<&Value>) -> String {
-    match value_of {
-        Some(v) if field.truncated => format!("{} (cut)", value(v)),
-        Some(v) => value(v),
-        None if field.sensitive => "(withheld)".to_owned(),
-        None => "(none)".to_owned(),
+/// The declared side of a field; of what was cut, what differs.
+pub fn declared(field: &Field) -> String {
+    side(
+        field,
+        field.excerpt.as_ref().map(|e| &e.declared),
+        field.declared.as_ref(),
+    )
+}
+
+/// The live side of a field; of what was cut, what differs.
+pub fn live(field: &Field) -> String {
+    side(
+        field,
+        field.excerpt.as_ref().map(|e| &e.live),
+        field.live.as_ref(),
+    )
+}
+
+fn side(field: &Field, excerpt: Option<&Value>, whole: Option<&Value>) -> String {
+    match (excerpt, whole) {
+        (Some(differs), _) => value(differs),
+        (None, Some(v)) if field.truncated => format!("{} (cut)", value(v)),
+        (None, Some(v)) => value(v),
+        (None, None) if field.sensitive => "(withheld)".to_owned(),
+        (None, None) => "(none)".to_owned(),
     }
 }
 
