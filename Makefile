@@ -136,7 +136,7 @@ build: .tools ## Build the release binaries
 
 .PHONY: .browser
 .browser:
-	@test -n "$$DRIFTLINE_BROWSER" || command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || command -v google-chrome-stable >/dev/null || { printf "error: missing on this machine:\n  Chromium, in which the tests open reports (DRIFTLINE_BROWSER names it elsewhere)\nOn Debian: apt-get install chromium-headless-shell\n" >&2; exit 1; }
+	@test -n "$${DRIFTLINE_BROWSER:-}" || command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || command -v google-chrome-stable >/dev/null || { printf "error: missing on this machine:\n  Chromium, in which the tests open reports (DRIFTLINE_BROWSER names it elsewhere)\nOn Debian: apt-get install chromium-headless-shell\n" >&2; exit 1; }
 
 .PHONY: .redis
 .redis:
