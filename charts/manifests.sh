@@ -14,6 +14,6 @@ metadata:
     pod-security.kubernetes.io/enforce: restricted
 END
 # Labels and annotations by which Helm knows its own are not true here.
-"${HELM:-helm}" template driftline "$chart" --namespace driftline-system "$@" \
+"${HELM:-helm}" template driftline "$chart" --skip-tests --namespace driftline-system "$@" \
     | sed -e '/^ *helm\.sh\/chart: /d' -e '/^ *app\.kubernetes\.io\/managed-by: Helm$/d' \
         -e '/^  annotations:$/{N;/helm\.sh\/resource-policy: keep$/d;}' -e '/^# Kept when the release goes: /d'

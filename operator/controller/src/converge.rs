@@ -129,6 +129,10 @@ enum Done {
 async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     let (target, id) = key;
     let Some(writer) = Writer::of(engine, key) else {
+        // A policy may be unfit for a while, as when its Secret is missing: what is handed in only once must not be lost by it.
+        if engine.registry.target(key.0).is_some() {
+            look_again(engine, key, AGAIN, Timestamp::now());
+        }
         return;
     };
     let standing = engine.converging.standing(key);
@@ -168,7 +172,8 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
     }
     let mut rung = driftline_crds::Enforcement::Revert;
     let ((outcome, reason), again) = match done {
-        Done::Nothing | Done::Later => return,
+        Done::Nothing => return engine.converging.was_nothing(key, standing.drift),
+        Done::Later => return,
         Done::Reverted(now, note) => {
             rounds = now;
             ((Outcome::Reverted, note), None)

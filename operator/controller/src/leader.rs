@@ -130,7 +130,8 @@ impl Elector {
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.clone().unwrap_or_default();
         if holder == self.identity {
-            return self.write(begun, lease, &spec).await;
+            // A conflict here is an attempt of our own that was given up and came through after all.
+            return Ok(self.write(begun, lease, &spec).await? || self.still_good());
         }
         let version = lease.metadata.resource_version.clone();
         if self.seen.as_ref().is_none_or(|(seen, _)| *seen != version) {

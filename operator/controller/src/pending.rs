@@ -27,12 +27,15 @@ impl Pending {
         self.since.lock().get(&(target, id.clone())).copied()
     }
 
-    /// Notes that an object does not wait any more.
-    pub fn is_over(&self, target: TargetId, id: &ObjectId) {
+    /// Notes that an object does not wait any more; true if it did.
+    pub fn is_over(&self, target: TargetId, id: &ObjectId) -> bool {
         let mut since = self.since.lock();
-        if !since.is_empty() {
-            since.remove(&(target, id.clone()));
-        }
+        !since.is_empty() && since.remove(&(target, id.clone())).is_some()
+    }
+
+    /// Forgets all: what waits is noted anew by who leads.
+    pub fn forget(&self) {
+        self.since.lock().clear();
     }
 
     /// Since when a target's oldest has been waiting.

@@ -182,11 +182,29 @@ impl<'a> Owners<'a> {
     }
 
     /// The manager whose last write was the object's creation, if it is the only one of that second.
+    ///
+    /// The API server notes the owner's time before it admits the object, and the object's own after that: the owner's may lie before it.
     fn creator(&self) -> Option<String> {
         let created = self.created?;
-        let mut then = self.entries.iter().filter(|e| text(e, "time") == created);
-        let creator = then.next()?;
-        let alone = then.next().is_none();
+        let whole = |e: &&Value| text(e, "subresource").is_empty() && !text(e, "time").is_empty();
+        let written = |e: &&Value| text(e, "time");
+        let mut before = self
+            .entries
+            .iter()
+            .filter(whole)
+            .filter(|e| written(e).as_str() < created);
+        let first = before.next();
+        let (creator, alone) = match first {
+            Some(creator) => (creator, before.next().is_none()),
+            None => {
+                let mut then = self
+                    .entries
+                    .iter()
+                    .filter(whole)
+                    .filter(|e| written(e) == created);
+                (then.next()?, then.next().is_none())
+            }
+        };
         alone.then(|| text(creator, "manager"))
     }
 
@@ -364,6 +382,15 @@ mod tests {
         assert!(deployers(&[edit]).is_empty());
         assert!(deployers(&[kubectl, entry("kubectl-edit", "Update", at)]).is_empty());
         assert!(deployers(&[]).is_empty());
+        // The second may end between the two times that the API server takes.
+        let before = "2026-01-02T23:59:59Z";
+        let early = entry("kubectl", "Update", before);
+        assert_eq!(deployers(std::slice::from_ref(&early)), ["kubectl"]);
+        assert_eq!(
+            deployers(&[early.clone(), entry("kubectl-edit", "Update", at)]),
+            ["kubectl"]
+        );
+        assert!(deployers(&[early, entry("helm", "Apply", before)]).is_empty());
     }
 
     #[test]

@@ -74,6 +74,13 @@ pub fn show(kind: &GroupKind, objects: [Option<&Value>; 2], drift: &FieldDrift) 
     shown
 }
 
+/// True if something in a value looks like a credential, whatever it is called.
+pub fn holds_credential(value: &Value) -> bool {
+    let mut sensitive = false;
+    scrub(value, &mut sensitive);
+    sensitive
+}
+
 /// A whole object as it may be shown, without the server's bookkeeping; nothing is cut.
 pub fn object(kind: &GroupKind, object: &Value) -> Value {
     const SERVERS: [&str; 6] = [

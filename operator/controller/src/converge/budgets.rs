@@ -161,6 +161,10 @@ impl Budgets {
         status: Option<&BudgetStatus>,
     ) {
         self.with(policy, |purse| {
+            if purse.taken_over {
+                // Another one was faster, and something may have been spent since.
+                return;
+            }
             let mut spent = Spent::default();
             for said in records {
                 let times = match said.outcome {

@@ -249,10 +249,23 @@ impl Converging {
         !same
     }
 
+    /// There was nothing to put back: when the same drift is handed in again, it is tried again.
+    pub(super) fn was_nothing(&self, key: &Key, drift: u64) {
+        let mut inner = self.inner.lock();
+        if let Some(known) = inner.known.get_mut(key) {
+            known.tried.take_if(|(tried, _)| *tried == drift);
+        }
+    }
+
     /// Drift is over, by whomever.
     pub fn is_over(&self, policy: &PolicyState, target: TargetId, id: &ObjectId) {
-        self.budgets
-            .waits_no_more(policy, &object(&(target, id.clone())));
+        let key = (target, id.clone());
+        self.budgets.waits_no_more(policy, &object(&key));
+        // The same drift, made again, is another one.
+        if let Some(known) = self.inner.lock().known.get_mut(&key) {
+            known.tried = None;
+            known.confirmed = None;
+        }
     }
 
     /// True while an object is being put back; it is queued in the index again once that is done.

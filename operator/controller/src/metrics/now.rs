@@ -109,7 +109,13 @@ impl Gauges {
             let gauge = self.hold_remaining.with([namespace, name]);
             gauge.set(from_to(now, until));
         }
-        let waits = |t: &crate::registry::TargetView| engine.pending.oldest(t.id);
+        // Only who leads knows when it is over.
+        let leads = *engine.leading.borrow();
+        let waits = |t: &crate::registry::TargetView| {
+            Some(t.id)
+                .filter(|_| leads)
+                .and_then(|id| engine.pending.oldest(id))
+        };
         if let Some(since) = view.targets.iter().filter_map(waits).min() {
             let gauge = self.pending_age.with([namespace, name]);
             gauge.set(from_to(since, now));

@@ -158,6 +158,9 @@ impl Records {
         let records = bounded(api.list(&kube::api::ListParams::default())).await?;
         self.store.replace(records.items);
         self.engine.converging.budgets.forget();
+        // What waited when this replica led before may have been over since.
+        self.engine.pending.forget();
+        self.engine.leaving.forget();
         for policy in self.engine.registry.all() {
             self.requeue(&policy);
         }
@@ -328,8 +331,10 @@ impl Records {
             name: &name,
             known,
         };
-        if !matches!(change.state, State::Pending(_)) {
-            self.engine.pending.is_over(change.target, &change.id);
+        if !matches!(change.state, State::Pending(_))
+            && self.engine.pending.is_over(change.target, &change.id)
+        {
+            self.engine.registry.touch(&policy.key);
         }
         if !orphans::waits(&change.state) {
             self.engine.leaving.is_over(change.target, &change.id);
@@ -404,7 +409,16 @@ impl Records {
         // A record of before a restart, or of another leader, knows better since when.
         let known = place.known.as_ref().and_then(Entry::pending_since);
         let since = known.unwrap_or(now);
+        let is_new = self
+            .engine
+            .pending
+            .since(change.target, &change.id)
+            .is_none();
         let since = self.engine.pending.waits(change.target, &change.id, since);
+        if is_new {
+            // The status may have been written before it was known since when.
+            self.engine.registry.touch(&place.policy.key);
+        }
         if let Some(entry) = place.known.take_if(|e| e.is_open() && !e.is_pending()) {
             self.close(place.policy, place.name, entry, Note::Mended)
                 .await?;

@@ -96,25 +96,30 @@ fn items(a: &[Value], b: &[Value]) -> [Vec<Value>; 2] {
 
 /// Without the long members that both have.
 fn members(a: &Map<String, Value>, b: &Map<String, Value>) -> [Map<String, Value>; 2] {
-    let one = |own: &Map<String, Value>, other: &Map<String, Value>, side: usize| {
-        let shown = own.iter().map(|(name, value)| {
-            let shown = match other.get(name) {
-                Some(same) if same == value && length(value) > NAMES => LEFT_OUT.into(),
-                Some(theirs) if theirs != value => {
-                    let [declared, live] = if side == 0 {
-                        differing(value, theirs)
-                    } else {
-                        differing(theirs, value)
-                    };
-                    if side == 0 { declared } else { live }
-                }
-                _ => value.clone(),
-            };
-            (name.clone(), shown)
-        });
-        shown.collect()
-    };
-    [one(a, b, 0), one(b, a, 1)]
+    let mut shown = [Map::new(), Map::new()];
+    for (name, own) in a {
+        let [declared, live] = match b.get(name) {
+            Some(same) if own == same => {
+                let same = if length(same) > NAMES {
+                    LEFT_OUT.into()
+                } else {
+                    same.clone()
+                };
+                [same.clone(), same]
+            }
+            Some(other) => differing(own, other),
+            None => {
+                shown[0].insert(name.clone(), own.clone());
+                continue;
+            }
+        };
+        shown[0].insert(name.clone(), declared);
+        shown[1].insert(name.clone(), live);
+    }
+    for (name, other) in b.iter().filter(|(name, _)| !a.contains_key(*name)) {
+        shown[1].insert(name.clone(), other.clone());
+    }
+    shown
 }
 
 /// Both from shortly before their first difference on, from the beginning of its line where that is near.
@@ -217,6 +222,16 @@ mod tests {
             both(&json!(before), &json!(longer)),
             [json!("…key199 = 199"), json!("…key199 = 199\nmore = 1")]
         );
+    }
+
+    #[test]
+    fn what_lies_deep_takes_no_longer() {
+        let deep = |end: &str| {
+            let inner = json!(end.repeat(300));
+            (0..100).fold(inner, |inner, n| json!([{"a": n, "b": inner}]))
+        };
+        let [declared, live] = both(&deep("x"), &deep("y"));
+        assert!(declared != live && !is_long(&declared) && !is_long(&live));
     }
 
     fn any_value() -> impl Strategy<Value = Value> {

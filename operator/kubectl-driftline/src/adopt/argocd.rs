@@ -288,7 +288,10 @@ fn helm(
     {
         match values_file(file, sources, url, path) {
             Ok(file) => files.push(file),
-            Err(why) => left_out.push(format!("source.helm.valueFiles: {file}: {why}")),
+            Err(why) => left_out.push(format!(
+                "source.helm.valueFiles: {}: {why}",
+                drift::redact::text(file)
+            )),
         }
     }
     if !files.is_empty() {
@@ -366,18 +369,32 @@ fn put(values: &mut Value, name: &str, value: Value) {
     }
 }
 
-/// Takes out what is named like a credential.
+/// Takes out what is named or looks like a credential.
 fn withhold(value: &mut Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
+            let name = map.get("name").and_then(Value::as_str);
+            let is_of_secret = name.is_some_and(drift::redact::is_credential_name);
             map.retain(|key, below| {
                 let here = if at.is_empty() {
                     key.clone()
                 } else {
                     format!("{at}.{key}")
                 };
-                let is_scalar = below.is_string() || below.is_number();
-                if is_scalar && is_set(below) && drift::redact::is_credential_name(key) {
+                let is_plain = |v: &Value| v.is_string() || v.is_number();
+                let plain: Vec<&Value> = match &*below {
+                    Value::Array(all) => all.iter().filter(|v| is_plain(v)).collect(),
+                    one => Some(one)
+                        .filter(|v| is_plain(v) && is_set(v))
+                        .into_iter()
+                        .collect(),
+                };
+                let is_named =
+                    drift::redact::is_credential_name(key) || (is_of_secret && key == "value");
+                if plain
+                    .iter()
+                    .any(|v| is_named || drift::redact::holds_credential(v))
+                {
                     found.push(here);
                     return false;
                 }

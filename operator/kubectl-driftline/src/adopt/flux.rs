@@ -294,8 +294,12 @@ fn selected(target: &Value) -> Result<Rule, String> {
 fn glob(name: &str) -> Result<Option<String>, String> {
     let bare = name.strip_prefix('^').unwrap_or(name);
     let bare = bare.strip_suffix('$').unwrap_or(bare);
+    // A star that stands behind anything but a point repeats that.
+    let lone = bare.replace(".*", "").contains('*');
     let pattern = bare.replace(".*", "*").replace("\\.", ".");
-    if pattern.contains(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '*'))) {
+    if lone
+        || pattern.contains(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '*')))
+    {
         return Err(format!(
             "the name {name:?} is a regular expression; write names with * and ?"
         ));

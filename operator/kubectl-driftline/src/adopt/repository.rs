@@ -61,7 +61,11 @@ pub fn url(text: &str) -> Result<(String, bool), String> {
                 Some((_, bare)) => (bare, true),
                 None => (host, false),
             };
-            Ok((format!("{scheme}://{bare}/{path}"), held || query))
+            let url = format!("{scheme}://{bare}/{path}");
+            if drift::redact::text(&url) != url {
+                return Err("the URL holds what looks like a credential in its path; name the repository without it".to_owned());
+            }
+            Ok((url, held || query))
         }
         "ssh" => {
             let (user, bare) = host

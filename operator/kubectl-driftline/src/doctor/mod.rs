@@ -77,13 +77,6 @@ async fn examine(
     report.extend(rights::of_caller(client, &cluster.namespace).await);
     progress.say("reading policies");
     report.extend(policies::checks(cluster, &installation).await);
-    for url in &options.git {
-        progress.say(&format!(
-            "asking {}",
-            output::words::clean(&git::shown(url))
-        ));
-        report.extend([git::check(url, options).await]);
-    }
     if connection.in_cluster {
         report.context = "in-cluster".to_owned();
     }
