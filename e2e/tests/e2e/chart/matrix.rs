@@ -113,7 +113,7 @@ async fn the_api_server_takes_everything_at_once() {
     std::fs::write(file.path(), values.to_string()).unwrap();
     // Of another name, so that nothing of it is there yet.
     let render = Invocation::new(&tools.helm)
-        .args(["template", "second"])
+        .args(["template", "second", "--skip-tests"])
         .args([super::support::chart()])
         .args(["--namespace", NAMESPACE, "--set", IMAGE])
         .args(["--set", "crds.enabled=false", "--values"])
