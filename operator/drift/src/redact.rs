@@ -1,6 +1,7 @@
 //! The one place where a declared or live value becomes something to show: in a record, an event, a log, a metric.
 //! Values of Secrets are withheld whole, other values that look like credentials too, long ones are cut.
 
+mod assigned;
 mod formats;
 mod references;
 mod shorten;
@@ -323,7 +324,7 @@ fn scrub(value: &Value, sensitive: &mut bool) -> Value {
         Value::String(text) => {
             let steps = [
                 without_url_password,
-                without_assigned,
+                assigned::without,
                 formats::without_tokens,
             ];
             let clean = steps.iter().fold(None, |clean: Option<String>, step| {
@@ -395,54 +396,6 @@ fn authority_end(tail: &str) -> usize {
             .find(['/', '?', '#'])
             .map_or(word.len(), |n| at + n),
         _ => usual,
-    }
-}
-
-/// A text in which names are given values (`--token=x`, `password: x`, `"apiKey": "x"`), with those of credentials withheld;
-/// `None` if there are none.
-fn without_assigned(text: &str) -> Option<String> {
-    let mut clean = String::with_capacity(text.len());
-    let mut kept = 0;
-    while let Some((begin, end)) = next_assigned(text, kept) {
-        clean.push_str(&text[kept..begin]);
-        clean.push_str(WITHHELD);
-        kept = end;
-    }
-    clean.push_str(&text[kept..]);
-    (kept > 0).then_some(clean)
-}
-
-/// Begin and end of the next credential's value at or after `from`.
-fn next_assigned(text: &str, from: usize) -> Option<(usize, usize)> {
-    let mut at = from;
-    loop {
-        let sign = at + text[at..].find(['=', ':'])?;
-        at = sign + 1;
-        let before = text[from..sign].trim_end_matches(['"', '\'', ' ']);
-        let name = before
-            .rfind(|c: char| !(c.is_alphanumeric() || "_.-".contains(c)))
-            .map_or(before, |n| {
-                before[n..].trim_start_matches(|c: char| !c.is_alphanumeric())
-            });
-        let after = text[at..].trim_start_matches([' ', '\t']);
-        let begin = text.len() - after.len();
-        let spaced = begin > at || after.starts_with(['"', '\'']);
-        if !is_credential_name(name) || (text.as_bytes().get(sign) == Some(&b':') && !spaced) {
-            continue;
-        }
-        let (begin, length) = match after.chars().next() {
-            Some(quote @ ('"' | '\'')) => {
-                (begin + 1, after[1..].find(quote).unwrap_or(after.len() - 1))
-            }
-            _ => {
-                let stops =
-                    |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | ',' | ';' | '}');
-                (begin, after.find(stops).unwrap_or(after.len()))
-            }
-        };
-        if length > 0 && !text[begin..].starts_with(WITHHELD) {
-            return Some((begin, begin + length));
-        }
     }
 }
 
