@@ -1,10 +1,12 @@
 //! `explain`: one record in full, and what one can do about it, as commands to copy.
 
+mod next;
+
 use std::fmt::Write as _;
 
 use driftline_crds::{
-    DriftException, DriftPolicy, DriftRecord, Enforcement, Origin, RecordChange, RecordState,
-    Severity,
+    Converged, DriftException, DriftPolicy, DriftRecord, Enforcement, Origin, Outcome,
+    RecordChange, RecordState, Severity,
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::{Api, ResourceExt as _};
@@ -16,15 +18,28 @@ use crate::model::{Finding, Standing};
 use crate::options::{ExplainFormat, ExplainOptions};
 use crate::output::{self, table, words};
 use crate::paint::Paint;
-use crate::records::{self, Known, Scope};
+use crate::records::{self, Known, Scope, Sought};
 use crate::status;
+
+/// There is no record, and what has none could not all be checked.
+const NOT_KNOWN: u8 = 2;
+/// The longest name of an exception, and the most fields of a match, by their schema.
+const NAME: usize = 63;
+const FIELDS: usize = 20;
 
 /// Explains a record.
 ///
 /// # Errors
 /// Where there is none.
 pub async fn run(cluster: &Cluster, options: &ExplainOptions, paint: Paint) -> Result<u8> {
-    let known = records::find(cluster, &options.what).await?;
+    let known = match records::seek(cluster, &options.what).await? {
+        Sought::Found(known) => *known,
+        Sought::Doubtful(failure) => {
+            use std::io::Write as _;
+            let _ = writeln!(std::io::stderr(), "{failure}");
+            return Ok(NOT_KNOWN);
+        }
+    };
     match options.output {
         ExplainFormat::Table => {}
         ExplainFormat::Patch => return patch(&known, options),
@@ -70,8 +85,21 @@ fn patch(known: &Known, options: &ExplainOptions) -> Result<u8> {
         )
     };
     match backport::of(&known.status, options.repo.as_deref()) {
-        Backport::Patch { text, .. } => {
+        Backport::Patch { text, rest } => {
             crate::print(&text);
+            let mut left = rest;
+            if known.status.more_fields > 0 {
+                let more = words::count(known.status.more_fields, "field");
+                left.push(format!("{more} more that the record does not name"));
+            }
+            if !left.is_empty() {
+                use std::io::Write as _;
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "warning: not in the patch, to be done by hand: {}",
+                    words::clean(&left.join(", "))
+                );
+            }
             Ok(0)
         }
         Backport::ByHand(why) => Err(none(why)),
@@ -228,53 +256,100 @@ impl Told<'_> {
             Some(Origin::Diverged) => "what runs was changed, and so was Git",
             Some(Origin::Unknown) | None => "it was so before Driftline knew it",
         };
-        format!("{grave} ({rule})\n          {origin}")
+        let mixed = match words::is_mixed(status.origin, &status.fields) {
+            true => "; not of all fields: those of which something else is known say it above",
+            false => "",
+        };
+        format!("{grave} ({rule})\n          {origin}{mixed}")
     }
 
     /// What happens without anybody doing anything.
     fn next(&self) -> String {
         let status = &self.known.status;
         if status.state == RecordState::Closed {
-            return "nothing: it is over, and the record goes a day after it closed".to_owned();
-        }
-        if let Some(exception) = self.exceptions.first() {
-            let end = &exception.spec.expires_at;
             return format!(
-                "allowed by exception {} until {}: {}",
-                exception.name_any(),
-                end.0,
-                words::clean(&exception.spec.reason)
+                "nothing: {}, and the record goes a day after it closed",
+                ended(status.enforcement.as_ref())
             );
         }
-        if let Some(came) = &status.enforcement {
-            let reason = match &*came.reason {
-                "" => String::new(),
-                reason => format!(": {}", words::clean(reason)),
-            };
-            return format!("{}{reason} (tried {})", came.outcome.as_str(), came.at.0);
+        let lasting = |e: &&DriftException| e.spec.expires_at.0 > self.now;
+        let allowed = self.exceptions.iter().find(lasting).map(|exception| {
+            format!(
+                "allowed by exception {} until {}: {}",
+                exception.name_any(),
+                exception.spec.expires_at.0,
+                words::clean(&exception.spec.reason)
+            )
+        });
+        match allowed {
+            Some(allowed) if status.state == RecordState::Excepted => allowed,
+            Some(allowed) => format!(
+                "some of it is {allowed}\n          the rest: {}",
+                self.rest()
+            ),
+            None if status.state == RecordState::Excepted => format!(
+                "allowed for now by exception {}, of which no more could be read",
+                words::clean(status.exception.as_deref().unwrap_or_default())
+            ),
+            None => self.rest(),
         }
-        if status.state == RecordState::Pending {
-            return "it is over when the commit is rolled out".to_owned();
+    }
+
+    /// What happens to what no exception allows.
+    fn rest(&self) -> String {
+        let status = &self.known.status;
+        let mut before = String::new();
+        if let Some(came) = &status.enforcement {
+            if !came.outcome.is_done() {
+                let reason = match &*came.reason {
+                    "" => String::new(),
+                    reason => format!(": {}", words::clean(reason)),
+                };
+                return format!("{}{reason} (tried {})", came.outcome.as_str(), came.at.0);
+            }
+            before = format!(
+                "{} ({}), and it differs again; ",
+                came.outcome.as_str(),
+                came.at.0
+            );
         }
         let Some(policy) = self.policy else {
-            return "what its policy does about it could not be read".to_owned();
+            return format!("{before}what its policy does about it could not be read");
         };
-        if policy.spec.enforcement == Enforcement::Observe {
+        if let Some(("True", reason, message)) = status::condition(policy, "Stalled") {
+            let why = words::clean(&format!("{reason}: {message}"));
             return format!(
-                "nothing by itself: policy {} only observes",
+                "{before}nothing while policy {} is stalled: {why}",
                 policy.name_any()
             );
         }
-        let origins = policy.spec.revert.as_ref().map(|r| &*r.origins);
-        let asked = origins.unwrap_or(&[Origin::LiveEdited]);
-        match status.origin {
-            Some(origin) if asked.contains(&origin) => {
-                let after = policy.spec.revert.as_ref().map_or("0s", |r| &r.after);
-                let after = words::clean(after);
-                format!("it is put back, {after} after its record was opened, as windows and budget allow")
+        let fate = next::fate(self.known, policy, policy.spec.enforcement);
+        if !fate.goes {
+            if status.state == RecordState::Pending {
+                return format!("{before}it is over when the commit is rolled out");
             }
-            _ => "nothing by itself: the policy does not put back drift of this origin (spec.revert.origins)".to_owned(),
+            let why = match next::only_observes(policy) {
+                true => format!("policy {} only observes", policy.name_any()),
+                false => fate.why(),
+            };
+            return format!("{before}nothing by itself: {why}");
         }
+        let stays = match fate.why() {
+            why if why.is_empty() => String::new(),
+            why => format!("\n          what stays as it is: {why}"),
+        };
+        let hold = policy.spec.hold.as_ref().map(|h| h.until.0);
+        if let Some(until) = hold.filter(|until| *until > self.now) {
+            return format!("{before}nothing until {until}: spec.hold pauses enforcement{stays}");
+        }
+        if fate.delivers {
+            return format!("{before}Driftline applies what Git declares, as windows allow{stays}");
+        }
+        let after = policy.spec.revert.as_ref().map_or("0s", |r| &r.after);
+        let after = words::clean(after);
+        format!(
+            "{before}it is put back, {after} after its record was opened, as windows and budget allow{stays}"
+        )
     }
 
     fn options(&self) -> Vec<(String, String)> {
@@ -305,60 +380,75 @@ impl Told<'_> {
                 shell(&record.spec.policy)
             ),
         ));
-        let observes = self
-            .policy
-            .is_some_and(|p| p.spec.enforcement == Enforcement::Observe);
-        if observes {
+        if self.policy.is_some_and(|p| self.would_go(p)) {
+            let policy = shell(&record.spec.policy);
             all.push((
-                "let Driftline put live edits back (docs/converging.md; the team has to opt in)".to_owned(),
+                "see what Revert would do now about all live edits of the policy, not only this one".to_owned(),
+                format!("kubectl get driftpolicy {policy} -n {namespace} -o 'jsonpath={{.status.preview}}'"),
+            ));
+            all.push((
+                "then let Driftline put all of them back (docs/converging.md; the team has to opt in)".to_owned(),
                 format!(
-                    "kubectl patch driftpolicy {} -n {namespace} --type=merge -p '{{\"spec\":{{\"enforcement\":\"Revert\"}}}}'",
-                    shell(&record.spec.policy)
+                    "kubectl patch driftpolicy {policy} -n {namespace} --type=merge -p '{{\"spec\":{{\"enforcement\":\"Revert\"}}}}'"
                 ),
             ));
         }
         if status.state != RecordState::Excepted {
+            let fields = match (self.fields().is_empty(), status.fields.is_empty()) {
+                (true, false) => ", with all of its fields",
+                _ => "",
+            };
             all.push((
-                "allow it for a week, on record".to_owned(),
+                format!("allow it for a week, on record{fields}"),
                 self.exception(&namespace),
             ));
         }
         all
     }
 
+    /// Raising the policy would put back something of this, and the API server would take it.
+    fn would_go(&self, policy: &DriftPolicy) -> bool {
+        policy.spec.service_account_name.is_some()
+            && policy.spec.enforcement == Enforcement::Observe
+            && self.known.status.state == RecordState::Open
+            && !next::fate(self.known, policy, Enforcement::Observe).goes
+            && next::fate(self.known, policy, Enforcement::Revert).goes
+    }
+
+    /// The fields that an exception names; none where there are more than it can.
+    fn fields(&self) -> Vec<&str> {
+        let status = &self.known.status;
+        if status.more_fields > 0 || status.fields.len() > FIELDS {
+            return Vec::new();
+        }
+        status.fields.iter().map(|f| &*f.path).collect()
+    }
+
     fn exception(&self, namespace: &str) -> String {
-        let subject = self.known.subject();
+        let (record, subject) = (&self.known.record, self.known.subject());
         let kind = match &subject.group[..] {
             "" => subject.kind.clone(),
             group => format!("{group}/{}", subject.kind),
         };
         let until = self.now.saturating_add(SignedDuration::from_hours(7 * 24));
         let until = until.map_or(self.now, edge::content::whole_seconds);
-        let fields: Vec<&str> = self.known.status.fields.iter().map(|f| &*f.path).collect();
-        let mut matches = serde_json::json!({"kinds": [kind], "names": [subject.name]});
+        let fields = self.fields();
+        let mut matches = serde_json::json!({
+            "targets": [record.spec.target], "kinds": [kind], "names": [subject.name],
+        });
         if !fields.is_empty()
             && let Some(map) = matches.as_object_mut()
         {
             map.insert("fields".to_owned(), fields.into());
         }
-        let name: String = format!("allow-{}", subject.name)
-            .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() || c == '-' {
-                    c.to_ascii_lowercase()
-                } else {
-                    '-'
-                }
-            })
-            .take(60)
-            .collect();
+        let name = exception_name(&subject.kind, &record.name_any());
         let object = serde_json::json!({
             "apiVersion": "driftline.dev/v1alpha1",
             "kind": "DriftException",
-            "metadata": {"name": name.trim_matches('-'), "namespace": namespace},
-            "spec": {"policy": self.known.record.spec.policy, "match": matches, "reason": "WHY", "expiresAt": until.to_string()},
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"policy": record.spec.policy, "match": matches, "reason": "WHY", "expiresAt": until.to_string()},
         });
-        format!("echo {} | kubectl apply -f -", shell(&object.to_string()))
+        format!("echo {} | kubectl create -f -", shell(&object.to_string()))
     }
 
     fn way_back(&self, text: &mut String) {
@@ -399,6 +489,32 @@ impl Told<'_> {
     }
 }
 
+/// How what a closed record told of came to an end.
+fn ended(came: Option<&Converged>) -> String {
+    let done = came.filter(|c| c.outcome.is_done());
+    let Some(came) = done else {
+        return "it is over, not by Driftline as far as is recorded".to_owned();
+    };
+    let what = match came.outcome {
+        Outcome::Delivered => "Driftline applied what Git declares",
+        Outcome::Pruned => "Driftline deleted it",
+        _ => "Driftline put it back",
+    };
+    format!("{what} ({}, {})", came.outcome.as_str(), came.at.0)
+}
+
+/// A name for an exception of a record: records' names end with a digest of what they are about, which is kept where all is too long.
+fn exception_name(kind: &str, record: &str) -> String {
+    let whole: Vec<char> = format!("{kind}-{record}")
+        .to_ascii_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let from = whole.len().saturating_sub(NAME - "allow-".len());
+    let end: String = whole.into_iter().skip(from).collect();
+    format!("allow-{}", end.trim_matches('-'))
+}
+
 /// A word for a POSIX shell.
 fn shell(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':');
@@ -412,6 +528,37 @@ fn shell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_record_has_an_exception_of_its_own() {
+        assert_eq!(
+            exception_name("Service", "shop-app-service-x-1a2b"),
+            "allow-service-shop-app-service-x-1a2b"
+        );
+        assert_ne!(
+            exception_name("Service", "x-1"),
+            exception_name("Service", "x-2")
+        );
+        let long = format!("{}-0123456789", "a.".repeat(80));
+        let name = exception_name("ConfigMap", &long);
+        assert!(
+            name.len() <= NAME && name.ends_with("-0123456789"),
+            "{name}"
+        );
+    }
+
+    #[test]
+    fn a_closed_record_says_how_it_ended() {
+        let came = |outcome: &str| {
+            let came = serde_json::json!({"rung": "Revert", "outcome": outcome, "at": "2026-01-01T00:00:00Z"});
+            serde_json::from_value::<Converged>(came).expect("an outcome")
+        };
+        assert!(
+            ended(Some(&came("Reverted"))).starts_with("Driftline put it back (Reverted, 2026")
+        );
+        assert!(ended(Some(&came("Waiting"))).starts_with("it is over"));
+        assert!(ended(None).starts_with("it is over"));
+    }
 
     #[test]
     fn words_for_a_shell_cannot_end_themselves() {

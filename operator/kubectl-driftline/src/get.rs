@@ -18,7 +18,7 @@ use crate::records::{self, Known, Scope};
 /// Where they cannot be listed.
 pub async fn run(cluster: &Cluster, options: &GetOptions, paint: Paint) -> Result<u8> {
     let scope = options.scope.of(cluster);
-    let all = records::records(cluster, scope).await?;
+    let all = records::about(cluster, scope).await?;
     let code = all.code();
     let mut found = all.items;
     found.retain(|k| {
@@ -65,7 +65,12 @@ fn listed(found: &[Known], scope: Scope<'_>, wide: bool, paint: Paint) -> String
         return format!("No drift is recorded{}.\n", records::place(scope));
     }
     let now = Timestamp::now();
-    let all = scope == Scope::All;
+    // Policies elsewhere may keep records about objects in this namespace.
+    let elsewhere = |k: &Known| match scope {
+        Scope::All => true,
+        Scope::In(namespace) => k.record.namespace().as_deref() != Some(namespace),
+    };
+    let all = found.iter().any(elsewhere);
     let mut heads: Vec<&str> = if all { vec!["NAMESPACE"] } else { Vec::new() };
     heads.extend([
         "SEVERITY", "SUBJECT", "FIELDS", "ORIGIN", "BY", "STATE", "SINCE",

@@ -22,10 +22,12 @@ mod trace;
 mod watch;
 mod worker;
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::Parser as _;
+use tokio::sync::Notify;
 
 use failure::{Failure, Result};
 use options::{Cli, Command};
@@ -35,6 +37,11 @@ use paint::Paint;
 const FAILED: u8 = 3;
 /// Ended by the user, as a shell says it.
 const INTERRUPTED: u8 = 130;
+
+/// Why standard output cannot be written, once that is known.
+static UNWRITTEN: OnceLock<Failure> = OnceLock::new();
+/// Ends a command that would go on although nothing of it arrives.
+static END: Notify = Notify::const_new();
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -70,10 +77,14 @@ fn run(cli: Cli) -> Result<u8> {
         tokio::select! {
             result = command(cli) => result,
             _ = tokio::signal::ctrl_c() => Ok(INTERRUPTED),
+            () = END.notified() => Ok(FAILED),
         }
     });
     runtime.shutdown_background();
-    result
+    match UNWRITTEN.get() {
+        Some(failure) => Err(failure.clone()),
+        None => result,
+    }
 }
 
 async fn command(cli: Cli) -> Result<u8> {
@@ -110,8 +121,17 @@ fn only(contexts: &[String]) -> Result<Option<&str>> {
     }
 }
 
-/// Writes to standard output; whoever reads it may have gone.
+/// Writes to standard output; whoever reads it may have gone. Anything else that keeps it from being written ends the program with exit code 3.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = UNWRITTEN.set(Failure::new(
+            format!("the output cannot be written: {error}"),
+            "check that there is room where standard output goes",
+        ));
+        END.notify_one();
+    }
 }

@@ -1,6 +1,7 @@
 //! Flags: those of kubectl where kubectl has them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -171,7 +172,7 @@ pub struct AuditOptions {
     after_help = "Examples:\n  kubectl driftline diff ./deploy -n shop               # a folder, as its files are\n  kubectl driftline diff --git URL --path deploy        # a repository\n  kubectl driftline diff deployment/web -n shop         # of what the operator recorded\n  kubectl driftline diff --policy shop --target app     # the same of a policy or one of its targets\n\nKUBECTL_EXTERNAL_DIFF names a program that is given two folders instead, as for kubectl diff. Exit codes are those of audit; what an\nexception allows or a hold keeps is shown, and is no drift."
 )]
 pub struct DiffOptions {
-    /// An object; or a folder, as ./FOLDER. All that drift if not given
+    /// An object; or a folder or file, as ./FOLDER. All that drift if not given
     #[arg(value_name = "KIND/NAME|FOLDER")]
     pub what: Option<String>,
     /// Show all of what runs, not only what differs
@@ -335,7 +336,7 @@ pub struct GetOptions {
     #[arg(long, value_name = "NAME")]
     pub policy: Option<String>,
     /// As grave as this, or graver
-    #[arg(long, value_enum, value_name = "SEVERITY")]
+    #[arg(long, value_enum, ignore_case = true, value_name = "SEVERITY")]
     pub severity: Option<SeverityName>,
     /// Also those that are over
     #[arg(long)]
@@ -366,9 +367,28 @@ pub struct ExplainOptions {
 pub struct CheckOptions {
     /// The policy
     pub policy: String,
-    /// How many seconds to wait for the operator
-    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
-    pub timeout: u64,
+    /// How long to wait for the operator: 90, 90s, 2m
+    #[arg(long, default_value = "120s", value_parser = wait, value_name = "TIME")]
+    pub timeout: Duration,
+}
+
+/// The longest that anything is waited for.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Seconds, or a time with its unit.
+fn wait(text: &str) -> Result<Duration, String> {
+    let time = match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => text
+            .parse::<jiff::SignedDuration>()
+            .ok()
+            .and_then(|time| Duration::try_from(time).ok()),
+    };
+    match time {
+        Some(time) if time <= LONGEST_WAIT => Ok(time),
+        Some(_) => Err("it is waited 24h at most".to_owned()),
+        None => Err("write seconds, or a time as 90s or 2m".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -488,5 +508,32 @@ impl From<WorkerOptions> for declared::WorkerOptions {
         worker.helm = options.helm;
         worker.end_with_stdin = true;
         worker
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_seconds_or_has_a_unit() {
+        let seconds = |text| wait(text).map(|time| time.as_secs());
+        assert_eq!(seconds("5"), Ok(5));
+        assert_eq!(seconds("5s"), Ok(5));
+        assert_eq!(seconds("2m"), Ok(120));
+        for wrong in ["", "-1", "-5s", "soon", "18446744073709551615"] {
+            assert!(wait(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_severity_is_taken_as_it_is_written_elsewhere() {
+        for severity in ["Critical", "CRITICAL", "critical"] {
+            let all = ["kubectl-driftline", "get", "--severity", severity];
+            let Command::Get(get) = Cli::try_parse_from(all).expect("flags").command else {
+                panic!("another command");
+            };
+            assert_eq!(get.severity, Some(SeverityName::Critical));
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! Records and policies as the operator wrote them.
 
-use driftline_crds::{DriftPolicy, DriftRecord, DriftRecordStatus, KubernetesSubject, RecordState};
+use std::collections::HashSet;
+
+use driftline_crds::{
+    DriftPolicy, DriftRecord, DriftRecordStatus, KubernetesSubject, RecordState, Target,
+};
 use kube::api::ListParams;
 use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -251,6 +255,30 @@ impl Known {
 /// Where they cannot be listed.
 pub async fn records(cluster: &Cluster, scope: Scope<'_>) -> Result<Listed<Known>> {
     let all = list::<DriftRecord>(cluster, scope).await?;
+    Ok(known(all))
+}
+
+/// The same of all that is about a scope: records of its namespace, and those that policies elsewhere keep about objects in it, as far as
+/// the caller may list these.
+///
+/// # Errors
+/// Where they cannot be listed.
+pub async fn about(cluster: &Cluster, scope: Scope<'_>) -> Result<Listed<Known>> {
+    let Scope::In(namespace) = scope else {
+        return records(cluster, scope).await;
+    };
+    let Ok(mut all) = list::<DriftRecord>(cluster, Scope::All).await else {
+        return records(cluster, scope).await;
+    };
+    all.items.retain(|r| {
+        r.namespace().as_deref() == Some(namespace)
+            || r.spec.subject.kubernetes.namespace.as_deref() == Some(namespace)
+    });
+    all.unreadable.retain(|u| u.namespace == namespace);
+    Ok(known(all))
+}
+
+fn known(all: Listed<DriftRecord>) -> Listed<Known> {
     all.tell();
     let mut known: Vec<Known> = all.items.into_iter().filter_map(Known::of).collect();
     known.sort_by(|a, b| {
@@ -260,10 +288,10 @@ pub async fn records(cluster: &Cluster, scope: Scope<'_>) -> Result<Listed<Known
             .then_with(|| a.status.first_seen.cmp(&b.status.first_seen))
             .then_with(|| a.record.name_any().cmp(&b.record.name_any()))
     });
-    Ok(Listed {
+    Listed {
         items: known,
         unreadable: all.unreadable,
-    })
+    }
 }
 
 /// An object as a user names it: `deployment/web`, `deployments.apps/web`.
@@ -329,11 +357,30 @@ impl<'a> Named<'a> {
     }
 }
 
+/// What was found of a record that a user names.
+pub enum Sought {
+    /// The record.
+    Found(Box<Known>),
+    /// There is none, and what it would be about may be what could not be checked.
+    Doubtful(Failure),
+}
+
 /// The record that a user names, by its own name or by its object's.
 ///
 /// # Errors
 /// Where there is none, or more than one.
 pub async fn find(cluster: &Cluster, text: &str) -> Result<Known> {
+    match seek(cluster, text).await? {
+        Sought::Found(known) => Ok(*known),
+        Sought::Doubtful(failure) => Err(failure),
+    }
+}
+
+/// The same; where there is none, says whether that means anything.
+///
+/// # Errors
+/// Where there is none and all was checked, or more than one.
+pub async fn seek(cluster: &Cluster, text: &str) -> Result<Sought> {
     let (mut found, scope) = match records(cluster, Scope::All).await {
         Ok(all) => (all.items, Scope::All),
         // Whoever may not list everywhere may do so at home.
@@ -343,7 +390,14 @@ pub async fn find(cluster: &Cluster, text: &str) -> Result<Known> {
             (there.map_err(|_| everywhere)?.items, scope)
         }
     };
-    match Named::parse(text) {
+    let named = Named::parse(text);
+    // Policies that keep records about this namespace declare objects in it.
+    let near: HashSet<(Option<String>, String)> = found
+        .iter()
+        .filter(|k| k.subject().namespace.as_deref() == Some(&*cluster.namespace))
+        .map(|k| (k.record.namespace(), k.record.spec.policy.clone()))
+        .collect();
+    match &named {
         Some(named) => {
             found.retain(|k| {
                 let s = k.subject();
@@ -375,16 +429,27 @@ pub async fn find(cluster: &Cluster, text: &str) -> Result<Known> {
         .map(|k| format!("{} ({})", k.record.name_any(), title(k.subject())))
         .collect();
     match (found.len(), found.pop()) {
-        (1, Some(one)) => Ok(one),
-        (0, _) | (_, None) => Err(Failure::new(
-            format!(
-                "there is no record of {text:?}{}: it is as declared, or no policy declares it",
-                place(scope)
-            ),
-            format!(
+        (1, Some(one)) => Ok(Sought::Found(Box::new(one))),
+        (0, _) | (_, None) => {
+            let none = format!("there is no record of {text:?}{}", place(scope));
+            let next = format!(
                 "kubectl driftline trace {text} says which, kubectl driftline get -A lists all records"
-            ),
-        )),
+            );
+            if named.is_none() {
+                let next = "kubectl driftline get -A lists all records";
+                return Err(Failure::new(none, next));
+            }
+            let doubts = doubts(cluster, scope, &near).await;
+            if doubts.is_empty() {
+                let what = format!("{none}: it is as declared, or no policy declares it");
+                return Err(Failure::new(what, next));
+            }
+            let what = format!(
+                "{none}: it is as declared, or no policy declares it, or it could not be checked: {}",
+                some(&doubts)
+            );
+            Ok(Sought::Doubtful(Failure::new(what, next)))
+        }
         _ => Err(Failure::new(
             format!("{text:?} names several records"),
             format!("choose one with -n, or by its name: {}", several.join(", ")),
@@ -392,9 +457,113 @@ pub async fn find(cluster: &Cluster, text: &str) -> Result<Known> {
     }
 }
 
+/// The first of them, and how many more there are.
+fn some(doubts: &[String]) -> String {
+    let first: Vec<&str> = doubts.iter().take(3).map(String::as_str).collect();
+    match doubts.len().saturating_sub(3) {
+        0 => first.join("; "),
+        n => format!("{}; and {n} more targets", first.join("; ")),
+    }
+}
+
+/// What of the policies about the caller's namespace could not be checked.
+async fn doubts(
+    cluster: &Cluster,
+    scope: Scope<'_>,
+    near: &HashSet<(Option<String>, String)>,
+) -> Vec<String> {
+    let policies = match list::<DriftPolicy>(cluster, scope).await {
+        Ok(policies) => policies,
+        Err(failure) => return vec![format!("policies could not be read: {}", failure.what())],
+    };
+    let home = &cluster.namespace;
+    let unreadable = policies.unreadable.iter().filter(|u| u.namespace == *home);
+    let mut all: Vec<String> = unreadable
+        .map(|u| format!("{} cannot be read: {}", u.name(), u.why))
+        .collect();
+    for policy in &policies.items {
+        let is_near = near.contains(&(policy.namespace(), policy.name_any()));
+        for target in &policy.spec.targets {
+            if is_near || declares_in(policy, target, home) {
+                all.extend(unchecked(policy, &target.name));
+            }
+        }
+    }
+    all
+}
+
+/// Objects of a target that name no namespace, or may be in any, are in this one.
+fn declares_in(policy: &DriftPolicy, target: &Target, namespace: &str) -> bool {
+    let own = policy.namespace();
+    let of = match (&target.kubernetes, &target.helm_release) {
+        (Some(kubernetes), _) => kubernetes.namespace.as_deref(),
+        (None, Some(release)) => release.namespace.as_deref(),
+        (None, None) => None,
+    };
+    own.as_deref() == Some(namespace) || of == Some(namespace)
+}
+
+/// Why what a target declares may drift without a record: `policy P, target T: REASON`.
+pub fn unchecked(policy: &DriftPolicy, target: &str) -> Option<String> {
+    let status = policy.status.as_ref();
+    let of = status.and_then(|s| s.targets.iter().find(|t| t.name == target));
+    let stalled = crate::status::condition(policy, "Stalled");
+    let why = match (stalled, of) {
+        // What the targets said before is not looked at any more.
+        (Some(("True", reason, message)), _) => format!("{reason}: {message}"),
+        (_, None) => "no check of it is done yet".to_owned(),
+        (_, Some(of)) if of.ready != "True" => match &*of.message {
+            "" => of.reason.clone(),
+            message => format!("{}: {message}", of.reason),
+        },
+        (_, Some(of)) => {
+            let counted = of.summary.or_else(|| status?.summary).unwrap_or_default();
+            match counted.unknown + counted.unverified {
+                0 => return None,
+                n => format!("{n} of its objects could not be checked"),
+            }
+        }
+    };
+    let namespace = policy.namespace().unwrap_or_default();
+    let name = policy.name_any();
+    Some(format!("policy {namespace}/{name}, target {target}: {why}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_target_could_check_is_told() {
+        let policy = |targets: Value| {
+            let mut policy = DriftPolicy::new(
+                "shop",
+                serde_json::from_value(serde_json::json!({"targets": [], "verifyEvery": "1h"}))
+                    .expect("a policy"),
+            );
+            policy.metadata.namespace = Some("shop".to_owned());
+            let status = serde_json::json!({"conditions": [], "targets": targets});
+            policy.status = serde_json::from_value(status).expect("a status");
+            policy
+        };
+        let counts = |unknown| serde_json::json!({"declared": 3, "inSync": 0, "drifted": 0, "unverified": 0, "unknown": unknown});
+        let ready = serde_json::json!([{"name": "app", "ready": "True", "reason": "Checked", "summary": counts(0)}]);
+        assert_eq!(unchecked(&policy(ready), "app"), None);
+        for (targets, why) in [
+            (serde_json::json!([]), "no check of it is done yet"),
+            (
+                serde_json::json!([{"name": "app", "ready": "False", "reason": "PathNotFound", "message": "no deploy"}]),
+                "PathNotFound: no deploy",
+            ),
+            (
+                serde_json::json!([{"name": "app", "ready": "True", "reason": "Checked", "summary": counts(2)}]),
+                "2 of its objects could not be checked",
+            ),
+        ] {
+            let said = unchecked(&policy(targets), "app").unwrap_or_default();
+            assert_eq!(said, format!("policy shop/shop, target app: {why}"));
+        }
+    }
 
     #[test]
     fn objects_are_named_as_for_kubectl() {

@@ -86,6 +86,7 @@ pub fn shown(found: &[DriftPolicy], scope: Scope<'_>, paint: Paint) -> String {
         "IN SYNC",
         "DRIFTED",
         "PENDING",
+        "EXCEPTED",
         "NOT CHECKED",
         "OLDEST",
         "REVISION",
@@ -111,9 +112,9 @@ fn row(policy: &DriftPolicy, all: bool, paint: Paint, now: Timestamp) -> Vec<Str
         in_sync,
         drifted,
         pending,
+        excepted,
         unverified,
         unknown,
-        ..
     } = counted;
     let dash = |n: u32| {
         if n == 0 {
@@ -147,6 +148,7 @@ fn row(policy: &DriftPolicy, all: bool, paint: Paint, now: Timestamp) -> Vec<Str
             dash(0)
         },
         dash(pending),
+        dash(excepted),
         match unverified + unknown {
             0 => dash(0),
             n => paint.warn(&n.to_string()),
@@ -176,6 +178,7 @@ fn details(policy: &DriftPolicy, paint: Paint, now: Timestamp) -> String {
         text.push('\n');
     };
     let name = policy.name_any();
+    let mut told: Vec<(&str, &str)> = Vec::new();
     for (kind, good) in [
         ("Ready", "True"),
         ("Stalled", "False"),
@@ -190,7 +193,9 @@ fn details(policy: &DriftPolicy, paint: Paint, now: Timestamp) -> String {
                 paint.warn("!"),
                 words::clean(reason)
             ));
-            if !message.is_empty() {
+            let again = told.contains(&(reason, message));
+            told.push((reason, message));
+            if !message.is_empty() && !again {
                 say(format!("  {}", words::clean(message)));
             }
         }
@@ -202,6 +207,21 @@ fn details(policy: &DriftPolicy, paint: Paint, now: Timestamp) -> String {
         ));
         return text;
     };
+    // With one, the condition says all.
+    let failing: Vec<_> = status
+        .targets
+        .iter()
+        .filter(|t| t.ready == "False")
+        .collect();
+    if failing.len() > 1 {
+        for target in failing {
+            let why = match &*target.message {
+                "" => target.reason.clone(),
+                message => format!("{}: {message}", target.reason),
+            };
+            say(format!("  target {}: {}", target.name, words::clean(&why)));
+        }
+    }
     if !status.worst.is_empty() {
         say(format!("\n{}", paint.bold(&format!("{name}: the worst"))));
         let rows: Vec<Vec<String>> = status

@@ -6,8 +6,11 @@ use cluster::discovery::Catalog;
 use declared::HelmOptions;
 use drift::deployer::{Claim, claims};
 use drift::{GroupVersionKind, ObjectId, Problem, Provenance};
-use driftline_crds::{DriftPolicy, DriftRecord, KubernetesTarget, RecordState, Target};
-use kube::ResourceExt as _;
+use driftline_crds::{
+    DriftPolicy, DriftRecord, DriftRecordStatus, KubernetesTarget, RecordState, Target,
+};
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::{Api, ResourceExt as _};
 use serde_json::Value;
 
 use crate::audit::render;
@@ -76,14 +79,24 @@ pub async fn run(cluster: &Cluster, options: &TraceOptions, paint: Paint) -> Res
                 .await
             {
                 Ok(Some(text)) => found.push(text),
-                Ok(None) => {}
-                Err(failure) => troubles.push(format!(
-                    "{}/{} target {} could not be looked into: {}",
-                    policy.namespace().unwrap_or_default(),
-                    policy.name_any(),
-                    target.name,
-                    failure.what()
-                )),
+                // What the repository does not say here, the operator's record may.
+                Ok(None) => found.extend(tracer.by_record(policy, target)),
+                Err(failure) => {
+                    found.extend(tracer.by_record(policy, target));
+                    let own = match own_reason(policy, &target.name) {
+                        Some(own) if !failure.what().contains(&own) => {
+                            format!(" (the policy itself says: {own})")
+                        }
+                        _ => String::new(),
+                    };
+                    troubles.push(format!(
+                        "{}/{} target {} could not be looked into: {}{own}",
+                        policy.namespace().unwrap_or_default(),
+                        policy.name_any(),
+                        target.name,
+                        failure.what()
+                    ));
+                }
             }
         }
     }
@@ -97,7 +110,8 @@ pub async fn run(cluster: &Cluster, options: &TraceOptions, paint: Paint) -> Res
             "check the name, and the namespace with -n",
         ));
     }
-    crate::print(&tracer.text(live.as_ref(), &found, &troubles));
+    let deployers = tracer.deployers(live.as_ref()).await;
+    crate::print(&tracer.text(live.as_ref(), &deployers, &found, &troubles));
     // Whether any of those that could not be looked into declares it, too, is not known.
     Ok(if troubles.is_empty() { 0 } else { 2 })
 }
@@ -194,8 +208,9 @@ impl Tracer<'_> {
             .and_then(|r| r.rsplit_once("sha1:"))
             .map(|(_, c)| c)
         else {
+            let why = own_reason(policy, &target.name);
             return Err(Failure::new(
-                "the operator has not rendered it yet",
+                why.unwrap_or_else(|| "the operator has not rendered it yet".to_owned()),
                 "try again",
             ));
         };
@@ -244,6 +259,84 @@ impl Tracer<'_> {
         Ok(provenance.map(|at| self.told(policy, target, &from, Some(&at))))
     }
 
+    /// What the operator recorded of the object for a target.
+    fn record(
+        &self,
+        policy: &DriftPolicy,
+        target: &Target,
+    ) -> Option<(&DriftRecord, &DriftRecordStatus)> {
+        let record = self.records.iter().find(|r| {
+            let subject = &r.spec.subject.kubernetes;
+            r.namespace() == policy.namespace()
+                && r.spec.policy == policy.name_any()
+                && r.spec.target == target.name
+                && self.named.is(&subject.group, &subject.kind, &subject.name)
+                && subject
+                    .namespace
+                    .as_deref()
+                    .is_none_or(|n| n == self.cluster.namespace)
+        })?;
+        Some((record, record.status.as_ref()?))
+    }
+
+    /// What an open record says of a target that could not be looked into here, or does not declare the object any more.
+    fn by_record(&self, policy: &DriftPolicy, target: &Target) -> Option<String> {
+        let (_, status) = self
+            .record(policy, target)
+            .filter(|(_, status)| status.state != RecordState::Closed)?;
+        let from = match &status.declared_at {
+            Some(at) => format!(
+                "{} at {}, by the operator's record",
+                words::place(at, None),
+                status::short(&at.revision)
+            ),
+            None => "not declared, by the operator's record".to_owned(),
+        };
+        Some(self.told(policy, target, &from, None))
+    }
+
+    /// Who says that it deploys the object. The label that many charts set is no such word where no Application has its name.
+    async fn deployers(&self, live: Option<&(ObjectId, Value)>) -> Vec<String> {
+        let Some((_, object)) = live else {
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for claim in claims(object) {
+            match &claim {
+                Claim::ArgoCD { name, .. } if is_label_alone(object) => {
+                    match self.applications(name).await {
+                        None => {}
+                        Some(true) => all.push(format!(
+                            "{} (by the label app.kubernetes.io/instance, which anybody could write)",
+                            deployer(&claim)
+                        )),
+                        Some(false) => all.push(format!(
+                            "only the label app.kubernetes.io/instance says {name:?}; no Application of Argo CD of that name can be read"
+                        )),
+                    }
+                }
+                _ => all.push(format!(
+                    "{} (as the object says, which anybody could write)",
+                    deployer(&claim)
+                )),
+            }
+        }
+        all
+    }
+
+    /// True if Argo CD has an Application of this name that may be read; `None` where there is no Argo CD.
+    async fn applications(&self, name: &str) -> Option<bool> {
+        let kind = drift::GroupKind::new("argoproj.io", "Application");
+        let kind = self.catalog.versions(&kind).into_iter().next()?;
+        let resource = self.catalog.resource(&kind)?;
+        let gvk = kube::core::GroupVersionKind::gvk("argoproj.io", &kind.version, "Application");
+        let resource = ApiResource::from_gvk_with_plural(&gvk, &resource.plural);
+        let api: Api<DynamicObject> = Api::all_with(self.cluster.client.clone(), &resource);
+        let named = ListParams::default().fields(&format!("metadata.name={name}"));
+        let found = api.list_metadata(&named).await;
+        Some(found.is_ok_and(|found| !found.items.is_empty()))
+    }
+
     fn told(
         &self,
         policy: &DriftPolicy,
@@ -271,18 +364,7 @@ impl Tracer<'_> {
             };
             rows.push(vec!["  declared in".to_owned(), words::clean(&place)]);
         }
-        let record = self.records.iter().find(|r| {
-            let subject = &r.spec.subject.kubernetes;
-            r.namespace().as_deref() == Some(&namespace)
-                && r.spec.policy == policy.name_any()
-                && r.spec.target == target.name
-                && self.named.is(&subject.group, &subject.kind, &subject.name)
-                && subject
-                    .namespace
-                    .as_deref()
-                    .is_none_or(|n| n == self.cluster.namespace)
-        });
-        let state = match record.and_then(|r| Some((r, r.status.as_ref()?))) {
+        let state = match self.record(policy, target) {
             Some((_, status)) if status.state == RecordState::Closed => {
                 match doubt(policy, &target.name) {
                     None => "as declared; a record of the last day is closed".to_owned(),
@@ -305,6 +387,7 @@ impl Tracer<'_> {
     fn text(
         &self,
         live: Option<&(ObjectId, Value)>,
+        deployers: &[String],
         found: &[String],
         troubles: &[String],
     ) -> String {
@@ -312,12 +395,8 @@ impl Tracer<'_> {
         match live {
             Some((id, object)) => {
                 let _ = writeln!(text, "{}", self.paint.bold(&words::clean(&id.to_string())));
-                for claim in claims(object) {
-                    let _ = writeln!(
-                        text,
-                        "Deployer  {} (as the object says, which anybody could write)",
-                        words::clean(&deployer(&claim))
-                    );
+                for deployer in deployers {
+                    let _ = writeln!(text, "Deployer  {}", words::clean(deployer));
                 }
                 for manager in managers(object) {
                     let _ = writeln!(text, "Written   {manager}");
@@ -334,7 +413,11 @@ impl Tracer<'_> {
         }
         text.push('\n');
         if found.is_empty() {
-            let _ = writeln!(text, "No policy that you may read declares it.");
+            let none = match troubles {
+                [] => "No policy that you may read declares it.",
+                _ => "None of the policies that could be looked into declares it.",
+            };
+            let _ = writeln!(text, "{none}");
         }
         text.push_str(&found.join("\n"));
         for trouble in troubles {
@@ -382,6 +465,39 @@ fn doubt(policy: &DriftPolicy, target: &str) -> Option<String> {
             words::count(omitted, "object")
         )
     })
+}
+
+/// Why the operator itself cannot check a target, in the policy's words: the target's, else those of a policy that is stalled or not ready.
+fn own_reason(policy: &DriftPolicy, target: &str) -> Option<String> {
+    let said = |reason: &str, message: &str| match message {
+        "" => reason.to_owned(),
+        message => format!("{reason}: {message}"),
+    };
+    let condition = |kind, bad| {
+        let (status, reason, message) = status::condition(policy, kind)?;
+        (status == bad).then(|| said(reason, message))
+    };
+    if let Some(stalled) = condition("Stalled", "True") {
+        return Some(stalled);
+    }
+    let targets = policy.status.as_ref().map(|s| &*s.targets);
+    let mut targets = targets.unwrap_or_default().iter();
+    match targets.find(|t| t.name == target) {
+        Some(of) => (of.ready == "False").then(|| said(&of.reason, &of.message)),
+        None => condition("Ready", "False"),
+    }
+}
+
+/// True where of all that Argo CD tells objects by there is only the label that charts set, too.
+fn is_label_alone(object: &Value) -> bool {
+    let has = |map: &str, key: &str| {
+        object
+            .get("metadata")
+            .and_then(|m| m.get(map)?.get(key)?.as_str())
+            .is_some()
+    };
+    !has("annotations", "argocd.argoproj.io/tracking-id")
+        && !has("labels", "argocd.argoproj.io/instance")
 }
 
 fn helm(target: &Target, kubernetes: &KubernetesTarget) -> HelmOptions {
@@ -460,6 +576,36 @@ mod tests {
         });
         policy.status = serde_json::from_value(status).expect("a status");
         policy
+    }
+
+    #[test]
+    fn a_policy_says_itself_why_a_target_is_not_looked_into() {
+        let with = |targets: Value, conditions: Value| {
+            let mut policy = policy("False", Value::Null, 0);
+            let status = json!({"conditions": conditions, "targets": targets});
+            policy.status = serde_json::from_value(status).expect("a status");
+            own_reason(&policy, "app")
+        };
+        let wrong = json!([{"name": "app", "ready": "False", "reason": "PathNotFound", "message": "no deploy"}]);
+        assert_eq!(
+            with(wrong, json!([])).as_deref(),
+            Some("PathNotFound: no deploy")
+        );
+        let fine = json!([{"name": "app", "ready": "True", "reason": "Checked"}]);
+        assert_eq!(with(fine, json!([])), None);
+        let stalled = json!([{"type": "Stalled", "status": "True", "reason": "SourceFailed", "message": "no such host", "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+        assert_eq!(
+            with(json!([]), stalled).as_deref(),
+            Some("SourceFailed: no such host")
+        );
+    }
+
+    #[test]
+    fn a_label_that_charts_set_is_no_word_of_argo_cd() {
+        let chart = json!({"metadata": {"labels": {"app.kubernetes.io/instance": "k8s"}}});
+        assert!(is_label_alone(&chart));
+        let argo = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/web"}}});
+        assert!(!is_label_alone(&argo));
     }
 
     #[test]

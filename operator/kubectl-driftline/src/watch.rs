@@ -101,6 +101,11 @@ fn tell(record: &DriftRecord, status: &DriftRecordStatus, word: &str, paint: Pai
         by if by.starts_with("last ") => format!("  {by}"),
         by => format!("  by {by}"),
     };
+    let ended = status.enforcement.as_ref().map(|came| came.outcome);
+    let state = match ended.filter(|outcome| word == "CLOSED" && outcome.is_done()) {
+        Some(outcome) => format!("{:?}, {}", status.state, outcome.as_str()),
+        None => format!("{:?}", status.state),
+    };
     crate::print(&format!(
         "{}  {painted}  {}  {}  {}{}  {}\n",
         paint.dim(&now.to_string()),
@@ -108,6 +113,6 @@ fn tell(record: &DriftRecord, status: &DriftRecordStatus, word: &str, paint: Pai
         title(&record.spec.subject.kubernetes),
         words::clean(&status.display.fields),
         paint.dim(&by),
-        paint.dim(&format!("{:?}", status.state)),
+        paint.dim(&state),
     ));
 }

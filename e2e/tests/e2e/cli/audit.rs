@@ -208,13 +208,21 @@ async fn a_diff_shows_what_drifts_and_hands_it_to_a_program_of_the_users() {
         "(withheld: live)",
     ]);
     assert!(!found.out.contains("canary"), "{}", found.out);
-    let mut one = diff.to_vec();
-    one.push("configmap/settings");
-    let one = run(&reader, &one).await;
+    let mut one_of = diff.to_vec();
+    one_of.push("configmap/settings");
+    let one = run(&reader, &one_of).await;
     assert!(
         one.out.contains("greeting") && !one.out.contains("image"),
         "{}",
         one.out
+    );
+    let file = format!("{folder}/settings.yaml");
+    let file = run(&reader, &["diff", &file, "-n", &shop.namespace]).await;
+    assert_eq!(file.code, 1, "{}", file.err);
+    assert!(
+        file.out.contains("settings.yaml:") && !file.out.contains("image"),
+        "{}",
+        file.out
     );
     let other = run_with(&reader, &diff, &[("KUBECTL_EXTERNAL_DIFF", "ls -R")]).await;
     assert_eq!(other.code, 1, "{}", other.err);
@@ -230,6 +238,29 @@ async fn a_diff_shows_what_drifts_and_hands_it_to_a_program_of_the_users() {
     )
     .await;
     broken.fails_with(&["no-such-program, cannot be run", "next: "]);
+    // Held by a finalizer, it is as declared but for its deletion.
+    let hold =
+        r#"{"metadata": {"finalizers": ["example.com/hold"]}, "data": {"greeting": "hello"}}"#;
+    shop.kubectl(&["patch", "configmap/settings", "--type=merge", "-p", hold])
+        .await;
+    shop.kubectl(&["delete", "configmap/settings", "--wait=false"])
+        .await;
+    let held = run(&reader, &one_of).await;
+    assert_eq!(held.code, 1, "{}", held.err);
+    held.shows(&[
+        "--- declared ConfigMap ",
+        "# deleted, and held by a finalizer\n",
+    ]);
+    let external = run_with(&reader, &one_of, &[("KUBECTL_EXTERNAL_DIFF", "diff")]).await;
+    assert_eq!(external.code, 1, "{}", external.err);
+    assert!(
+        external.err.contains("deleted, and held by a finalizer"),
+        "{}",
+        external.err
+    );
+    let free = r#"{"metadata": {"finalizers": null}}"#;
+    shop.kubectl(&["patch", "configmap/settings", "--type=merge", "-p", free])
+        .await;
 }
 
 #[tokio::test]

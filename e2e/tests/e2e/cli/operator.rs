@@ -76,7 +76,7 @@ async fn drift_is_listed_explained_and_brought_back_into_git() {
     let json = team.driftline(&["get", "-o", "json"]).await.json();
     assert_eq!(json["items"][0]["metadata"]["name"], name.as_str());
     assert_eq!(json["items"][0]["status"]["fields"][0]["live"], "debug");
-    let grave = team.driftline(&["get", "--severity", "critical"]).await;
+    let grave = team.driftline(&["get", "--severity", "Critical"]).await;
     grave.shows(&["No drift is recorded"]);
 
     // What drifts is named a moment after it is counted.
@@ -106,6 +106,9 @@ async fn drift_is_listed_explained_and_brought_back_into_git() {
             "Why       Medium: it changes how it runs",
             "Next      nothing by itself: policy shop only observes",
             "kubectl driftline check shop -n",
+            "{.status.preview}",
+            "\"targets\":[\"app\"]",
+            "| kubectl create -f -",
             "-o patch | git apply",
             "-  level: info # for now\n+  level: debug # for now",
         ]);
@@ -144,7 +147,7 @@ async fn a_check_waits_for_the_operator_and_ends_with_what_it_found() {
     let team = Team::new(World::shared().await, "cli-check").await;
     team.declare(SETTINGS).await;
     team.in_sync().await;
-    let clean = team.driftline(&["check", "shop"]).await;
+    let clean = team.driftline(&["check", "shop", "--timeout", "2m"]).await;
     assert_eq!(clean.code, 0, "{}{}", clean.out, clean.err);
     let patch = "{\"data\": {\"level\": \"debug\"}}";
     team.kubectl(["patch", "configmap/settings", "--type=merge", "-p", patch])
@@ -160,6 +163,20 @@ async fn a_check_waits_for_the_operator_and_ends_with_what_it_found() {
     ]);
     let unknown = team.driftline(&["explain", "deployment/nope"]).await;
     unknown.fails_with(&["there is no record of \"deployment/nope\"", "next: "]);
+    team.policy(|p| {
+        let spec = p["spec"].as_object_mut().unwrap();
+        spec.remove("serviceAccountName");
+    })
+    .await;
+    let begun = std::time::Instant::now();
+    let stalled = team.driftline(&["check", "shop"]).await;
+    assert_eq!(stalled.code, 2, "{}{}", stalled.out, stalled.err);
+    stalled.shows(&["shop: Stalled is True: "]);
+    assert!(begun.elapsed() < Duration::from_secs(60));
+    let doubtful = team.driftline(&["explain", "deployment/nope"]).await;
+    assert_eq!(doubtful.code, 2, "{}{}", doubtful.out, doubtful.err);
+    let named = format!("policy {}/shop, target app: ", team.namespace);
+    assert!(doubtful.err.contains(&named), "{}", doubtful.err);
 }
 
 #[tokio::test]

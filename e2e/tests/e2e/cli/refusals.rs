@@ -18,6 +18,31 @@ async fn a_wrong_flag_is_named() {
 }
 
 #[tokio::test]
+async fn output_that_cannot_be_written_is_no_success() {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut command = tokio::process::Command::new(program());
+    command
+        .args(["completion", "bash"])
+        .stdout(full.unwrap())
+        .stderr(std::process::Stdio::piped());
+    let output = command.spawn().unwrap().wait_with_output().await.unwrap();
+    Run::new(&output).fails_with(&["the output cannot be written", "next: "]);
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_written_as_one_is_no_object() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("repo/shop/web")).unwrap();
+    let nowhere = Path::new("/nowhere");
+    let deep = run_in(nowhere, folder.path(), &["diff", "repo/shop/web"]).await;
+    deep.fails_with(&["next: write ./repo/shop/web"]);
+    let short = run_in(nowhere, folder.path(), &["diff", "repo/shop"]).await;
+    short.fails_with(&["repo/shop is a folder or file here", "write ./repo/shop"]);
+    let none = run_in(nowhere, folder.path(), &["diff", "repo/shop/none"]).await;
+    none.fails_with(&["does not name an object"]);
+}
+
+#[tokio::test]
 async fn without_a_cluster_it_says_how_to_name_one() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path().to_string_lossy().into_owned();

@@ -25,8 +25,8 @@ use crate::undeclared;
 
 /// The shortest time between two writes of one policy's status.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The time after a write before another that tells only of records: most of what drifts and is put right at once is told in one.
-const RECORDS_PAUSE: Duration = Duration::from_secs(1);
+/// How long a change waits for its record to be written, so that both are told in one.
+const SETTLE: Duration = Duration::from_millis(30);
 /// The wait before a write is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
 /// How long a write may take.
@@ -42,25 +42,6 @@ pub fn patch(uid: Option<&str>, place: &str, value: impl Serialize) -> kube::Res
     ]);
     let patch = serde_json::from_value(operations).map_err(kube::Error::SerdeError)?;
     Ok(Patch::Json(patch))
-}
-
-/// What came of a look at a policy's status.
-enum Outcome {
-    Written,
-    /// There was nothing to write.
-    AsBefore,
-    /// There is time for what is left, unless more comes.
-    Later(Duration),
-    Failed,
-}
-
-/// True if nothing but the account of the records differs.
-fn only_records_differ(before: &DriftPolicyStatus, now: &DriftPolicyStatus) -> bool {
-    let mut before = before.clone();
-    before.records.clone_from(&now.records);
-    before.worst.clone_from(&now.worst);
-    before.oldest_drift_since = now.oldest_drift_since.clone();
-    before == *now
 }
 
 /// The writer of statuses and what it wrote last.
@@ -93,7 +74,6 @@ impl Statuses {
         let mut leading = self.engine.leading.clone();
         let mut due: HashMap<PolicyKey, Instant> = HashMap::new();
         let mut last: HashMap<PolicyKey, Instant> = HashMap::new();
-        let mut wrote: HashMap<PolicyKey, Instant> = HashMap::new();
         loop {
             if !*leading.borrow_and_update() {
                 if leading.changed().await.is_err() {
@@ -122,9 +102,11 @@ impl Statuses {
                 _ = leading.changed() => continue,
             }
             for key in self.changed() {
-                let at = last.get(&key).map_or_else(Instant::now, |at| *at + PAUSE);
-                let planned = due.entry(key).or_insert(at);
-                *planned = at.min(*planned);
+                let settled = Instant::now() + SETTLE;
+                let at = last
+                    .get(&key)
+                    .map_or(settled, |at| settled.max(*at + PAUSE));
+                due.entry(key).or_insert(at);
             }
             let now = Instant::now();
             let ready: Vec<PolicyKey> = due
@@ -135,23 +117,12 @@ impl Statuses {
             for key in ready {
                 due.remove(&key);
                 last.insert(key.clone(), Instant::now());
-                match self.write(&key, wrote.get(&key).copied()).await {
-                    Outcome::Written => {
-                        wrote.insert(key, Instant::now());
-                    }
-                    Outcome::AsBefore => {}
-                    Outcome::Later(wait) => {
-                        due.insert(key, Instant::now() + wait);
-                    }
-                    Outcome::Failed => {
-                        last.insert(key.clone(), Instant::now() + AGAIN - PAUSE);
-                        due.insert(key, Instant::now() + AGAIN);
-                    }
+                if !self.write(&key).await {
+                    last.insert(key.clone(), Instant::now() + AGAIN - PAUSE);
+                    due.insert(key, Instant::now() + AGAIN);
                 }
             }
-            for times in [&mut last, &mut wrote] {
-                times.retain(|_, at| at.elapsed() < Duration::from_secs(60));
-            }
+            last.retain(|_, at| at.elapsed() < Duration::from_secs(60));
         }
     }
 
@@ -166,24 +137,20 @@ impl Statuses {
         keys
     }
 
-    /// Writes one policy's status if it has changed.
-    async fn write(&self, key: &PolicyKey, wrote: Option<Instant>) -> Outcome {
+    /// Writes one policy's status if it has changed; false if that has to be tried again.
+    async fn write(&self, key: &PolicyKey) -> bool {
         let Some(policy) = self.engine.registry.get(key) else {
-            return Outcome::AsBefore;
+            return true;
         };
         let before = self.written.lock().get(key).cloned().unwrap_or_default();
         let Some(status) = self.status(&policy, &before) else {
-            return Outcome::AsBefore;
+            return true;
         };
         if status == before {
-            return Outcome::AsBefore;
-        }
-        let rest = wrote.and_then(|at| RECORDS_PAUSE.checked_sub(at.elapsed()));
-        if let Some(rest) = rest.filter(|_| only_records_differ(&before, &status)) {
-            return Outcome::Later(rest);
+            return true;
         }
         let Ok(patch) = patch(Some(&policy.uid), "/status", &status) else {
-            return Outcome::AsBefore;
+            return true;
         };
         let api: Api<DriftPolicy> = Api::namespaced(self.engine.client.clone(), &key.namespace);
         let params = PatchParams::default();
@@ -191,15 +158,15 @@ impl Statuses {
             Ok(Ok(_)) => {
                 self.engine.metrics.writes("policy_status").inc();
                 self.written.lock().insert(key.clone(), status);
-                Outcome::Written
+                true
             }
-            Ok(Err(kube::Error::Api(error))) if error.code == 404 => Outcome::AsBefore,
+            Ok(Err(kube::Error::Api(error))) if error.code == 404 => true,
             Ok(Err(error)) => {
                 self.engine.metrics.write_failures.inc();
                 tracing::warn!(%error, policy = %key, "a status could not be written; trying again");
-                Outcome::Failed
+                false
             }
-            Err(_) => Outcome::Failed,
+            Err(_) => false,
         }
     }
 

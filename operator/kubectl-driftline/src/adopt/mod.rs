@@ -12,9 +12,10 @@ use std::path::Path;
 
 use cluster::discovery::Catalog;
 use drift::GroupKind;
-use kube::Api;
+use driftline_crds::DriftPolicy;
 use kube::api::{DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, ResourceExt as _};
 use serde_json::Value;
 
 use crate::connect::Cluster;
@@ -38,6 +39,8 @@ pub struct Skipped {
 struct Adopted {
     drafts: Vec<Draft>,
     skipped: Vec<Skipped>,
+    /// Why it is not known which of these policies are in the cluster already.
+    unread: Option<String>,
 }
 
 /// Not everything could be translated.
@@ -52,7 +55,11 @@ pub async fn run(cluster: &Cluster, options: &AdoptOptions, paint: Paint) -> Res
     progress.say("reading what Argo CD and Flux deploy");
     let result = adopt(cluster, options).await;
     progress.clear();
-    let adopted = result?;
+    let mut adopted = result?;
+    match there(cluster, &options.policy_namespace).await {
+        Ok(there) => tell_there(&mut adopted.drafts, &there, &options.policy_namespace),
+        Err(why) => adopted.unread = Some(why),
+    }
     if adopted.drafts.is_empty() && adopted.skipped.is_empty() {
         return Err(Failure::new(
             format!(
@@ -87,8 +94,39 @@ pub async fn run(cluster: &Cluster, options: &AdoptOptions, paint: Paint) -> Res
             let _ = write!(std::io::stderr(), "{text}");
         }
     }
+    if adopted.drafts.is_empty() {
+        return Err(Failure::new(
+            format!(
+                "nothing was written: all {} that were found were skipped",
+                adopted.skipped.len()
+            ),
+            "the lines above say why each of them was",
+        ));
+    }
     let whole = adopted.skipped.is_empty() && adopted.drafts.iter().all(|d| d.left_out.is_empty());
     Ok(if whole { 0 } else { IN_PART })
+}
+
+/// The names of the policies that are in a namespace already; none where the cluster knows no policies.
+async fn there(cluster: &Cluster, namespace: &str) -> std::result::Result<HashSet<String>, String> {
+    let api: Api<DriftPolicy> = Api::namespaced(cluster.client.clone(), namespace);
+    match api.list_metadata(&ListParams::default()).await {
+        Ok(found) => Ok(found.items.iter().map(|p| p.name_any()).collect()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(HashSet::new()),
+        Err(error) => Err(Failure::of_kube("list driftpolicies", &error)
+            .what()
+            .to_owned()),
+    }
+}
+
+/// Applying a draft changes a policy of its name, whoever wrote that.
+fn tell_there(drafts: &mut [Draft], there: &HashSet<String>, namespace: &str) {
+    for draft in drafts.iter_mut().filter(|d| there.contains(&d.name)) {
+        draft.hints.push(format!(
+            "DriftPolicy {namespace}/{} is in the cluster already: applying this changes it; compare first with kubectl diff -f, or give this one another name",
+            draft.name
+        ));
+    }
 }
 
 fn place(cluster: &Cluster, options: &AdoptOptions) -> String {
@@ -342,6 +380,13 @@ fn summary(
             words::clean(&skipped.why)
         ));
     }
+    if let Some(why) = &adopted.unread {
+        say(&format!(
+            "{} it is not known which of these policies are in the cluster already: {}",
+            paint.warn("!"),
+            words::clean(why)
+        ));
+    }
     let in_part = adopted
         .drafts
         .iter()
@@ -407,6 +452,18 @@ mod tests {
             "ein-name",
         ];
         assert_eq!(names, wanted);
+    }
+
+    #[test]
+    fn a_policy_that_is_there_is_said() {
+        let mut drafts = vec![
+            draft("Application", "argocd", "shop", 0),
+            draft("Application", "argocd", "web", 0),
+        ];
+        name(&mut drafts);
+        tell_there(&mut drafts, &HashSet::from(["web".to_owned()]), "teams");
+        assert!(drafts[0].hints.is_empty());
+        assert!(drafts[1].hints[0].starts_with("DriftPolicy teams/web is in the cluster already"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What Git declares, fetched: a repository by its URL, a folder's commit, or a folder's files as they are.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use crate::worker::Local;
 
 /// How long a fetch may take.
 const FETCH: Duration = Duration::from_secs(300);
+/// After this long it is said where nothing else says that something is being waited for.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// A commit in the worker's cache.
 #[derive(Clone)]
@@ -188,12 +191,16 @@ fn place(local: &Local, git: &str, number: usize, options: &SourceOptions) -> Re
         });
     }
     let copy = local.scratch().join(format!("files-{number}.git"));
+    let (folder, below) = match options.worktree && folder.is_file() {
+        true => alone(&folder, &local.scratch().join(format!("file-{number}")))?,
+        false => (folder, String::new()),
+    };
     let left_out = snapshot::take(&folder, &copy)?;
     Ok(Place {
         url: format!("file://{}", copy.display()),
         shown: git.to_owned(),
         is_file: true,
-        below: String::new(),
+        below,
         is_snapshot: true,
         note: None,
         left_out,
@@ -201,6 +208,20 @@ fn place(local: &Local, git: &str, number: usize, options: &SourceOptions) -> Re
         branch: None,
         remote: None,
     })
+}
+
+/// A file in a folder of its own, so that what lies beside it is not read. Gives the folder and the file's name.
+fn alone(file: &Path, folder: &Path) -> Result<(PathBuf, String)> {
+    let name = file.file_name().unwrap_or_default();
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::copy(file, folder.join(name)))
+        .map_err(|e| {
+            Failure::new(
+                format!("{} cannot be copied: {e}", file.display()),
+                "make it readable, and check that TMPDIR can be written and has room",
+            )
+        })?;
+    Ok((folder.to_owned(), name.to_string_lossy().into_owned()))
 }
 
 fn is_url(text: &str) -> bool {
@@ -259,7 +280,7 @@ async fn fetch(
         allow_file: place.is_file,
     };
     let worker = local.worker();
-    let mut result = worker.fetch(&request).await;
+    let mut result = patiently(place, worker.fetch(&request)).await;
     if let (Err(error), Reference::Branch(name)) = (&result, &request.reference)
         && error.category() == Category::NotFound
     {
@@ -275,11 +296,43 @@ async fn fetch(
     if refused && request.credentials.is_none() {
         request.credentials = helper(&place.url).await;
         if request.credentials.is_some() {
-            result = worker.fetch(&request).await;
+            result = patiently(place, worker.fetch(&request)).await;
         }
     }
-    let revision = result.map_err(|e| Failure::of_source(&e))?;
+    let revision = result.map_err(|e| failed(place, &e))?;
     Ok((revision, request))
+}
+
+/// Waits, and says so once where no line on a terminal does.
+async fn patiently<T>(place: &Place, fetch: impl Future<Output = T>) -> T {
+    let mut fetch = std::pin::pin!(fetch);
+    if let Ok(done) = tokio::time::timeout(QUIET, &mut fetch).await {
+        return done;
+    }
+    if !std::io::stderr().is_terminal() {
+        let line = format!(
+            "note: waiting for {}, for at most {} s",
+            place.shown,
+            FETCH.as_secs()
+        );
+        let _ = writeln!(std::io::stderr(), "{}", drift::redact::printable(&line));
+    }
+    fetch.await
+}
+
+/// There is no flag for how long a fetch may take, so nobody is told to raise that.
+fn failed(place: &Place, error: &declared::Error) -> Failure {
+    if error.category() == Category::Timeout && error.to_string().contains("raise the timeout") {
+        return Failure::new(
+            format!(
+                "{}: not all of it was fetched within {} s",
+                place.shown,
+                FETCH.as_secs()
+            ),
+            "check that the server answers (git ls-remote) and how large the repository is; a checkout of it is compared with --git DIR",
+        );
+    }
+    Failure::of_source(error)
 }
 
 fn read(path: &Path) -> Result<String> {

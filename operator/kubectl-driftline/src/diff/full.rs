@@ -12,8 +12,21 @@ use crate::failure::{Failure, Result};
 use crate::model::{Finding, title};
 use crate::output::words;
 
+/// The two sides of a finding.
+pub struct Sides {
+    /// What runs, with the declared values put in.
+    pub declared: Value,
+    /// What runs.
+    pub live: Value,
+    /// Values that are not shown whole, each in a sentence.
+    pub cut: Vec<String>,
+}
+
 /// The two sides of a finding, or why they are not to be had.
-pub type Whole = std::result::Result<(Value, Value), String>;
+pub type Whole = std::result::Result<Sides, String>;
+
+/// A value that was cut has lost no more of [`redact::MAX_VALUE_BYTES`] than a part of a character.
+const CUT: usize = redact::MAX_VALUE_BYTES - 4;
 
 /// Reads what runs for each finding.
 ///
@@ -62,8 +75,9 @@ async fn one(cluster: &Cluster, catalog: &Catalog, finding: &Finding) -> Whole {
 }
 
 /// What runs, with each field that differs as it is declared, and as it was seen live.
-fn sides(live: &Value, fields: &[Field]) -> (Value, Value) {
-    let side = |n: usize| {
+fn sides(live: &Value, fields: &[Field]) -> Sides {
+    let mut cut = Vec::new();
+    let mut side = |n: usize| {
         let mut object = live.clone();
         for field in fields {
             let (there, value) = match n {
@@ -71,13 +85,65 @@ fn sides(live: &Value, fields: &[Field]) -> (Value, Value) {
                 _ => (words::has_live(field), &field.live),
             };
             if let Ok(path) = field.path.parse::<FieldPath>() {
-                let value = there.then(|| shown(field, value.as_ref(), n));
+                let runs = find(live, &path.0).filter(|_| n == 1);
+                let value = there.then(|| {
+                    value_of(field, value.as_ref(), n, runs).unwrap_or_else(|| {
+                        let side = if n == 0 { "declared" } else { "live" };
+                        cut.push(format!(
+                            "{} is not shown whole: more is not kept of the {side} value",
+                            field.path
+                        ));
+                        shown(field, value.as_ref(), n)
+                    })
+                });
                 set(&mut object, &path.0, value);
             }
         }
         object
     };
-    (side(0), side(1))
+    let (declared, live) = (side(0), side(1));
+    Sides {
+        declared,
+        live,
+        cut,
+    }
+}
+
+/// A side's value, if all of it is known: by the finding, or by what runs where that begins with what was kept of it.
+fn value_of(field: &Field, value: Option<&Value>, n: usize, runs: Option<&Value>) -> Option<Value> {
+    let Some(kept) = value.filter(|_| field.truncated) else {
+        return Some(shown(field, value, n));
+    };
+    match kept {
+        Value::String(text) if text.len() > CUT => {
+            // What stands for a secret may be known by the other side alone, and is masked in what was kept only.
+            let runs = runs.filter(|_| !field.sensitive)?;
+            let begins = match runs {
+                Value::String(all) => all.starts_with(text),
+                other => other.to_string().starts_with(text),
+            };
+            begins.then(|| runs.clone())
+        }
+        kept => Some(kept.clone()),
+    }
+}
+
+/// What stands at a path.
+fn find<'a>(at: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+    let Some((first, rest)) = steps.split_first() else {
+        return Some(at);
+    };
+    let next = match first {
+        Step::Field(name) => at.get(name),
+        Step::Select(keys, nth) => {
+            let is_it = |e: &&Value| keys.iter().all(|(k, v)| e.get(k) == Some(v));
+            at.as_array()?.iter().filter(is_it).nth(*nth)
+        }
+        Step::Index(n) => at.get(n),
+        Step::Member(member) => at.as_array()?.iter().find(|e| *e == member),
+        Step::AnyMember => None,
+    };
+    find(next?, rest)
 }
 
 /// Sets what stands at a path, or takes it away.
@@ -211,7 +277,11 @@ mod tests {
             field("spec.paused", "Missing", json!(true), Value::Null),
             field("metadata.labels.hand", "Added", Value::Null, json!("made")),
         ];
-        let (declared, now) = sides(&live, &fields);
+        let Sides {
+            declared,
+            live: now,
+            ..
+        } = sides(&live, &fields);
         assert_eq!(now, live);
         assert_eq!(
             declared,
@@ -224,8 +294,40 @@ mod tests {
         let live = json!({"data": {"key": "(withheld)", "other": "(withheld)"}});
         let mut secret = field("data.key", "Changed", Value::Null, Value::Null);
         secret.sensitive = true;
-        let (declared, now) = sides(&live, &[secret]);
+        let Sides {
+            declared,
+            live: now,
+            ..
+        } = sides(&live, &[secret]);
         assert_ne!(declared, now);
         assert_eq!(declared["data"]["other"], now["data"]["other"]);
+    }
+
+    #[test]
+    fn a_long_value_that_runs_is_shown_whole() {
+        let long = format!("{}\nlast line", "word ".repeat(80));
+        let live = json!({"data": {"text": long, "other": "short"}});
+        let kept = long.get(..redact::MAX_VALUE_BYTES).expect("a beginning");
+        let mut text = field("data.text", "Changed", json!("before"), json!(kept));
+        text.truncated = true;
+        text.excerpt = serde_json::from_value(json!({"declared": "before", "live": "word…"})).ok();
+        let shown = sides(&live, &[text.clone()]);
+        assert_eq!(shown.live, live);
+        assert_eq!(shown.declared["data"]["text"], "before");
+        assert_eq!(shown.cut, Vec::<String>::new());
+        // Of what is declared no more is known than what was kept.
+        (text.declared, text.live) = (text.live, text.declared);
+        let shown = sides(&json!({"data": {"text": "before"}}), &[text.clone()]);
+        assert_eq!(shown.live["data"]["text"], "before");
+        assert_eq!(
+            shown.cut,
+            ["data.text is not shown whole: more is not kept of the declared value"]
+        );
+        // What may be secret is shown as it was kept, whatever runs.
+        (text.declared, text.live) = (text.live, text.declared);
+        text.sensitive = true;
+        let shown = sides(&live, &[text]);
+        assert_ne!(shown.live["data"]["text"], live["data"]["text"]);
+        assert_eq!(shown.cut.len(), 1);
     }
 }

@@ -44,9 +44,10 @@ pub async fn run(connection: &Connection, options: &DiffOptions, paint: Paint) -
     let options = &folder(options)?;
     let of_repository = !options.source.git.is_empty() || !options.helm_release.is_empty();
     let compared = match of_repository {
-        true => of_sources(connection, options).await?,
-        false => recorded(connection, options).await?,
+        true => of_sources(connection, options).await,
+        false => recorded(connection, options).await,
     };
+    let compared = compared.map_err(|failure| or_a_path(options, failure))?;
     let mut sides = Vec::new();
     for (context, findings) in &compared.clusters {
         let whole = match options.full {
@@ -58,17 +59,22 @@ pub async fn run(connection: &Connection, options: &DiffOptions, paint: Paint) -
         };
         let mut whole = whole.into_iter();
         for finding in findings {
-            let (declared, live) = match whole.next() {
-                Some(Ok((declared, live))) => (yaml(&declared), yaml(&live)),
+            let (declared, live, cut) = match whole.next() {
+                Some(Ok(whole)) => (yaml(&whole.declared), yaml(&whole.live), whole.cut),
                 Some(Err(why)) => {
                     if !why.is_empty() {
                         tell(&format!("note: {why}"));
                     }
-                    self::sides(finding)
+                    let (declared, live) = self::sides(finding);
+                    (declared, live, Vec::new())
                 }
-                None => self::sides(finding),
+                None => {
+                    let (declared, live) = self::sides(finding);
+                    (declared, live, Vec::new())
+                }
             };
             sides.push(Side {
+                remarks: remarks(finding, declared == live, cut),
                 finding,
                 declared,
                 live,
@@ -79,7 +85,15 @@ pub async fn run(connection: &Connection, options: &DiffOptions, paint: Paint) -
         .ok()
         .filter(|c| !c.trim().is_empty())
     {
-        Some(command) => external(&command, &sides)?,
+        Some(command) => {
+            external(&command, &sides)?;
+            for side in &sides {
+                let name = title(&side.finding.subject);
+                for remark in &side.remarks {
+                    tell(&format!("note: {name}: {remark}"));
+                }
+            }
+        }
         None => {
             let text: String = sides
                 .iter()
@@ -106,7 +120,7 @@ fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", words::clean(line));
 }
 
-/// A folder that is named instead of an object is compared as its files are.
+/// A folder or file that is named instead of an object is compared as its files are.
 fn folder(options: &DiffOptions) -> Result<DiffOptions> {
     let mut options = options.clone();
     let Some(what) = options.what.clone() else {
@@ -115,10 +129,18 @@ fn folder(options: &DiffOptions) -> Result<DiffOptions> {
     let is_path = ["./", "../", "/"].iter().any(|p| what.starts_with(p))
         || matches!(what.as_str(), "." | "..")
         || what.ends_with('/');
+    let is_there = Path::new(&what).exists();
     if !is_path {
-        return Ok(options);
+        return match what.matches('/').count() {
+            0 | 1 => Ok(options),
+            _ if is_there => Err(Failure::new(
+                format!("{what} is a folder or file, and is not written as one"),
+                format!("write ./{what}"),
+            )),
+            _ => Err(unnamed(&what)),
+        };
     }
-    if !Path::new(&what).exists() {
+    if !is_there {
         return Err(Failure::new(
             format!("there is no folder or file {what}"),
             "name one that is there, or an object as KIND/NAME",
@@ -126,14 +148,61 @@ fn folder(options: &DiffOptions) -> Result<DiffOptions> {
     }
     if !options.source.git.is_empty() {
         return Err(Failure::new(
-            format!("{what} is a folder, and --git names another place"),
-            "name the folder of a repository with --path, or leave out --git",
+            format!("{what} is a folder or file here, and --git names another place"),
+            "name what is meant of a repository with --path, or leave out --git",
         ));
     }
     options.what = None;
-    options.source.git = vec![what];
     options.source.worktree = options.source.reference.is_none();
+    options.source.git = vec![what];
+    if let [git] = &*options.source.git
+        && Path::new(git).is_file()
+    {
+        let (folder, path) = file(git, options.source.worktree);
+        if !options.source.path.is_empty() {
+            return Err(Failure::new(
+                format!("{git} is a file, and --path looks into folders"),
+                "leave out --path, or name a folder",
+            ));
+        }
+        options.source.git = vec![folder];
+        options.source.path.extend(path);
+    }
     Ok(options)
+}
+
+/// Where a file is found, and what of that place it is. What a kustomization or chart declares lies in its folder; any other file of a
+/// working tree is taken by itself.
+fn file(file: &str, as_it_is: bool) -> (String, Option<String>) {
+    const WHOLE: [&str; 4] = [
+        "kustomization.yaml",
+        "kustomization.yml",
+        "Kustomization",
+        "Chart.yaml",
+    ];
+    let (folder, name) = file.rsplit_once('/').unwrap_or((".", file));
+    let folder = match folder {
+        "" => "/".to_owned(),
+        folder => folder.to_owned(),
+    };
+    if WHOLE.contains(&name) {
+        (folder, None)
+    } else if as_it_is {
+        (file.to_owned(), None)
+    } else {
+        (folder, Some(globset::escape(name)))
+    }
+}
+
+/// What names neither an object nor a record may have been meant as a path.
+fn or_a_path(options: &DiffOptions, failure: Failure) -> Failure {
+    match &options.what {
+        Some(what) if Path::new(what).exists() => Failure::new(
+            format!("{} ({what} is a folder or file here, too)", failure.what()),
+            format!("to compare that, write ./{what}; else {}", failure.next()),
+        ),
+        _ => failure,
+    }
 }
 
 async fn of_sources(connection: &Connection, options: &DiffOptions) -> Result<Compared> {
@@ -371,6 +440,40 @@ struct Side<'a> {
     finding: &'a Finding,
     declared: String,
     live: String,
+    /// What the two sides do not tell.
+    remarks: Vec<String>,
+}
+
+/// What is to be said beside the two sides: what is the matter with the object as a whole, what looks the same on both, and what is left out.
+fn remarks(finding: &Finding, is_equal: bool, cut: Vec<String>) -> Vec<String> {
+    let mut said = Vec::new();
+    if !matches!(
+        finding.change,
+        RecordChange::Changed | RecordChange::Missing
+    ) {
+        said.push(words::change(finding));
+    }
+    for field in &finding.fields {
+        let both = words::has_declared(field) && words::has_live(field);
+        let side = |value: &Option<Value>, n| shown(field, value.as_ref(), n);
+        if both && side(&field.declared, 0) == side(&field.live, 1) {
+            let where_in = match field.sensitive {
+                true => "withheld",
+                false => "not shown",
+            };
+            said.push(format!("{} differs in what is {where_in}", field.path));
+        }
+    }
+    said.extend(cut);
+    match finding.more_fields {
+        0 => {}
+        1 => said.push("and 1 field more".to_owned()),
+        n => said.push(format!("and {n} fields more")),
+    }
+    if said.is_empty() && is_equal {
+        said.push("it differs in what is not shown".to_owned());
+    }
+    said
 }
 
 fn yaml(value: &Value) -> String {
@@ -476,6 +579,7 @@ fn unified(side: &Side<'_>, paint: Paint, full: bool) -> String {
         finding,
         declared,
         live,
+        remarks,
     } = side;
     let name = title(&finding.subject);
     let place = finding
@@ -492,6 +596,10 @@ fn unified(side: &Side<'_>, paint: Paint, full: bool) -> String {
         .context_radius(if full { usize::MAX >> 8 } else { 20 })
         .header(&before, &after)
         .to_string();
+    let text = match text.is_empty() {
+        true => format!("--- {before}\n+++ {after}\n"),
+        false => text,
+    };
     let mut painted = String::new();
     for line in text.lines() {
         let line = drift::redact::printable(line);
@@ -502,6 +610,10 @@ fn unified(side: &Side<'_>, paint: Paint, full: bool) -> String {
             Some(b'@') => paint.place(&line),
             _ => line.into_owned(),
         });
+        painted.push('\n');
+    }
+    for remark in remarks {
+        painted.push_str(&paint.dim(&format!("# {}", words::clean(remark))));
         painted.push('\n');
     }
     painted
@@ -590,6 +702,7 @@ mod tests {
         let (declared, live) = sides(&finding);
         let side = Side {
             finding: &finding,
+            remarks: Vec::new(),
             declared,
             live,
         };
@@ -673,5 +786,53 @@ mod tests {
         secret["sensitive"] = json!(true);
         let (declared, live) = sides(&finding(json!([secret])));
         assert_ne!(declared, live);
+    }
+
+    fn text(finding: &Finding) -> String {
+        let (declared, live) = sides(finding);
+        let side = Side {
+            remarks: remarks(finding, declared == live, Vec::new()),
+            finding,
+            declared,
+            live,
+        };
+        unified(&side, Paint::new(crate::paint::When::Never), false)
+    }
+
+    #[test]
+    fn drift_that_looks_the_same_on_both_sides_is_named() {
+        let url = json!("https://u:(withheld)@h");
+        let mut field = field("data.url", "Changed", url.clone(), url);
+        field["sensitive"] = json!(true);
+        let mut withheld = finding(json!([field]));
+        let shown = text(&withheld);
+        assert!(shown.starts_with("--- declared "), "{shown}");
+        assert!(
+            shown.contains("\n# data.url differs in what is withheld\n"),
+            "{shown}"
+        );
+        assert!(!shown.contains("fields more"), "{shown}");
+        withheld.more_fields = 3;
+        assert!(text(&withheld).contains("\n# and 3 fields more\n"));
+        let mut held = finding(json!([]));
+        assert!(text(&held).contains("\n# it differs in what is not shown\n"));
+        held.change = RecordChange::Terminating;
+        let shown = text(&held);
+        assert!(
+            shown.contains("web\n# deleted, and held by a finalizer\n"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_file_is_taken_by_itself_unless_it_stands_for_its_folder() {
+        let name = |path: &str| Some(path.to_owned());
+        assert_eq!(file("./a/web.yaml", true), ("./a/web.yaml".into(), None));
+        assert_eq!(file("./a/w.yaml", false), ("./a".into(), name("w.yaml")));
+        assert_eq!(
+            file("/w[1].yaml", false),
+            ("/".into(), name("w[[]1[]].yaml"))
+        );
+        assert_eq!(file("./k/kustomization.yaml", true), ("./k".into(), None));
     }
 }

@@ -1,11 +1,12 @@
 //! Policies: whether they can be read, whether their sources are reached, and what of the cluster they are blind for.
 
-use driftline_crds::DriftPolicy;
+use driftline_crds::{DriftPolicy, TargetStatus};
 use kube::ResourceExt as _;
 
 use super::installation::Installation;
 use super::report::{Finding, Level};
 use crate::connect::Cluster;
+use crate::output::words;
 use crate::records::{self, Scope};
 use crate::status::condition;
 
@@ -134,7 +135,7 @@ fn of_policy(policy: &DriftPolicy, installation: &Installation) -> Option<Findin
 /// What policies cannot see or verify, over all of them.
 fn blind(policies: &[DriftPolicy]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut unverified = 0;
+    let (mut unverified, mut all_seen) = (0, true);
     for policy in policies {
         let Some(status) = &policy.status else {
             continue;
@@ -142,26 +143,10 @@ fn blind(policies: &[DriftPolicy]) -> Vec<Finding> {
         unverified += status.summary.map_or(0, |s| s.unverified);
         for target in &status.targets {
             let unknown = target.summary.map_or(0, |s| s.unknown);
-            if target.ready == "True" && unknown == 0 {
-                continue;
+            all_seen &= target.ready == "True" && unknown == 0;
+            if unknown > 0 && !is_told(policy, target) {
+                findings.push(unseen(policy, target, unknown));
             }
-            let why = if target.message.is_empty() {
-                &target.reason
-            } else {
-                &target.message
-            };
-            findings.push(Finding::bad(
-                BLIND,
-                Level::Warning,
-                format!(
-                    "{}/{} target {}: {unknown} objects are not seen, {}: {why}",
-                    policy.namespace().unwrap_or_default(),
-                    policy.name_any(),
-                    target.name,
-                    target.reason,
-                ),
-                "let the operator and the policy's account read the kinds that are named: docs/rights.md",
-            ));
         }
     }
     let more = findings.len().saturating_sub(TOLD);
@@ -182,8 +167,142 @@ fn blind(policies: &[DriftPolicy]) -> Vec<Finding> {
             "look again in a few minutes; if they stay, the guard or a webhook keeps the operator from asking: `kubectl driftline status -A`",
         ));
     }
-    if findings.is_empty() && policies.iter().any(|p| p.status.is_some()) {
+    if findings.is_empty() && all_seen && policies.iter().any(|p| p.status.is_some()) {
         findings.push(Finding::ok(BLIND, "all that policies declare is seen"));
     }
     findings
+}
+
+/// True if what the policy's own finding says is about this target.
+fn is_told(policy: &DriftPolicy, target: &TargetStatus) -> bool {
+    let begin = format!("target {}: {}", target.name, target.message);
+    condition(policy, "Ready")
+        .is_some_and(|(ready, _, message)| ready != "True" && message.starts_with(&begin))
+}
+
+fn unseen(policy: &DriftPolicy, target: &TargetStatus, unknown: u32) -> Finding {
+    let (name, namespace) = (policy.name_any(), policy.namespace().unwrap_or_default());
+    let objects = words::count(unknown, "object");
+    let (verb, reason) = (
+        if unknown == 1 { "is" } else { "are" },
+        // A target that is ready says so in its reason.
+        match &*target.ready {
+            "True" => String::new(),
+            _ => format!(", {}", target.reason),
+        },
+    );
+    let why = match &*target.message {
+        "" => String::new(),
+        message => format!(": {message}"),
+    };
+    Finding::bad(
+        BLIND,
+        Level::Warning,
+        format!(
+            "{namespace}/{name} target {}: {objects} {verb} not compared{reason}{why}",
+            target.name
+        ),
+        remedy(target, &name, &namespace),
+    )
+}
+
+/// What helps, by what keeps a target from being seen.
+fn remedy(target: &TargetStatus, name: &str, namespace: &str) -> String {
+    let edit = format!("`kubectl edit driftpolicy {name} -n {namespace}`");
+    let see = format!("`kubectl driftline status {name} -n {namespace}`");
+    match &*target.reason {
+        "Forbidden" | "NotAllowed" | "AutoscalersNotRead" => {
+            "let the operator and the policy's account read the kinds that are named: docs/rights.md"
+                .to_owned()
+        }
+        "KindNotServed" | "UnknownKind" => {
+            format!("install what defines the kinds that are named, or take these objects out of Git; then {see}")
+        }
+        "PathNotFound" | "ReleaseNotFound" => {
+            format!("correct the target, or what it names: {edit}")
+        }
+        "ParseError" | "NotAnObject" | "DuplicateObject" | "NotFollowed" | "RenderFailed" => {
+            "mend in Git what the message names".to_owned()
+        }
+        "LimitExceeded" | "LimitFailed" => format!("split the target into several: {edit}"),
+        "Progressing" | "Listing" | "NotSeenYet" | "WatchBlind" | "AccessNotKnown" | "RollingOut" => {
+            format!("look again in a minute: {see}")
+        }
+        _ if target.message.contains("--compare-secrets") => {
+            "let the operator compare Secrets (secrets.compareLive of the chart), if you want that: docs/rights.md"
+                .to_owned()
+        }
+        _ => format!("see all of it: {see}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A policy of one target.
+    fn policy(ready: [&str; 2], target: [&str; 3], unknown: u32) -> DriftPolicy {
+        let summary = |unknown: u32| json!({"declared": 3, "inSync": 0, "drifted": 0, "unverified": 0, "unknown": unknown});
+        let policy: Value = json!({
+            "apiVersion": "driftline.dev/v1alpha1", "kind": "DriftPolicy", "metadata": {"name": "shop", "namespace": "shop"},
+            "spec": {"source": {"git": {"url": "https://h/x", "ref": {"branch": "main"}}}, "targets": []},
+            "status": {
+                "conditions": [{
+                    "type": "Ready", "status": ready[0], "reason": "R", "message": ready[1], "lastTransitionTime": "2026-01-01T00:00:00Z",
+                }],
+                "summary": summary(unknown),
+                "targets": [{"name": "app", "ready": target[0], "reason": target[1], "message": target[2], "summary": summary(unknown)}],
+            },
+        });
+        serde_json::from_value(policy).expect("a policy")
+    }
+
+    #[test]
+    fn what_is_not_seen_is_told_once_and_with_what_helps() {
+        let told = |policy: DriftPolicy| -> Vec<(Level, String, Option<String>)> {
+            let findings = blind(&[policy]).into_iter();
+            findings.map(|f| (f.level, f.message, f.remedy)).collect()
+        };
+        let gone = ["False", "PathNotFound", "no such path"];
+        assert_eq!(
+            told(policy(["False", "target app: no such path"], gone, 3)),
+            []
+        );
+        assert_eq!(told(policy(["False", "target web: x"], gone, 0)), []);
+        let other = told(policy(
+            ["False", "target web: x (another target fails too)"],
+            gone,
+            1,
+        ));
+        assert_eq!(
+            other,
+            [(
+                Level::Warning,
+                "shop/shop target app: 1 object is not compared, PathNotFound: no such path"
+                    .to_owned(),
+                Some(
+                    "correct the target, or what it names: `kubectl edit driftpolicy shop -n shop`"
+                        .to_owned()
+                ),
+            )]
+        );
+        let secrets =
+            "2 Secrets are not compared: the operator was started without --compare-secrets";
+        let left = told(policy(["True", ""], ["True", "Compared", secrets], 2));
+        assert!(
+            left.iter().any(
+                |(_, m, r)| m.contains("2 objects are not compared: 2 Secrets")
+                    && r.as_deref()
+                        .is_some_and(|r| r.contains("secrets.compareLive"))
+            ),
+            "{left:?}"
+        );
+        let seen = told(policy(["True", ""], ["True", "Compared", ""], 0));
+        assert!(
+            seen.iter().all(|(level, ..)| *level == Level::Ok) && seen.len() == 1,
+            "{seen:?}"
+        );
+    }
 }

@@ -211,7 +211,9 @@ fn finding(page: &mut String, finding: &Finding, now: Timestamp) {
     if finding.change == RecordChange::Missing {
         page.push_str("<div class=\"side del\"><span class=\"sign\">-</span><span class=\"value\">the whole object is declared and not there</span></div>\n");
     }
-    finding.fields.iter().for_each(|f| field(page, f, now));
+    for one in &finding.fields {
+        field(page, one, words::own_origin(finding, one), now);
+    }
     if finding.more_fields > 0 {
         let _ = writeln!(
             page,
@@ -222,16 +224,17 @@ fn finding(page: &mut String, finding: &Finding, now: Timestamp) {
     page.push_str("</div>\n</details>\n");
 }
 
-fn field(page: &mut String, field: &Field, now: Timestamp) {
+fn field(page: &mut String, field: &Field, origin: Option<&str>, now: Timestamp) {
     let basis = match &*field.basis {
-        "Declared" => String::new(),
-        other => format!("basis {other}"),
+        "Declared" => None,
+        other => Some(format!("basis {other}")),
     };
+    let notes: Vec<&str> = origin.into_iter().chain(basis.as_deref()).collect();
     let _ = writeln!(
         page,
         "<div class=\"field\"><span class=\"mono\">{}</span> <span class=\"soft\">{}</span>",
         Text(&field.path),
-        Text(&basis)
+        Text(&notes.join("; "))
     );
     let mut side = |class, sign, value: &str, note: &str| {
         let _ = writeln!(
@@ -249,7 +252,7 @@ fn field(page: &mut String, field: &Field, now: Timestamp) {
     if words::has_live(field) {
         side("add", '+', &words::live(field), &who);
     } else {
-        side("", ' ', "gone", &who);
+        side("", ' ', "not there", &who);
     }
     page.push_str("</div>\n");
 }

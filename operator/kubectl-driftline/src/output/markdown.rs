@@ -142,12 +142,16 @@ fn finding(text: &mut String, finding: &Finding, now: Timestamp) {
         let live = if words::has_live(field) {
             code(&words::live(field))
         } else {
-            "gone".to_owned()
+            "not there".to_owned()
         };
         let who = code(&words::actor_and_time(&field.by, now));
+        let own = match words::own_origin(finding, field) {
+            Some(own) => format!(" ({own})"),
+            None => String::new(),
+        };
         let _ = writeln!(
             text,
-            "| {} | {declared} | {live} | {who} |",
+            "| {}{own} | {declared} | {live} | {who} |",
             code(&field.path)
         );
     }

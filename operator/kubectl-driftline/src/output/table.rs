@@ -206,7 +206,12 @@ pub fn finding(finding: &Finding, paint: Paint, now: Timestamp) -> String {
             words::clean(&format!("  basis {}", field.basis))
         };
         let path = words::clean(&field.path);
-        let _ = writeln!(text, "  {}{}", paint.place(&path), paint.dim(&basis));
+        let own = match words::own_origin(finding, field) {
+            Some(own) => format!("  {own}"),
+            None => String::new(),
+        };
+        let notes = paint.dim(&format!("{own}{basis}"));
+        let _ = writeln!(text, "  {}{notes}", paint.place(&path));
         if words::has_declared(field) {
             let side = words::declared(field);
             let line = field
@@ -226,7 +231,7 @@ pub fn finding(finding: &Finding, paint: Paint, now: Timestamp) -> String {
             let live = paint.new_value(&format!("+ {side}"));
             let _ = writeln!(text, "    {live}  {}", paint.dim(&who));
         } else {
-            let _ = writeln!(text, "    {}", paint.dim(&format!("(gone)  {who}")));
+            let _ = writeln!(text, "    {}", paint.dim(&format!("(not there)  {who}")));
         }
     }
     if finding.more_fields > 0 {

@@ -1,6 +1,6 @@
 //! Words that all outputs share.
 
-use driftline_crds::{Actor, DeclaredAt, Field, RecordChange, Severity};
+use driftline_crds::{Actor, DeclaredAt, Field, Origin, RecordChange, Severity};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
@@ -143,14 +143,37 @@ pub fn change(finding: &Finding) -> String {
     }
 }
 
-/// Who moved, in words.
-pub fn origin(finding: &Finding) -> &'static str {
-    use driftline_crds::Origin as O;
-    match finding.origin {
-        Some(O::LiveEdited) => "edited live",
-        Some(O::GitAhead) => "Git is ahead: not rolled out",
-        Some(O::Diverged) => "edited live and changed in Git",
-        Some(O::Unknown) | None => "origin unknown",
+/// Who moved, in words. Of the object as a whole that is the gravest field's; the others say their own.
+pub fn origin(finding: &Finding) -> String {
+    let whole = moved(finding.origin);
+    if is_mixed(finding.origin, &finding.fields) {
+        format!("{whole}, except where it says otherwise")
+    } else {
+        whole.to_owned()
+    }
+}
+
+/// Who moved a field, where that is not what is said of the object as a whole.
+pub fn own_origin(finding: &Finding, field: &Field) -> Option<&'static str> {
+    differs(finding.origin, field).then(|| moved(field.origin))
+}
+
+/// True where not all fields have the origin of the object as a whole.
+pub fn is_mixed(whole: Option<Origin>, fields: &[Field]) -> bool {
+    fields.iter().any(|f| differs(whole, f))
+}
+
+fn differs(whole: Option<Origin>, field: &Field) -> bool {
+    let known = whole.unwrap_or(Origin::Unknown);
+    field.origin.is_some_and(|own| own != known)
+}
+
+fn moved(origin: Option<Origin>) -> &'static str {
+    match origin {
+        Some(Origin::LiveEdited) => "edited live",
+        Some(Origin::GitAhead) => "Git is ahead: not rolled out",
+        Some(Origin::Diverged) => "edited live and changed in Git",
+        Some(Origin::Unknown) | None => "origin unknown",
     }
 }
 
@@ -197,6 +220,27 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_field_says_its_own_origin() {
+        let field = |origin: &str| json!({"path": "a", "change": "Changed", "origin": origin, "basis": "Declared", "by": {"evidence": "None"}});
+        let finding = |fields| {
+            let finding = json!({
+                "subject": {"kind": "ConfigMap", "name": "a"}, "apiVersion": "v1", "standing": "Drifted", "change": "Changed",
+                "origin": "LiveEdited", "severity": "Low", "fields": fields,
+            });
+            serde_json::from_value::<Finding>(finding).expect("a finding")
+        };
+        let same = finding(json!([field("LiveEdited")]));
+        assert_eq!(origin(&same), "edited live");
+        let mixed = finding(json!([field("LiveEdited"), field("GitAhead")]));
+        assert_eq!(
+            origin(&mixed),
+            "edited live, except where it says otherwise"
+        );
+        let own: Vec<_> = mixed.fields.iter().map(|f| own_origin(&mixed, f)).collect();
+        assert_eq!(own, [None, Some("Git is ahead: not rolled out")]);
+    }
 
     #[test]
     fn what_others_wrote_is_no_command_to_a_terminal() {
