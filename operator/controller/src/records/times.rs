@@ -7,13 +7,16 @@ use crate::events::Note;
 use crate::metrics::{Metrics, Resolution};
 use crate::registry::PolicyState;
 
+/// Writers' times are whole seconds: what was made later in the same second seems to have been there before.
+const RESOLUTION: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Notes how long a change had been there when it was told: where it is known when it was made, and the policy was looked at by then.
 pub fn found(metrics: &Metrics, policy: &PolicyState, status: &DriftRecordStatus) {
     let Some(made) = made_at(status) else { return };
     // A clock that is ahead of this one made it now.
     let ago = Timestamp::now().duration_since(made);
     let ago = std::time::Duration::try_from(ago).unwrap_or_default();
-    if ago <= policy.begun.elapsed() {
+    if ago <= policy.begun.elapsed() + RESOLUTION {
         metrics.detected_after(ago);
     }
 }
