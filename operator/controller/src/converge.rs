@@ -155,10 +155,8 @@ async fn one(engine: &Arc<Engine>, events: &Events, key: &Key) {
         Done::Later => return look_again(engine, key, SOON, now),
         _ => {}
     }
-    let failures = match done {
-        Done::Failed(_) => engine.converging.failed(key),
-        _ => engine.converging.went_well(key),
-    };
+    let failed = matches!(done, Done::Failed(_));
+    let failures = engine.converging.fared(key, failed);
     let budgets = &engine.converging.budgets;
     if matches!(done, Done::Waits(_, Why::Budget)) {
         let which = (standing.drift, standing.opened);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::judge::{Finding, JudgedField, ObjectChange};
 use crate::ladder::Rung;
 use crate::path::FieldPath;
-use crate::redact::show;
+use crate::redact::is_sensitive;
 use crate::report::MAX_FIELDS;
 use crate::rules::{Action, ObjectRules, Rule};
 use crate::severity::{Presence, Severities, Severity};
@@ -187,10 +187,7 @@ fn fields(kind: &GroupKind, mut finding: Finding, rules: &mut ObjectRules<'_>) -
             table.field(&drift.path, [drift.declared.as_ref(), drift.live.as_ref()])
         };
         let exception = if rules.has_exceptions() {
-            rules.exception(
-                &field.drift,
-                show(kind, [None, None], &field.drift).sensitive,
-            )
+            rules.exception(&field.drift, is_sensitive(kind, [None, None], &field.drift))
         } else {
             None
         };

@@ -186,25 +186,16 @@ impl<'a> Owners<'a> {
     /// The API server notes the owner's time before it admits the object, and the object's own after that: the owner's may lie before it.
     fn creator(&self) -> Option<String> {
         let created = self.created?;
-        let whole = |e: &&Value| text(e, "subresource").is_empty() && !text(e, "time").is_empty();
-        let written = |e: &&Value| text(e, "time");
-        let mut before = self
-            .entries
-            .iter()
-            .filter(whole)
-            .filter(|e| written(e).as_str() < created);
-        let first = before.next();
-        let (creator, alone) = match first {
-            Some(creator) => (creator, before.next().is_none()),
-            None => {
-                let mut then = self
-                    .entries
-                    .iter()
-                    .filter(whole)
-                    .filter(|e| written(e) == created);
-                (then.next()?, then.next().is_none())
-            }
+        let written = |is: fn(&str, &str) -> bool| {
+            let mut found = self.entries.iter().filter(|e| {
+                let at = text(e, "time");
+                text(e, "subresource").is_empty() && !at.is_empty() && is(&at, created)
+            });
+            let first = found.next()?;
+            Some((first, found.next().is_none()))
         };
+        let (creator, alone) =
+            written(|at, created| at < created).or_else(|| written(|at, created| at == created))?;
         alone.then(|| text(creator, "manager"))
     }
 

@@ -41,10 +41,7 @@ pub struct Shown {
 
 /// What of a difference may be shown; `objects` are the two that differ, as far as they are there.
 pub fn show(kind: &GroupKind, objects: [Option<&Value>; 2], drift: &FieldDrift) -> Shown {
-    if withheld(kind, &drift.path)
-        || is_credential(drift)
-        || references::stands_for_secret(objects, &drift.path)
-    {
+    let Some((sides, sensitive)) = scrubbed(kind, objects, drift) else {
         return Shown {
             declared: None,
             live: None,
@@ -52,27 +49,48 @@ pub fn show(kind: &GroupKind, objects: [Option<&Value>; 2], drift: &FieldDrift) 
             excerpt: None,
             sensitive: true,
         };
-    }
-    let mut shown = Shown {
-        declared: None,
-        live: None,
-        truncated: false,
-        excerpt: None,
-        sensitive: false,
     };
+    let truncated = sides.iter().flatten().any(shorten::is_long);
+    let excerpt = match &sides {
+        [Some(declared), Some(live)] if truncated => Some(shorten::both(declared, live)),
+        _ => None,
+    };
+    let [declared, live] = sides.map(|side| side.map(shorten::cut_long));
+    Shown {
+        declared,
+        live,
+        truncated,
+        excerpt,
+        sensitive,
+    }
+}
+
+/// True if values of a difference are withheld, or parts of them.
+pub fn is_sensitive(kind: &GroupKind, objects: [Option<&Value>; 2], drift: &FieldDrift) -> bool {
+    scrubbed(kind, objects, drift).is_none_or(|(_, sensitive)| sensitive)
+}
+
+/// Declared and live without what is secret in them, and whether something was; `None` where both are withheld whole.
+fn scrubbed(
+    kind: &GroupKind,
+    objects: [Option<&Value>; 2],
+    drift: &FieldDrift,
+) -> Option<([Option<Value>; 2], bool)> {
+    if withheld(kind, &drift.path)
+        || is_credential(drift)
+        || references::stands_for_secret(objects, &drift.path)
+    {
+        return None;
+    }
+    let mut sensitive = false;
     let mut side = |value: Option<&Value>, other: Option<&Value>| {
         let other = other.unwrap_or(&Value::Null);
-        let clean = references::masked(value?, other, &mut shown.sensitive);
-        Some(scrub(&clean, &mut shown.sensitive))
+        let clean = references::masked(value?, other, &mut sensitive);
+        Some(scrub(&clean, &mut sensitive))
     };
     let (declared, live) = (drift.declared.as_ref(), drift.live.as_ref());
     let sides = [side(declared, live), side(live, declared)];
-    shown.truncated = sides.iter().flatten().any(shorten::is_long);
-    if let ([Some(declared), Some(live)], true) = (&sides, shown.truncated) {
-        shown.excerpt = Some(shorten::both(declared, live));
-    }
-    [shown.declared, shown.live] = sides.map(|side| side.map(shorten::cut_long));
-    shown
+    Some((sides, sensitive))
 }
 
 /// True if something in a value looks like a credential, whatever it is called.

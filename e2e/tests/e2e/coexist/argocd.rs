@@ -173,13 +173,7 @@ async fn healing(world: &World) {
     application(&team, heals).await;
     synced(&team, &first).await;
     policy(&team).await;
-    edit(
-        &team,
-        "configmap",
-        "settings",
-        json!({"data": {"level": "debug"}}),
-    )
-    .await;
+    set_debug(&team).await;
     is_observed(&team, "HealedByArgoCD: Argo CD's Application argocd/").await;
     is_healed(&team, "l1").await;
     synced(&team, &first).await;

@@ -161,13 +161,7 @@ async fn healing(world: &World, flux: &Flux) {
     let first = publish(&team, flux).await;
     applied(&team, &first).await;
     policy(&team).await;
-    edit(
-        &team,
-        "configmap",
-        "settings",
-        json!({"data": {"level": "debug"}}),
-    )
-    .await;
+    set_debug(&team).await;
     is_observed(&team, "HealedByFlux: Flux's Kustomization").await;
     let live = get(&team, "configmap", "settings").await;
     assert_eq!(live["data"]["level"], "debug", "it is Flux's to put back");

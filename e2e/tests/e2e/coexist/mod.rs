@@ -128,6 +128,11 @@ async fn edit(team: &Team<'_>, kind: &str, name: &str, edit: Value) {
     team.kubectl(["patch", kind, name, "-p", &edit]).await;
 }
 
+async fn set_debug(team: &Team<'_>) {
+    let debug = json!({"data": {"level": "debug"}});
+    edit(team, "configmap", "settings", debug).await;
+}
+
 async fn edit_both(team: &Team<'_>) {
     let web = json!({"spec": {"replicas": 5, "template": {"spec": {"containers": [{"name": "web", "image": "shop/web:hotfix", "env": [{"name": "LEVEL", "value": "debug"}]}]}}}});
     edit(team, "deployment", "web", web).await;

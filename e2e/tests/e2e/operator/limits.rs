@@ -20,6 +20,13 @@ pub(super) fn exception(name: &str, spec: Value) -> String {
     object.to_string()
 }
 
+/// The reasons of all Events of a team.
+async fn reasons(team: &Team<'_>) -> String {
+    let path = "jsonpath={.items[*].reason}";
+    team.kubectl(["get", "events.events.k8s.io", "-o", path])
+        .await
+}
+
 async fn state_of(team: &Team<'_>, name: &str, state: &str) -> Value {
     team.until(state, "DriftException", |all| {
         let one = all.get(name)?;
@@ -91,14 +98,7 @@ async fn an_exception_holds_one_field_and_ends_by_itself() {
     );
     assert_eq!(replicas(&team).await, 2);
     state_of(&team, "checkout-scaled", "Expired").await;
-    let events = team
-        .kubectl([
-            "get",
-            "events.events.k8s.io",
-            "-o",
-            "jsonpath={.items[*].reason}",
-        ])
-        .await;
+    let events = reasons(&team).await;
     assert!(
         events.contains("ExceptionExpiring") && events.contains("ExceptionExpired"),
         "{events}"
@@ -473,14 +473,7 @@ async fn an_exception_that_was_forgotten_for_a_month_has_ended() {
     assert_eq!(closed["status"]["exception"], "month has ended", "{closed}");
     assert_eq!(replicas(&team).await, 2);
     state_of(&team, "month", "Expired").await;
-    let events = team
-        .kubectl([
-            "get",
-            "events.events.k8s.io",
-            "-o",
-            "jsonpath={.items[*].reason}",
-        ])
-        .await;
+    let events = reasons(&team).await;
     assert!(events.contains("ExceptionExpired"), "{events}");
     world.kill_operator().await;
 }

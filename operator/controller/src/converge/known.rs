@@ -179,20 +179,18 @@ impl Converging {
     }
 
     /// Counts how often in a row the API server was not well.
-    pub(super) fn failed(&self, key: &Key) -> u32 {
+    pub(super) fn fared(&self, key: &Key, failed: bool) -> u32 {
         let mut inner = self.inner.lock();
+        if !failed {
+            // Of what is not known nothing is counted, and nothing kept.
+            if let Some(known) = inner.known.get_mut(key) {
+                known.failures = 0;
+            }
+            return 0;
+        }
         let known = inner.known.entry(key.clone()).or_default();
         known.failures = known.failures.saturating_add(1);
         known.failures
-    }
-
-    /// Ends that count.
-    pub(super) fn went_well(&self, key: &Key) -> u32 {
-        let mut inner = self.inner.lock();
-        if let Some(known) = inner.known.get_mut(key) {
-            known.failures = 0;
-        }
-        0
     }
 
     /// Those whose turn it is.

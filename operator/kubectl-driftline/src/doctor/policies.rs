@@ -63,16 +63,21 @@ pub async fn checks(cluster: &Cluster, installation: &Installation) -> Vec<Findi
     }
     let more = troubled.len().saturating_sub(TOLD);
     findings.extend(troubled.into_iter().take(TOLD));
-    if more > 0 {
-        findings.push(Finding::bad(
-            CHECK,
-            Level::Warning,
-            format!("{more} more are not ready"),
-            "see all: `kubectl driftline status -A`",
-        ));
-    }
+    findings.extend(omitted(CHECK, more, "are not ready"));
     findings.extend(blind(&listed.items));
     findings
+}
+
+/// Says that there are more than are listed, if there are.
+fn omitted(check: &'static str, more: usize, what: &str) -> Option<Finding> {
+    (more > 0).then(|| {
+        Finding::bad(
+            check,
+            Level::Warning,
+            format!("{more} more {what}"),
+            "see all: `kubectl driftline status -A`",
+        )
+    })
 }
 
 fn unlisted(failure: &crate::failure::Failure) -> Vec<Finding> {
@@ -151,14 +156,7 @@ fn blind(policies: &[DriftPolicy]) -> Vec<Finding> {
     }
     let more = findings.len().saturating_sub(TOLD);
     findings.truncate(TOLD);
-    if more > 0 {
-        findings.push(Finding::bad(
-            BLIND,
-            Level::Warning,
-            format!("{more} more targets are not seen in full"),
-            "see all: `kubectl driftline status -A`",
-        ));
-    }
+    findings.extend(omitted(BLIND, more, "targets are not seen in full"));
     if unverified > 0 {
         findings.push(Finding::bad(
             BLIND,
